@@ -1,0 +1,1 @@
+"""The science of colorization: torch, numpy and pyarrow, without Ray."""

@@ -1,0 +1,177 @@
+"""Checkpoints: `model.safetensors` and `config.json`. No pickle is written or read.
+
+The configuration carries all that inference must know: architecture, normalisation, working size, and the SHA-256
+of the weights, so that a half-written or mixed-up checkpoint is refused instead of used.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from colorize_core.color import AB_SCALE, L_CENTER
+from colorize_core.errors import UserError
+from colorize_core.files import read_file
+from colorize_core.models import build_model
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+_FORMAT = 1
+_NORMALIZATION = {"L_center": L_CENTER, "L_scale": L_CENTER, "ab_scale": AB_SCALE}
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What `config.json` says of the weights beside it."""
+
+    architecture: dict[str, Any]
+    """{"name", "options"} for `build_model`."""
+    working_size: int
+    """Side in pixels at which the model was trained and should see photographs."""
+    weights_sha256: str
+    """Of the bytes of `model.safetensors`."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """For people: epoch, metrics, run."""
+    normalization: dict[str, float] = field(default_factory=lambda: dict(_NORMALIZATION))
+    format: int = _FORMAT
+
+
+def checkpoint_files(model: nn.Module, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
+    """The files of a checkpoint by name, in the order they must be written: the configuration last.
+
+    Args:
+        model: built by `build_model`, on any device.
+        working_size: side in pixels at which it should see photographs.
+        training: anything JSON holds, for people to read.
+    """
+    weights = save_safetensors({key: value.cpu().contiguous() for key, value in model.state_dict().items()})
+    config = CheckpointConfig(
+        architecture=model.architecture,
+        working_size=working_size,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        training=training or {},
+    )
+    return {WEIGHTS: weights, CONFIG: json.dumps(asdict(config), indent=2).encode()}
+
+
+def save_checkpoint(
+    directory: str | Path, model: nn.Module, working_size: int, training: dict[str, Any] | None = None
+) -> None:
+    """Write a checkpoint to a local directory; each file appears whole or not at all. See `checkpoint_files`."""
+    target = Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, data in checkpoint_files(model, working_size, training).items():
+        scratch = target / f".{name}.tmp"
+        scratch.write_bytes(data)
+        os.replace(scratch, target / name)
+
+
+def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | None = None) -> CheckpointConfig:
+    """Read and check `config.json` alone; raises UserError when it is missing, damaged or of another format."""
+    where = str(path_or_uri).rstrip("/")
+    try:
+        raw = read_file(f"{where}/{CONFIG}", filesystem)
+    except UserError as error:
+        raise UserError(f"{where}: not a checkpoint (no readable {CONFIG}); {_HINT}") from error
+    try:
+        config = CheckpointConfig(**json.loads(raw))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}/{CONFIG}: damaged or not a checkpoint's ({error})") from error
+    if config.format != _FORMAT:
+        raise UserError(f"{where}: checkpoint format {config.format}, this version reads {_FORMAT}")
+    if config.normalization != _NORMALIZATION:
+        raise UserError(f"{where}: normalised by {config.normalization}, this version by {_NORMALIZATION}")
+    return config
+
+
+_HINT = "a checkpoint is a directory with model.safetensors and config.json, such as RUN/best"
+
+
+def load_checkpoint(
+    path_or_uri: str | Path, filesystem: fs.FileSystem | None = None
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Load a checkpoint, strictly.
+
+    Args:
+        path_or_uri: the directory; a path on `filesystem` where that is given.
+        filesystem: an opened pyarrow file system.
+
+    Returns:
+        The model in evaluation mode on the CPU, and its configuration.
+
+    Raises:
+        UserError: not a checkpoint, half written, or weights of another architecture.
+    """
+    where = str(path_or_uri).rstrip("/")
+    config = read_checkpoint_config(where, filesystem)
+    try:
+        weights = read_file(f"{where}/{WEIGHTS}", filesystem)
+    except UserError as error:
+        raise UserError(f"{where}: the checkpoint has no weights ({WEIGHTS} is missing); {_HINT}") from error
+    if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
+        raise UserError(f"{where}: {WEIGHTS} is not the file {CONFIG} was written for (half written or replaced)")
+    model = build_model(config.architecture["name"], **config.architecture["options"])
+    load_weights(model, load_safetensors(weights), where)
+    return model.eval(), config
+
+
+def load_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
+    """Copy a state dict into a model; raises UserError naming the first tensor that does not fit."""
+    own = model.state_dict()
+    for key in sorted(own.keys() | state.keys()):
+        have, want = state.get(key), own.get(key)
+        if have is None or want is None or have.shape != want.shape:
+            shapes = " and ".join("missing" if t is None else "x".join(map(str, t.shape)) or "scalar" for t in (have, want))
+            raise UserError(
+                f"{where}: weights of another architecture than {model.architecture['name']!r} "
+                f"({key}: {shapes.replace(' and ', ' in the file, ')} in the model)"
+            )
+    model.load_state_dict(state)
+
+
+def pack_state(state: Any) -> bytes:
+    """Serialise nested dicts and lists of tensors and JSON scalars (optimizer states) as safetensors."""
+    tensors: dict[str, Tensor] = {}
+
+    def skeleton(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            name = str(len(tensors))
+            tensors[name] = value.detach().cpu().contiguous()
+            return {"tensor": name}
+        if isinstance(value, dict):
+            return {"items": [[key, skeleton(item)] for key, item in value.items()]}
+        if isinstance(value, list | tuple):
+            return {"list": [skeleton(item) for item in value]}
+        return {"value": value}
+
+    structure = json.dumps(skeleton(state))
+    return save_safetensors(tensors, metadata={"structure": structure})
+
+
+def unpack_state(path: str | Path) -> Any:
+    """Read what `pack_state` wrote, from a local file; raises UserError when it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            structure = json.loads(file.metadata()["structure"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged training state ({error})") from error
+
+    def rebuild(node: dict[str, Any]) -> Any:
+        if "tensor" in node:
+            return tensors[node["tensor"]]
+        if "items" in node:
+            return {key: rebuild(item) for key, item in node["items"]}
+        if "list" in node:
+            return [rebuild(item) for item in node["list"]]
+        return node["value"]
+
+    return rebuild(structure)

@@ -1,0 +1,158 @@
+"""sRGB and CIELAB on tensors, the scale networks see, and the sRGB gamut.
+
+CIELAB is that of scikit-image: illuminant D65, 2 degree observer, sRGB primaries. Every function takes
+channels-first tensors on any device, computes in float32 and keeps the batch dimension.
+"""
+
+import torch
+from torch import Tensor
+
+# IEC 61966-2-1, with the digits scikit-image uses (skimage.color.colorconv.xyz_from_rgb).
+_XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE_D65 = (0.95047, 1.0, 1.08883)
+
+# What networks see: L / 50 - 1 and ab / 110. The sRGB gamut lies in a [-86.2, 98.2], b [-107.9, 94.5],
+# so 110 never clips.
+L_CENTER = 50.0
+AB_SCALE = 110.0
+
+# Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep.
+GRAY_CHROMA = 4.0
+
+_GAMUT_TOLERANCE = 1e-4  # linear light; below half a level of 255 even in the steep part near black
+_GAMUT_BISECTIONS = 10  # chroma to 1/1024 of its excess
+
+
+def _matmul(matrix: Tensor, pixels: Tensor) -> Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix, pixels)
+
+
+def _column(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=like.device).view(1, 3, 1, 1)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Convert sRGB to CIELAB.
+
+    Args:
+        rgb: (B, 3, H, W) float, gamma-encoded sRGB in [0, 1].
+
+    Returns:
+        (B, 3, H, W) float32: L in [0, 100], a and b in CIELAB units.
+    """
+    rgb = rgb.float()
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp_min(0).pow(2.4), rgb / 12.92)
+    matrix = torch.tensor(_XYZ_FROM_RGB, dtype=torch.float32, device=rgb.device)
+    xyz = _matmul(matrix, linear) / _column(_WHITE_D65, rgb)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(0).pow(1 / 3), 7.787 * xyz + 16 / 116)
+    fx, fy, fz = f.unbind(1)
+    return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
+
+
+def _lab_to_linear(lab: Tensor) -> Tensor:
+    """CIELAB (B, 3, H, W) to linear sRGB, outside [0, 1] where the colour is out of gamut."""
+    L, a, b = lab.float().unbind(1)
+    fy = (L + 16) / 116
+    f = torch.stack((fy + a / 500, fy, (fy - b / 200).clamp_min(0)), dim=1)
+    xyz = torch.where(f > 0.2068966, f.pow(3), (f - 16 / 116) / 7.787) * _column(_WHITE_D65, lab)
+    inverse = torch.linalg.inv(torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64)).float()
+    return _matmul(inverse.to(lab.device), xyz)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Convert CIELAB to sRGB, clipping each channel to [0, 1] as scikit-image does.
+
+    Args:
+        lab: (B, 3, H, W) float, CIELAB units.
+
+    Returns:
+        (B, 3, H, W) float32 sRGB in [0, 1].
+    """
+    linear = _lab_to_linear(lab)
+    encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0).pow(1 / 2.4) - 0.055, 12.92 * linear)
+    return encoded.clamp_(0, 1)
+
+
+def to_uint8(rgb: Tensor) -> Tensor:
+    """Round sRGB in [0, 1] to uint8 in [0, 255], same shape."""
+    return (rgb * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def chroma(ab: Tensor) -> Tensor:
+    """Chroma sqrt(a^2 + b^2) of (B, 2, H, W) CIELAB a and b, as (B, H, W)."""
+    return torch.linalg.vector_norm(ab.float(), dim=1)
+
+
+def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring colours into the sRGB gamut by lowering chroma at constant lightness and hue.
+
+    Clipping RGB channels instead would change the lightness of the photograph.
+
+    Args:
+        lab: (B, 3, H, W) float, CIELAB units, L in [0, 100].
+
+    Returns:
+        The fitted (B, 3, H, W) float32, and a bool (B, H, W) that marks the pixels that were changed.
+    """
+    lab = lab.float()
+    outside = _outside_gamut(lab)
+    if not outside.any():
+        return lab, outside
+    pixels = lab.permute(0, 2, 3, 1)[outside]
+    low = torch.zeros(len(pixels), device=lab.device)
+    high = torch.ones_like(low)
+    for _ in range(_GAMUT_BISECTIONS):
+        middle = (low + high) / 2
+        too_much = _outside_gamut(_scale_chroma(pixels, middle).T[None, :, :, None])[0, :, 0]
+        high = torch.where(too_much, middle, high)
+        low = torch.where(too_much, low, middle)
+    fitted = lab.permute(0, 2, 3, 1).clone()
+    fitted[outside] = _scale_chroma(pixels, low)
+    return fitted.permute(0, 3, 1, 2).contiguous(), outside
+
+
+def _outside_gamut(lab: Tensor) -> Tensor:
+    linear = _lab_to_linear(lab)
+    return (linear.amin(1) < -_GAMUT_TOLERANCE) | (linear.amax(1) > 1 + _GAMUT_TOLERANCE)
+
+
+def _scale_chroma(pixels: Tensor, factor: Tensor) -> Tensor:
+    return torch.cat((pixels[:, :1], pixels[:, 1:] * factor[:, None]), dim=1)
+
+
+def normalize_L(L: Tensor) -> Tensor:
+    """Lightness in [0, 100] to the scale of networks, [-1, 1]."""
+    return L / L_CENTER - 1
+
+
+def normalize_ab(ab: Tensor) -> Tensor:
+    """CIELAB a and b to the scale of networks, within [-1, 1] for every sRGB colour."""
+    return ab / AB_SCALE
+
+
+def denormalize_ab(ab: Tensor) -> Tensor:
+    """Network scale back to CIELAB a and b."""
+    return ab * AB_SCALE
+
+
+def lab_to_uint8(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """CIELAB to the 8-bit convention of OpenCV: L * 255 / 100, a + 128, b + 128.
+
+    Args:
+        lab: (B, 3, H, W) float, CIELAB units.
+
+    Returns:
+        L (B, 1, H, W) and ab (B, 2, H, W), both uint8.
+    """
+    L = (lab[:, :1] * 2.55).round().clamp(0, 255).to(torch.uint8)
+    ab = (lab[:, 1:] + 128).round().clamp(0, 255).to(torch.uint8)
+    return L, ab
+
+
+def network_scale(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """8-bit L and ab (see `lab_to_uint8`) to the float32 scale of networks, on their device."""
+    return normalize_L(L.float() / 2.55), normalize_ab(ab.float() - 128)

@@ -1,0 +1,35 @@
+"""Small files by path or URI, for code that runs without a cluster."""
+
+from pyarrow import fs
+
+from colorize_core.errors import UserError
+
+
+def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
+    """Resolve a location to a pyarrow file system and a path on it.
+
+    Args:
+        path_or_uri: a local path, an s3:// URI, or a path on `filesystem` where that is given.
+        filesystem: an opened file system, for endpoints and retries of the caller's choice. S3 without one takes
+            its endpoint from AWS_ENDPOINT_URL and its credentials from the environment.
+    """
+    if filesystem is not None:
+        return filesystem, path_or_uri
+    if "://" not in path_or_uri:
+        return fs.LocalFileSystem(), path_or_uri
+    try:
+        return fs.FileSystem.from_uri(path_or_uri)
+    except Exception as error:
+        raise UserError(f"{path_or_uri}: not a location that can be opened ({error})") from error
+
+
+def read_file(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> bytes:
+    """Read a whole file; raises UserError in one line when it is not there or cannot be read."""
+    system, path = locate(path_or_uri, filesystem)
+    try:
+        with system.open_input_stream(path) as stream:
+            return stream.read()
+    except FileNotFoundError:
+        raise UserError(f"{path_or_uri}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path_or_uri}: cannot be read ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,61 @@
+"""Architectures by name, all with one contract.
+
+`model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples
+of 32. A new architecture is one file here and one line in `_MODELS`.
+"""
+
+import difflib
+import importlib
+import inspect
+from typing import Any
+
+from torch import nn
+
+from colorize_core.errors import UserError
+
+_MODELS = {
+    "encoder_decoder": "EncoderDecoder",
+    "resnet_unet": "ResNetUNet",
+}
+
+# Options that say where the first weights come from. They are not part of the architecture: a checkpoint
+# does not carry them, since it carries the weights themselves.
+_INITIAL_WEIGHT_OPTIONS = {"backbone_weights"}
+
+__all__ = ["build_model", "model_names"]
+
+
+def model_names() -> list[str]:
+    """Names that `build_model` knows, sorted."""
+    return sorted(_MODELS)
+
+
+def build_model(name: str, **options: Any) -> nn.Module:
+    """Build an untrained network.
+
+    Args:
+        name: one of `model_names()`.
+        **options: keyword arguments of the architecture's class.
+
+    Returns:
+        The network. Its attribute `architecture`, {"name", "options"}, rebuilds it and goes into checkpoints.
+
+    Raises:
+        UserError: unknown name or option, with the nearest valid one; initial weights that cannot be had.
+    """
+    if name not in _MODELS:
+        raise UserError(f"model {name!r} is unknown; {_suggest(name, model_names())}")
+    model_class = getattr(importlib.import_module(f"{__name__}.{name}"), _MODELS[name])
+    known = [p for p in inspect.signature(model_class.__init__).parameters if p != "self"]
+    for option in options:
+        if option not in known:
+            raise UserError(f"model {name!r} has no option {option!r}; {_suggest(option, known)}")
+    model = model_class(**options)
+    kept = {key: value for key, value in options.items() if key not in _INITIAL_WEIGHT_OPTIONS}
+    model.architecture = {"name": name, "options": kept}
+    return model
+
+
+def _suggest(word: str, choices: list[str]) -> str:
+    nearest = difflib.get_close_matches(word, choices, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(choices) or '(none)'}"

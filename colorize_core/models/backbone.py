@@ -1,0 +1,58 @@
+"""First weights of backbones: torchvision's enum, or a state dict at a path or URI."""
+
+import io
+
+import torch
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+from torchvision.models import ResNet18_Weights
+
+from colorize_core.errors import UserError
+from colorize_core.files import read_file
+
+_HEAD = ("fc.weight", "fc.bias")
+
+
+def resnet18_weights(source: str) -> dict[str, Tensor]:
+    """State dict of torchvision's ResNet-18, without the classifier.
+
+    Args:
+        source: "imagenet", or a path or s3:// URI of a state dict, .safetensors or torchvision's .pth (read with
+            torch's restricted loader: tensors only, no code).
+
+    Raises:
+        UserError: the weights cannot be downloaded, read, or belong to another network.
+    """
+    state = _download() if source == "imagenet" else read_state_dict(source)
+    if "conv1.weight" not in state or tuple(state["conv1.weight"].shape[1:]) != (3, 7, 7):
+        raise UserError(f"{source}: not a ResNet-18 state dict of torchvision (no conv1.weight of 64x3x7x7)")
+    return {key: value for key, value in state.items() if key not in _HEAD}
+
+
+def gray_stem(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights for one input channel: the stem's are summed over RGB, as fastai and timm do."""
+    return {**state, "conv1.weight": state["conv1.weight"].sum(dim=1, keepdim=True)}
+
+
+def read_state_dict(source: str) -> dict[str, Tensor]:
+    """Read a state dict from a path or URI; raises UserError when it is not there or not a state dict."""
+    data = read_file(source)
+    try:
+        if source.endswith(".safetensors"):
+            return load_safetensors(data)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{source}: not a readable state dict ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{source}: not a state dict of tensors")
+    return state
+
+
+def _download() -> dict[str, Tensor]:
+    try:
+        return dict(ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
+    except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
+        raise UserError(
+            f"ImageNet weights of ResNet-18 cannot be downloaded ({error}); give "
+            "model.options.backbone_weights=PATH to a torchvision state dict, or null to train from scratch"
+        ) from error

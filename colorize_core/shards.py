@@ -1,0 +1,223 @@
+"""Lab shards: the Parquet files models train on, and the `dataset.json` beside them.
+
+One directory per split, one row per photograph: `key`, `id` (SHA-256 of the source file), `L` (1, S, S) and `ab`
+(2, S, S) as fixed-shape uint8 tensors in OpenCV's 8-bit Lab convention, rows in the order of `id`, which is as good
+as shuffled. Evaluation splits also carry `rgb` (3, S, S), the exact pixels, since 8-bit Lab loses up to a level.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from pyarrow import fs
+
+from colorize_core.color import chroma, lab_to_uint8, rgb_to_lab
+from colorize_core.errors import UserError
+from colorize_core.files import read_file
+from colorize_core.photo import Photo
+
+SCHEMA_VERSION = 1
+DATASET_FILE = "dataset.json"
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+EVALUATION_SPLITS = (VAL, TEST)
+
+_ROWS_PER_GROUP = 64  # the unit a reader fetches and shuffles
+_PRIOR_GRID = 10  # CIELAB units between bin centres of the colour prior (Zhang et al. 2016)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset.json` says of the shards beside it."""
+
+    size: int
+    """Side of every row in pixels."""
+    resize: str
+    """How photographs became square: squash or crop."""
+    splits: dict[str, dict[str, Any]]
+    """By split: rows, and the shard files relative to the dataset."""
+    rejects: dict[str, int]
+    """Number of rejected inputs by reason; `rejects.parquet` names them."""
+    source: str
+    """Location the photographs came from."""
+    fingerprint: str
+    """SHA-256 over the sorted ids and splits: equal for equal photographs, whatever they are called."""
+    ab_median: tuple[float, float]
+    """Median a and b of all training pixels: the constant-colour baseline."""
+    color_prior: list[list[float]]
+    """[a, b, share] of training pixels by the nearest point of a 10-unit ab grid, largest share first."""
+    version: int = SCHEMA_VERSION
+    config: dict[str, Any] = field(default_factory=dict)
+    """Resolved configuration of the job that wrote it."""
+
+    def to_json(self) -> bytes:
+        """Serialise for `dataset.json`."""
+        return json.dumps(asdict(self), indent=2).encode()
+
+    def files(self, split: str, where: str) -> list[str]:
+        """Shard files of a split; raises UserError naming the splits there are when it has none."""
+        if not self.splits.get(split, {}).get("rows"):
+            there = ", ".join(name for name, entry in self.splits.items() if entry["rows"]) or "none"
+            raise UserError(f"{where}: the dataset has no {split!r} split (it has: {there})")
+        return list(self.splits[split]["files"])
+
+
+def read_dataset_info(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> DatasetInfo:
+    """Read `dataset.json`; raises UserError when it is missing, damaged or of another schema version."""
+    where = path_or_uri.rstrip("/")
+    try:
+        raw = read_file(f"{where}/{DATASET_FILE}", filesystem)
+    except UserError as error:
+        raise UserError(f"{where}: not a dataset of Lab shards (no readable {DATASET_FILE}); run `prepare`") from error
+    try:
+        info = DatasetInfo(**json.loads(raw))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}/{DATASET_FILE}: damaged or of another version ({error})") from error
+    if info.version != SCHEMA_VERSION:
+        raise UserError(f"{where}: shard schema version {info.version}, this version reads {SCHEMA_VERSION}")
+    return info
+
+
+def square(photo: Photo, size: int, policy: str) -> np.ndarray:
+    """Resize a photograph to (size, size, 3) uint8 RGB.
+
+    Args:
+        photo: any size.
+        size: side in pixels.
+        policy: "squash" the whole picture, or "crop" its central square. Bicubic and antialiased, as Pillow does.
+    """
+    image = Image.fromarray(photo.rgb())
+    box = None
+    if policy == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def mean_chroma(rgb: np.ndarray) -> float:
+    """Mean CIELAB chroma of (H, W, 3) uint8 sRGB pixels."""
+    return float(chroma(_to_lab(rgb[None])[:, 1:]).mean())
+
+
+def _to_lab(rgb: np.ndarray) -> torch.Tensor:
+    """(B, H, W, 3) uint8 to CIELAB (B, 3, H, W)."""
+    return rgb_to_lab(torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))).float() / 255)
+
+
+def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: bool) -> pa.Table:
+    """Rows of a shard.
+
+    Args:
+        keys: location of each photograph in its source.
+        ids: SHA-256 of each source file.
+        rgb: (B, S, S, 3) uint8.
+        exact: also keep the RGB pixels, for splits that models are scored on.
+    """
+    L, ab = lab_to_uint8(_to_lab(rgb))
+    columns = {"key": pa.array(keys), "id": pa.array(ids), "L": _tensor(L.numpy()), "ab": _tensor(ab.numpy())}
+    if exact:
+        columns["rgb"] = _tensor(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
+    return pa.table(columns)
+
+
+def _tensor(values: np.ndarray) -> pa.ExtensionArray:
+    kind = pa.fixed_shape_tensor(pa.uint8(), values.shape[1:])
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:]))))
+
+
+def encode_shard(table: pa.Table) -> bytes:
+    """A shard as the bytes of a Parquet file.
+
+    Byte-stream-split before zstd suits pixels: here it read twice as fast as dictionary pages, at the same size.
+    """
+    sink = pa.BufferOutputStream()
+    tensors = [name for name in ("L", "ab", "rgb") if name in table.column_names]
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        row_group_size=_ROWS_PER_GROUP,
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(tensors, "BYTE_STREAM_SPLIT"),
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def read_batches(
+    paths: Sequence[str],
+    filesystem: fs.FileSystem | None = None,
+    columns: Sequence[str] = ("key", "L", "ab", "rgb"),
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[dict[str, Any]]:
+    """Read shards row group by row group.
+
+    Args:
+        paths: shard files, paths on `filesystem`.
+        filesystem: local when None.
+        columns: to read.
+        rank: of this reader; row groups are dealt round-robin, so that every row is read by exactly one.
+        world_size: number of readers.
+
+    Yields:
+        Columns by name: tensors as (B, C, S, S) uint8 arrays, strings as lists.
+    """
+    system = filesystem or fs.LocalFileSystem()
+    position = 0
+    for path in paths:
+        with system.open_input_file(path) as source:
+            file = pq.ParquetFile(source)
+            for group in range(file.num_row_groups):
+                if position % world_size == rank:
+                    table = file.read_row_group(group, columns=list(columns)).combine_chunks()
+                    yield {name: _column(table.column(name).chunk(0)) for name in columns}
+                position += 1
+
+
+def _column(array: pa.Array) -> Any:
+    if isinstance(array, pa.FixedShapeTensorArray):
+        return array.to_numpy_ndarray()
+    return array.to_pylist()
+
+
+class ColorCounter:
+    """Counts of 8-bit a and b, from which median and prior follow exactly; counters of shards add up."""
+
+    def __init__(self, counts: np.ndarray | None = None) -> None:
+        """Start from (256, 256) int64 counts by a + 128 and b + 128, or from nothing."""
+        self.counts = np.zeros((256, 256), np.int64) if counts is None else counts
+
+    def add(self, ab: np.ndarray) -> None:
+        """Count the pixels of (B, 2, S, S) uint8 ab."""
+        index = ab[:, 0].astype(np.int64) * 256 + ab[:, 1]
+        self.counts += np.bincount(index.ravel(), minlength=65536).reshape(256, 256)
+
+    def median(self) -> tuple[float, float]:
+        """Median a and median b, CIELAB units; (0, 0) of nothing."""
+        if not self.counts.any():
+            return 0.0, 0.0
+        a, b = (int(np.searchsorted(np.cumsum(self.counts.sum(axis)), self.counts.sum() / 2)) for axis in (1, 0))
+        return float(a - 128), float(b - 128)
+
+    def prior(self) -> list[list[float]]:
+        """Share of pixels by nearest grid point, [a, b, share], largest first."""
+        a, b = np.nonzero(self.counts)
+        weights = self.counts[a, b]
+        shares: dict[tuple[int, int], int] = {}
+        for point_a, point_b, weight in zip(_nearest_grid(a), _nearest_grid(b), weights, strict=True):
+            shares[int(point_a), int(point_b)] = shares.get((int(point_a), int(point_b)), 0) + int(weight)
+        total = max(int(weights.sum()), 1)
+        ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+        return [[float(a), float(b), count / total] for (a, b), count in ordered]
+
+
+def _nearest_grid(stored: np.ndarray) -> np.ndarray:
+    return (np.round((stored - 128) / _PRIOR_GRID) * _PRIOR_GRID).astype(int)
