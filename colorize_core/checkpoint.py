@@ -129,7 +129,9 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None
     for key in sorted(own.keys() | state.keys()):
         have, want = state.get(key), own.get(key)
         if have is None or want is None or have.shape != want.shape:
-            shapes = " and ".join("missing" if t is None else "x".join(map(str, t.shape)) or "scalar" for t in (have, want))
+            shapes = " and ".join(
+                "missing" if t is None else "x".join(map(str, t.shape)) or "scalar" for t in (have, want)
+            )
             raise UserError(
                 f"{where}: weights of another architecture than {model.architecture['name']!r} "
                 f"({key}: {shapes.replace(' and ', ' in the file, ')} in the model)"

@@ -4,7 +4,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class Colorizer:
     @classmethod
     def load(
         cls, path_or_uri: str, device: str | torch.device | None = None, filesystem: fs.FileSystem | None = None
-    ) -> Self:
+    ) -> "Colorizer":
         """Load a checkpoint directory; raises UserError when it cannot be used (`checkpoint.load_checkpoint`)."""
         model, config = load_checkpoint(path_or_uri, filesystem)
         return cls(model, config.working_size, device)

@@ -220,7 +220,7 @@ def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _srgb_profile() -> bytes:
-    """The sRGB profile to embed. LittleCMS stamps it with the time (bytes 24-35); equal inputs must give equal files."""
+    """The sRGB profile to embed, without the time LittleCMS stamps it with: equal inputs must give equal files."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))  # 2000-01-01
     return bytes(profile)

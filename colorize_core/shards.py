@@ -14,13 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 from pyarrow import fs
 
-from colorize_core.color import chroma, lab_to_uint8, rgb_to_lab
+from colorize_core.color import lab_to_uint8, rgb_to_lab
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
-from colorize_core.photo import Photo
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -29,7 +27,6 @@ SPLITS = (TRAIN, VAL, TEST)
 EVALUATION_SPLITS = (VAL, TEST)
 
 _ROWS_PER_GROUP = 64  # the unit a reader fetches and shuffles
-_PRIOR_GRID = 10  # CIELAB units between bin centres of the colour prior (Zhang et al. 2016)
 
 
 @dataclass(frozen=True)
@@ -84,29 +81,7 @@ def read_dataset_info(path_or_uri: str, filesystem: fs.FileSystem | None = None)
     return info
 
 
-def square(photo: Photo, size: int, policy: str) -> np.ndarray:
-    """Resize a photograph to (size, size, 3) uint8 RGB.
-
-    Args:
-        photo: any size.
-        size: side in pixels.
-        policy: "squash" the whole picture, or "crop" its central square. Bicubic and antialiased, as Pillow does.
-    """
-    image = Image.fromarray(photo.rgb())
-    box = None
-    if policy == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
-
-
-def mean_chroma(rgb: np.ndarray) -> float:
-    """Mean CIELAB chroma of (H, W, 3) uint8 sRGB pixels."""
-    return float(chroma(_to_lab(rgb[None])[:, 1:]).mean())
-
-
-def _to_lab(rgb: np.ndarray) -> torch.Tensor:
+def pixels_to_lab(rgb: np.ndarray) -> torch.Tensor:
     """(B, H, W, 3) uint8 to CIELAB (B, 3, H, W)."""
     return rgb_to_lab(torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))).float() / 255)
 
@@ -120,7 +95,7 @@ def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: 
         rgb: (B, S, S, 3) uint8.
         exact: also keep the RGB pixels, for splits that models are scored on.
     """
-    L, ab = lab_to_uint8(_to_lab(rgb))
+    L, ab = lab_to_uint8(pixels_to_lab(rgb))
     columns = {"key": pa.array(keys), "id": pa.array(ids), "L": _tensor(L.numpy()), "ab": _tensor(ab.numpy())}
     if exact:
         columns["rgb"] = _tensor(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
@@ -186,38 +161,3 @@ def _column(array: pa.Array) -> Any:
     if isinstance(array, pa.FixedShapeTensorArray):
         return array.to_numpy_ndarray()
     return array.to_pylist()
-
-
-class ColorCounter:
-    """Counts of 8-bit a and b, from which median and prior follow exactly; counters of shards add up."""
-
-    def __init__(self, counts: np.ndarray | None = None) -> None:
-        """Start from (256, 256) int64 counts by a + 128 and b + 128, or from nothing."""
-        self.counts = np.zeros((256, 256), np.int64) if counts is None else counts
-
-    def add(self, ab: np.ndarray) -> None:
-        """Count the pixels of (B, 2, S, S) uint8 ab."""
-        index = ab[:, 0].astype(np.int64) * 256 + ab[:, 1]
-        self.counts += np.bincount(index.ravel(), minlength=65536).reshape(256, 256)
-
-    def median(self) -> tuple[float, float]:
-        """Median a and median b, CIELAB units; (0, 0) of nothing."""
-        if not self.counts.any():
-            return 0.0, 0.0
-        a, b = (int(np.searchsorted(np.cumsum(self.counts.sum(axis)), self.counts.sum() / 2)) for axis in (1, 0))
-        return float(a - 128), float(b - 128)
-
-    def prior(self) -> list[list[float]]:
-        """Share of pixels by nearest grid point, [a, b, share], largest first."""
-        a, b = np.nonzero(self.counts)
-        weights = self.counts[a, b]
-        shares: dict[tuple[int, int], int] = {}
-        for point_a, point_b, weight in zip(_nearest_grid(a), _nearest_grid(b), weights, strict=True):
-            shares[int(point_a), int(point_b)] = shares.get((int(point_a), int(point_b)), 0) + int(weight)
-        total = max(int(weights.sum()), 1)
-        ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-        return [[float(a), float(b), count / total] for (a, b), count in ordered]
-
-
-def _nearest_grid(stored: np.ndarray) -> np.ndarray:
-    return (np.round((stored - 128) / _PRIOR_GRID) * _PRIOR_GRID).astype(int)

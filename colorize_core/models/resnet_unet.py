@@ -59,7 +59,7 @@ class UNetBlock(nn.Module):
         self.conv2 = _conv_relu(self.channels, self.channels)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        """below (B, inputs, H, W) and skip (B, skip, 2H, 2W) to (B, channels, 2H, 2W)."""
+        """From below (B, inputs, H, W) and skip (B, skip, 2H, 2W) to (B, channels, 2H, 2W)."""
         return self.conv2(self.conv1(F.relu(torch.cat((self.up(below), self.norm(skip)), dim=1))))
 
 

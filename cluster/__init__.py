@@ -1,0 +1,1 @@
+"""Where a job runs: connecting to Ray, reaching storage."""

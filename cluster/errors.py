@@ -1,0 +1,5 @@
+"""What cannot be reached from here."""
+
+
+class ClusterError(Exception):
+    """A cluster or a store does not answer; the message is one line that says which, why and what to check."""

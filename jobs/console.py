@@ -1,0 +1,77 @@
+"""What people see while a job runs and when it ends."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+_TERMINAL_SECONDS = 0.5
+_LOG_SECONDS = 10.0
+
+
+def say(line: str) -> None:
+    """Print a line of progress or result at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def summary(title: str, facts: Iterable[tuple[str, object]]) -> None:
+    """Print the end of a job: a title, then what and how much in two columns."""
+    facts = list(facts)
+    width = max(len(name) for name, _ in facts)
+    say(f"\n{title}")
+    for name, value in facts:
+        say(f"  {name:{width}}  {value}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 8 s, 2 min 5 s, 3 h 20 min."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class ProgressLine:
+    """One live line about work of known size: count, rate and time left, redrawn on a terminal, logged elsewhere."""
+
+    def __init__(self, what: str, total: int, done: Callable[[], int]) -> None:
+        """Watch `done()`, which is asked from a thread, until the block ends."""
+        self._what, self._total, self._done = what, total, done
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._terminal = sys.stdout.isatty()
+
+    def __enter__(self) -> "ProgressLine":
+        """Start to watch."""
+        self._start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Draw the last state and stop."""
+        self._finished.set()
+        self._thread.join()
+        if kind is None:
+            self._draw()
+        if self._terminal:
+            print(flush=True)
+
+    def _watch(self) -> None:
+        while not self._finished.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
+            self._draw()
+
+    def _draw(self) -> None:
+        done = min(self._done(), self._total)
+        elapsed = max(time.monotonic() - self._start, 1e-3)
+        rate = done / elapsed
+        left = f", {duration((self._total - done) / rate)} left" if 0 < done < self._total else ""
+        line = f"{self._what}: {done}/{self._total}, {rate:.1f} images/s, {duration(elapsed)}{left}"
+        if self._terminal:
+            print(f"\r\x1b[K{line}", end="", flush=True)
+        else:
+            say(line)

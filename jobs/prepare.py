@@ -1,0 +1,223 @@
+"""`colorize prepare`: colour photographs to Lab shards."""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from cluster.session import ray_session
+from cluster.storage import Storage, open_storage
+from colorize_core.errors import UserError
+from jobs.cli import DONE, run_job
+from jobs.config import JobConfig
+from jobs.console import ProgressLine, say, summary
+from jobs.manifest import FOLDER, require_source, write_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+_KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
+
+
+class PrepareConfig(JobConfig):
+    """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
+
+    Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
+    reason, in OUTPUT/rejects.parquet.
+    """
+
+    source: str
+    """Folder or s3:// prefix of the photographs."""
+    output: str
+    """Where the dataset goes; must be empty."""
+    size: int = Field(256, ge=32, multiple_of=32)
+    """Side of the squares in pixels, a multiple of 32."""
+    resize: Literal["squash", "crop"] = "crop"
+    """How photographs become square: squash the whole picture, or crop its centre."""
+    split: Literal["hash", "folders"] = "hash"
+    """Deal photographs to splits by a hash of their content, or by sub-folders named train, val and test."""
+    val_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the photographs for validation, with split=hash."""
+    test_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the photographs for the final test, with split=hash."""
+    rows_per_shard: int = Field(512, ge=1)
+    """Photographs per Parquet file."""
+    max_pixels: int = Field(200_000_000, ge=1)
+    """Larger photographs are rejected before they are decoded."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PrepareConfig":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing for training")
+        if self.split == "folders" and self.model_fields_set & {"val_fraction", "test_fraction"}:
+            raise ValueError("val_fraction and test_fraction have no effect with split=folders")
+        return self
+
+
+def plan(config: PrepareConfig) -> str:
+    """What would run."""
+    source, output = _stores(config)
+    return f"prepare would read the photographs below {source.uri} and write {config.size} px shards to {output.uri}"
+
+
+def run(config: PrepareConfig, verbose: bool) -> int:
+    """List, inspect, deduplicate and split, then write shards; the dataset exists when dataset.json does."""
+    from colorize_core import shards
+
+    source, output = _stores(config)
+    _require_free(output)
+    listing = write_manifest(source, output, _SUFFIXES)
+    say(f"prepare: {listing.count} photographs in {source.uri}")
+    with ray_session(config.ray, verbose=verbose):
+        inspected = _inspect(config, source, output, listing.count)
+        rejects = _reject_duplicates(inspected)
+        accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
+        if accepted.empty:
+            raise UserError(f"{source.uri}: none of {listing.count} photographs can be used: {_counts(rejects)}")
+        files, colors = _write_shards(config, source, output, accepted)
+    _write_table(output, "rejects.parquet", rejects)
+    info = shards.DatasetInfo(
+        size=config.size,
+        resize=config.resize,
+        splits={
+            name: {"rows": int((accepted.split == name).sum()), "files": files.get(name, [])} for name in shards.SPLITS
+        },
+        rejects=dict(sorted(Counter(rejects.reason).items())),
+        source=source.uri,
+        fingerprint=_fingerprint(accepted),
+        ab_median=colors.median(),
+        color_prior=colors.prior(),
+        config=config.model_dump(mode="json"),
+    )
+    output.write(shards.DATASET_FILE, info.to_json(), "application/json")
+    _summarize(config, output, info, listing.ignored)
+    return DONE
+
+
+def _stores(config: PrepareConfig) -> tuple[Storage, Storage]:
+    source, output = open_storage(config.source, config.storage), open_storage(config.output, config.storage)
+    for store in (source, output):
+        store.check()
+    require_source(source)
+    return source, output
+
+
+def _require_free(output: Storage) -> None:
+    from colorize_core.shards import DATASET_FILE
+
+    if output.exists(DATASET_FILE):
+        raise UserError(f"{output.uri}: already holds a dataset; use another output, or delete it first")
+    first = next(iter(output.list()), None)
+    if first is not None and not first.key.startswith(("_state/", "test/", "train/", "val/")):
+        raise UserError(f"{output.uri}: the output is not empty ({first.key}); use another output")
+
+
+def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int) -> "pd.DataFrame":
+    """One row per photograph: key, split, id, reason, detail. Pixels stay in the workers."""
+    import pandas as pd
+    import ray
+
+    from jobs.prepare_stages import inspect_rows
+    from jobs.progress import Progress
+
+    progress = Progress()
+    manifest = output.child(FOLDER)
+    rows = (
+        ray.data.read_parquet(manifest.path(), filesystem=manifest.filesystem)
+        .repartition(target_num_rows_per_block=64)
+        .map_batches(
+            inspect_rows,
+            batch_size=64,
+            batch_format="pyarrow",
+            fn_kwargs={"config": config, "source": source, "progress": progress},
+        )
+    )
+    with ProgressLine("inspected", count, progress.done):
+        parts = list(rows.iter_batches(batch_size=None, batch_format="pandas"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _reject_duplicates(inspected: "pd.DataFrame") -> "pd.DataFrame":
+    """Mark all but one of equal files as duplicates, in place; returns every rejected row.
+
+    The one of the strictest split stays, then the first key, whatever order the rows came in.
+    """
+    usable = inspected[inspected.reason == ""]
+    order = usable.assign(rank=usable.split.map(_KEEP_FIRST)).sort_values(["rank", "key"])
+    first = order.groupby("id").key.transform("first")
+    copies = order.index[order.key != first]
+    inspected.loc[copies, "reason"] = "duplicate"
+    inspected.loc[copies, "detail"] = "same bytes as " + first[copies]
+    rejects = inspected[inspected.reason != ""].sort_values("key", ignore_index=True)
+    return rejects[["key", "split", "reason", "detail", "id"]]
+
+
+def _write_shards(
+    config: PrepareConfig, source: Storage, output: Storage, accepted: "pd.DataFrame"
+) -> tuple[dict[str, list[str]], Any]:
+    """Write every shard in a task of its own; returns the files by split and the colours of the training split."""
+    import numpy as np
+    import ray
+
+    from colorize_core.prior import ColorCounter
+    from jobs.prepare_stages import plan_shards, write_shard
+    from jobs.progress import Progress
+
+    progress = Progress()
+    shards = plan_shards(accepted, config.rows_per_shard)
+    results = ray.data.from_items(shards, override_num_blocks=len(shards)).map(
+        write_shard, fn_kwargs={"config": config, "source": source, "output": output, "progress": progress}
+    )
+    files: dict[str, list[str]] = {}
+    colors = ColorCounter()
+    with ProgressLine("converted", len(accepted), progress.done):
+        for row in results.iter_rows():
+            files.setdefault(row["split"], []).append(row["file"])
+            np.add.at(colors.counts.reshape(-1), row["colors"], row["counts"])
+    return {split: sorted(names) for split, names in files.items()}, colors
+
+
+def _write_table(output: Storage, key: str, frame: "pd.DataFrame") -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in frame.columns])
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), sink)
+    output.write(key, sink.getvalue().to_pybytes())
+
+
+def _fingerprint(accepted: "pd.DataFrame") -> str:
+    lines = "\n".join(f"{identity} {split}" for identity, split in zip(accepted.id, accepted.split, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _counts(rejects: "pd.DataFrame") -> str:
+    found = Counter(rejects.reason)
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(found.items())) or "none"
+
+
+def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) -> None:
+    facts: list[tuple[str, object]] = [
+        (split, f"{entry['rows']} photographs in {len(entry['files'])} shards") for split, entry in info.splits.items()
+    ]
+    rejected = ", ".join(f"{reason} {count}" for reason, count in info.rejects.items())
+    facts.append(("rejected", f"{sum(info.rejects.values())} ({rejected})" if rejected else "0"))
+    if ignored:
+        facts.append(("not photographs", ignored))
+    facts.append(("median colour", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
+    facts.append(("dataset", f"{output.uri} (rejects.parquet names the rejected)"))
+    summary(f"prepared {config.size} px Lab shards", facts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb; returns the exit code."""
+    return run_job("prepare", PrepareConfig, run, plan, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
