@@ -1,0 +1,86 @@
+"""What the first worker of a training run writes for people: curves, sample grids, best and last checkpoints."""
+
+import csv
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from cluster.storage import LocalStorage, Storage
+from colorize_core.checkpoint import checkpoint_files
+from colorize_core.grid import sample_grid
+from jobs.train import read_metrics
+
+_METRICS = "metrics.csv"
+_CURVES = "tensorboard"
+
+
+class RunWriter:
+    """Writes OUTPUT/metrics.csv, tensorboard/, samples/, best/ and last/ after each epoch."""
+
+    def __init__(self, output: Storage, messages: Any, progress: Mapping[str, Any]) -> None:
+        """Continue after the epochs that `progress` says are done; later rows, of a lost attempt, are dropped.
+
+        Args:
+            output: of the run.
+            messages: queue to the terminal.
+            progress: with the number of finished epochs under "epoch".
+        """
+        self._output, self._messages = output, messages
+        self._rows: list[dict[str, float]] = [row for row in read_metrics(output) if row["epoch"] <= progress["epoch"]]
+        local = isinstance(output, LocalStorage)
+        self._curves_folder = Path(output.path(_CURVES) if local else tempfile.mkdtemp(prefix="curves-"))
+        self._upload_curves = not local
+        self._curves = SummaryWriter(str(self._curves_folder), purge_step=int(progress["epoch"]) + 1)
+
+    def epoch(self, row: dict[str, float], *, epochs: int, left: str) -> None:
+        """Record an epoch and say it in one line."""
+        self._rows.append(row)
+        names = list(dict.fromkeys(name for each in self._rows for name in each))
+        sheet = io.StringIO()
+        table = csv.DictWriter(sheet, names)
+        table.writeheader()
+        table.writerows(self._rows)
+        self._output.write(_METRICS, sheet.getvalue().encode(), "text/csv")
+        for name, value in row.items():
+            if name != "epoch":
+                self._curves.add_scalar(name, value, int(row["epoch"]))
+        self._curves.flush()
+        if self._upload_curves:
+            for file in self._curves_folder.iterdir():
+                self._output.write(f"{_CURVES}/{file.name}", file.read_bytes())
+        self._messages.put(_line(row, epochs, left))
+
+    def samples(self, epoch: int, columns: Mapping[str, Tensor]) -> None:
+        """Write the sample grid of an epoch; columns are (N, 3, S, S) uint8."""
+        grid = sample_grid({name: pictures.cpu().numpy() for name, pictures in columns.items()})
+        self._output.write(f"samples/epoch_{epoch:04d}.png", grid, "image/png")
+
+    def checkpoints(self, model: nn.Module, working_size: int, training: dict[str, Any], improved: bool) -> None:
+        """Write last/, and best/ when the epoch is the best so far."""
+        files = checkpoint_files(model, working_size, training)
+        for folder in ("last", "best") if improved else ("last",):
+            for name, data in files.items():
+                self._output.write(f"{folder}/{name}", data)
+
+    def close(self) -> None:
+        """Finish the curves."""
+        self._curves.close()
+
+
+def _line(row: Mapping[str, float], epochs: int, left: str) -> str:
+    parts = [f"epoch {row['epoch']:.0f}/{epochs}", f"loss {row['loss']:.4f}"]
+    if "discriminator" in row:
+        parts.append(f"adversarial {row['adversarial']:.3f}, discriminator {row['discriminator']:.3f}")
+    parts += [
+        f"MAE {row['mae_ab']:.4f} (gray {row['gray_mae_ab']:.4f})",
+        f"PSNR {row['psnr']:.2f} ({row['gray_psnr']:.2f})",
+        f"SSIM {row['ssim']:.4f} ({row['gray_ssim']:.4f})",
+        f"{row['images_per_second']:.0f} images/s",
+        f"{left} left",
+    ]
+    return "  ".join(parts)

@@ -1,0 +1,302 @@
+"""`colorize train`: Lab shards to a checkpoint, with Ray Train."""
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from cluster.session import ray_session
+from cluster.storage import Storage, open_storage
+from colorize_core.errors import UserError
+from jobs.cli import DONE, run_job
+from jobs.config import JobConfig, Section
+from jobs.console import duration, say, summary
+from jobs.run_record import begin_run, now, write_record
+
+if TYPE_CHECKING:
+    from colorize_core.shards import DatasetInfo
+
+CHECKPOINTS = "checkpoints"
+_CHANGEABLE = ("storage.", "ray.", "train.epochs", "train.max_failures", "workers.cpus")
+
+
+class ModelSection(Section):
+    """Which network."""
+
+    name: str
+    """Architecture: encoder_decoder or resnet_unet."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the architecture, such as backbone_weights of resnet_unet (imagenet, a path, or null)."""
+    init_from: str | None = None
+    """Checkpoint whose weights training starts from; it must be of the same architecture."""
+
+
+class LossSection(Section):
+    """Weights of the losses; 0 leaves one out."""
+
+    l1: float = Field(0.0, ge=0)
+    """Mean absolute error of ab on the network's scale."""
+    mse: float = Field(0.0, ge=0)
+    """Mean squared error of ab on the network's scale."""
+    adversarial: float = Field(0.0, ge=0)
+    """Binary cross-entropy against a PatchGAN discriminator that sees L and ab (pix2pix)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "LossSection":
+        if not self.l1 and not self.mse:
+            raise ValueError("no loss has a weight; give loss.l1 or loss.mse (adversarial alone does not train)")
+        return self
+
+    def pixel_weights(self) -> dict[str, float]:
+        """Weights of the pixel losses that are on."""
+        return {name: weight for name, weight in (("l1", self.l1), ("mse", self.mse)) if weight}
+
+
+class DiscriminatorSection(Section):
+    """The PatchGAN, with loss.adversarial."""
+
+    layers: int = Field(3, ge=1, le=5)
+    """Stride-2 convolutions: 3 judges patches of 70 pixels."""
+    lr: float | None = Field(None, gt=0)
+    """Learning rate; train.lr when empty."""
+
+
+class TrainSection(Section):
+    """How to optimise."""
+
+    epochs: int = Field(20, ge=1)
+    """Passes over the training split. May be raised to continue a finished run."""
+    batch_size: int = Field(16, ge=1)
+    """Photographs per step and worker."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate of Adam, used as given whatever the number of workers."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam; (0.5, 0.999) is usual with an adversarial loss."""
+    flip: bool = True
+    """Mirror each photograph with probability 1/2."""
+    shuffle_buffer: int = Field(1024, ge=0)
+    """Photographs each worker shuffles among; rows are stored in random order already."""
+    seed: int = 0
+    """Of weights, shuffling and mirroring."""
+    keep_checkpoints: int | None = Field(None, ge=1)
+    """Checkpoints to keep besides best and last; all when empty."""
+    max_failures: int = Field(3, ge=0)
+    """Times a lost worker is replaced, from the last checkpoint, before the run gives up."""
+    samples: int = Field(8, ge=1)
+    """Validation photographs in the sample grid of each epoch."""
+
+
+class WorkersSection(Section):
+    """Where to train."""
+
+    count: int = Field(1, ge=1)
+    """Processes, one model replica each (DDP)."""
+    gpu: bool = False
+    """Give each a GPU."""
+    cpus: float = Field(1, gt=0)
+    """Logical CPUs each."""
+
+
+class TrainConfig(JobConfig):
+    """Train a colorization model on Lab shards. The same command continues a run that was interrupted.
+
+    OUTPUT holds best/ and last/ (checkpoints for every other verb), checkpoints/ (every epoch, with what resuming
+    needs), metrics.csv, tensorboard/, samples/ (a grid per epoch) and run.json.
+    """
+
+    shards: str
+    """Dataset of `prepare`, with a train and a val split."""
+    output: str
+    """Where the run goes."""
+    model: ModelSection
+    """Which network."""
+    loss: LossSection
+    """Weights of the losses."""
+    discriminator: DiscriminatorSection = Field(default_factory=DiscriminatorSection)
+    """The PatchGAN, with loss.adversarial."""
+    train: TrainSection = Field(default_factory=TrainSection)
+    """How to optimise."""
+    workers: WorkersSection = Field(default_factory=WorkersSection)
+    """Where to train."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainConfig":
+        if "discriminator" in self.model_fields_set and not self.loss.adversarial:
+            raise ValueError("discriminator has no effect without loss.adversarial")
+        return self
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What was checked before Ray is started."""
+
+    shards: Storage
+    output: Storage
+    dataset: "DatasetInfo"
+    fingerprints: dict[str, str]
+
+
+def plan(config: TrainConfig) -> str:
+    """What would run."""
+    inputs = _check_inputs(config)
+    rows = inputs.dataset.splits["train"]["rows"]
+    steps = rows // config.workers.count // config.train.batch_size
+    return (
+        f"train would run {config.train.epochs} epochs of about {steps} steps on {config.workers.count} workers "
+        f"({rows} photographs of {inputs.dataset.size} px) and write to {inputs.output.uri}"
+    )
+
+
+def run(config: TrainConfig, verbose: bool) -> int:
+    """Check, begin or continue the run, train, summarise."""
+    inputs = _check_inputs(config)
+    record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, _CHANGEABLE)
+    if _epochs_done(inputs.output) >= config.train.epochs:
+        say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
+    else:
+        with ray_session(config.ray, verbose=verbose):
+            _fit(config, inputs, verbose)
+    last = read_metrics(inputs.output)[-1]
+    best = json.loads(inputs.output.read("best/config.json"))["training"]
+    write_record(inputs.output, record | {"status": "done", "finished": now(), "best": best})
+    _summarize(inputs.output, last, best)
+    return DONE
+
+
+def _check_inputs(config: TrainConfig) -> _Inputs:
+    """Find every mistake that can be found before processes are started."""
+    import torch
+
+    from colorize_core.checkpoint import read_checkpoint_config
+    from colorize_core.models import build_model
+    from colorize_core.shards import TRAIN, VAL, read_dataset_info
+
+    shards, output = open_storage(config.shards, config.storage), open_storage(config.output, config.storage)
+    for store in (shards, output):
+        store.check()
+    dataset = read_dataset_info(shards.path(), shards.filesystem)
+    for split in (TRAIN, VAL):
+        dataset.files(split, shards.uri)
+    rows = dataset.splits[TRAIN]["rows"]
+    if rows // config.workers.count < config.train.batch_size:
+        raise UserError(
+            f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
+            f"on each of {config.workers.count} workers; lower train.batch_size"
+        )
+    with torch.device("meta"):
+        architecture = build_model(
+            config.model.name, **{k: v for k, v in config.model.options.items() if k != "backbone_weights"}
+        ).architecture
+    fingerprints = {"shards": dataset.fingerprint}
+    if config.model.init_from:
+        store = open_storage(config.model.init_from, config.storage)
+        start = read_checkpoint_config(store.path(), store.filesystem)
+        if start.architecture != architecture:
+            raise UserError(
+                f"{config.model.init_from}: a checkpoint of {_architecture(start.architecture)}, "
+                f"but model asks for {_architecture(architecture)}"
+            )
+        fingerprints["model.init_from"] = start.weights_sha256
+    return _Inputs(shards, output, dataset, fingerprints)
+
+
+def _architecture(architecture: dict[str, Any]) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in architecture["options"].items())
+    return f"{architecture['name']}({options})"
+
+
+def _fit(config: TrainConfig, inputs: _Inputs, verbose: bool) -> None:
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.util.queue import Queue
+
+    from jobs.train_loop import train_loop
+
+    shards, output = inputs.shards, inputs.output
+    files = [shards.path(name) for name in inputs.dataset.files("train", shards.uri)]
+    rows = ray.data.read_parquet(
+        files, filesystem=shards.filesystem, shuffle=ray.data.FileShuffleConfig(seed=config.train.seed)
+    ).select_columns(["L", "ab"])
+    messages = Queue(actor_options={"num_cpus": 0})
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={
+            "config": config,
+            "dataset": inputs.dataset,
+            "shards": shards,
+            "output": output,
+            "messages": messages,
+        },
+        datasets={"train": rows},
+        scaling_config=ScalingConfig(
+            num_workers=config.workers.count,
+            use_gpu=config.workers.gpu,
+            resources_per_worker={"CPU": config.workers.cpus, **({"GPU": 1} if config.workers.gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            storage_path=output.path(),
+            storage_filesystem=output.filesystem,
+            failure_config=FailureConfig(max_failures=config.train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=config.train.keep_checkpoints),
+            logging_config=LoggingConfig(log_level="INFO" if verbose else "ERROR"),
+        ),
+    )
+    printer = threading.Thread(target=_print_messages, args=(messages,), daemon=True)
+    printer.start()
+    try:
+        trainer.fit()
+    finally:
+        messages.put(None)
+        printer.join(timeout=10)
+        messages.shutdown()
+
+
+def _print_messages(messages: Any) -> None:
+    while (line := messages.get()) is not None:
+        say(line)
+
+
+def read_metrics(output: Storage) -> list[dict[str, float]]:
+    """Rows of metrics.csv, one per epoch; empty before the first."""
+    import csv
+
+    if not output.exists("metrics.csv"):
+        return []
+    lines = output.read("metrics.csv").decode().splitlines()
+    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
+
+
+def _epochs_done(output: Storage) -> int:
+    rows = read_metrics(output)
+    return int(rows[-1]["epoch"]) if rows else 0
+
+
+def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any]) -> None:
+    gray = last["gray_mae_ab"]
+    scores = best["metrics"]
+    verdict = "better" if scores["mae_ab"] < gray else "WORSE"
+    facts: list[tuple[str, object]] = [
+        ("epochs", f"{last['epoch']:.0f}, {duration(last['seconds'])} for the last"),
+        ("best epoch", best["epoch"]),
+        ("validation MAE", f"{scores['mae_ab']:.4f}, {verdict} than gray at {gray:.4f}"),
+        ("PSNR, SSIM", f"{scores['psnr']:.2f} dB, {scores['ssim']:.4f}"),
+        ("checkpoint", f"{output.uri}/best"),
+        ("samples", f"{output.uri}/samples"),
+        ("curves", f"{output.uri}/metrics.csv and tensorboard/"),
+    ]
+    summary("trained", facts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb; returns the exit code."""
+    return run_job("train", TrainConfig, run, plan, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
