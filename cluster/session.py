@@ -2,8 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -37,35 +39,66 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
         ClusterError: the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():
         yield
         return
     level = logging.INFO if verbose else logging.ERROR
-    quiet = {"log_to_driver": verbose, "logging_level": level}
+    settings: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
     address = options.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        settings["address"] = address
+    else:
+        settings |= {"num_cpus": options.num_cpus or max(os.cpu_count() or 1, _FEWEST_CPUS), "include_dashboard": False}
     try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            cpus = options.num_cpus or max(os.cpu_count() or 1, _FEWEST_CPUS)
-            ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+        with nullcontext() if verbose else _muted_stderr():
+            ray.init(**settings)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = address or "this machine"
         raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
     try:
-        _quiet_ray_data(verbose, level)
+        _set_noise(verbose, level)
         yield
     finally:
         ray.shutdown()
 
 
-def _quiet_ray_data(verbose: bool, level: int) -> None:
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    """Drop what is written to file descriptor 2: Ray's C++ part announces its log level there, past Python."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _set_noise(verbose: bool, level: int) -> None:
+    """Silence Ray's log, bars and advice on the terminal, or let them through."""
     import ray.data
+    from ray._private import worker
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(level)
+    if not verbose:
+        worker.print_to_stdstream = _without_advice(worker.print_to_stdstream)
+
+
+def _without_advice(print_lines: Callable[..., None]) -> Callable[..., None]:
+    """Drop the raylet's note on the number of worker processes, which every pipeline on a small machine sets off."""
+
+    def printer(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        if not any("worker processes have been started on node" in line for line in data.get("lines", ())):
+            print_lines(data, *arguments, **options)
+
+    return printer

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from colorize_core.color import AB_SCALE
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import read_state_dict
+from colorize_core.models.backbone import download_state_dict, read_state_dict
 from colorize_core.strips import row_strips
 
 PSNR_CAP = 100.0  # dB; identical images would be infinite and swamp a mean
@@ -133,13 +133,7 @@ class LPIPS(nn.Module):
 
         if weights is None:
             enum = {"vgg": VGG16_Weights.IMAGENET1K_V1, "alex": AlexNet_Weights.IMAGENET1K_V1}[backbone]
-            try:
-                state = enum.get_state_dict(progress=False, check_hash=True)
-            except Exception as error:
-                raise UserError(
-                    f"LPIPS needs torchvision's {enum} and they cannot be downloaded ({error}); "
-                    "give lpips.weights=PATH to the state dict"
-                ) from error
+            state = download_state_dict(enum, "LPIPS needs them: give lpips.weights=PATH to the state dict")
         else:
             state = read_state_dict(weights)
         with redirect_stdout(io.StringIO()):  # the package prints its set-up

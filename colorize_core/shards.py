@@ -159,5 +159,5 @@ def read_batches(
 
 def _column(array: pa.Array) -> Any:
     if isinstance(array, pa.FixedShapeTensorArray):
-        return array.to_numpy_ndarray()
+        return array.to_numpy_ndarray().copy()  # Arrow's memory is read-only
     return array.to_pylist()

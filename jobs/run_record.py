@@ -95,13 +95,14 @@ def _short(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what computes the results."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a working directory, as `ray job submit` does
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {package: _version(package) for package in _PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a working directory, as `ray job submit` does
+        return "not installed"
 
 
 def now() -> str:

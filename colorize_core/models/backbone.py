@@ -1,11 +1,12 @@
 """First weights of backbones: torchvision's enum, or a state dict at a path or URI."""
 
 import io
+from contextlib import redirect_stderr
 
 import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
-from torchvision.models import ResNet18_Weights
+from torchvision.models import ResNet18_Weights, WeightsEnum
 
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
@@ -23,7 +24,11 @@ def resnet18_weights(source: str) -> dict[str, Tensor]:
     Raises:
         UserError: the weights cannot be downloaded, read, or belong to another network.
     """
-    state = _download() if source == "imagenet" else read_state_dict(source)
+    if source == "imagenet":
+        hint = "give model.options.backbone_weights=PATH to a torchvision state dict, or null to train from scratch"
+        state = download_state_dict(ResNet18_Weights.IMAGENET1K_V1, hint)
+    else:
+        state = read_state_dict(source)
     if "conv1.weight" not in state or tuple(state["conv1.weight"].shape[1:]) != (3, 7, 7):
         raise UserError(f"{source}: not a ResNet-18 state dict of torchvision (no conv1.weight of 64x3x7x7)")
     return {key: value for key, value in state.items() if key not in _HEAD}
@@ -48,11 +53,10 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     return state
 
 
-def _download() -> dict[str, Tensor]:
+def download_state_dict(weights: WeightsEnum, hint: str) -> dict[str, Tensor]:
+    """Weights that torchvision publishes; raises UserError, with `hint`, when neither cache nor network has them."""
     try:
-        return dict(ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
+        with redirect_stderr(io.StringIO()):  # torch.hub announces the download
+            return dict(weights.get_state_dict(progress=False, check_hash=True))
     except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
-        raise UserError(
-            f"ImageNet weights of ResNet-18 cannot be downloaded ({error}); give "
-            "model.options.backbone_weights=PATH to a torchvision state dict, or null to train from scratch"
-        ) from error
+        raise UserError(f"torchvision's {weights} cannot be downloaded ({error}); {hint}") from error

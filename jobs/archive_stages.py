@@ -1,0 +1,117 @@
+"""What `archive` runs in Ray's workers: keys to bytes, bytes to pictures and rows."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.storage import Storage, open_storage
+from colorize_core.colorizer import ColorizedPhoto, Colorizer
+from colorize_core.photo import output_format, output_key
+from jobs.archive import ArchiveConfig
+from jobs.progress import Progress
+
+_FETCH_THREADS = 16
+_SCORES = ("mean_chroma", "gamut_clipped", "mae_ab", "psnr", "ssim")
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("note", pa.string()),
+        ("output_key", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("source_format", pa.string()),
+        ("bit_depth", pa.int32()),
+        ("input_bytes", pa.int64()),
+        ("output_bytes", pa.int64()),
+        ("is_color", pa.bool_()),
+        *((name, pa.float64()) for name in _SCORES),
+    ]
+)
+"""Columns of OUTPUT/metrics. The output key is relative to OUTPUT/images, null where there is no picture; mae_ab, psnr
+and ssim are null for gray inputs, which have no truth."""
+
+
+def fetch(batch: pa.Table, source: Storage) -> pa.Table:
+    """Add the bytes of each key, or the status missing or read_error and why."""
+
+    def read(key: str) -> tuple[bytes, str, str]:
+        try:
+            return source.read(key), "", ""
+        except FileNotFoundError:
+            return b"", "missing", "deleted after it was listed"
+        except OSError as error:
+            return b"", "read_error", str(error)
+
+    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+        found = list(pool.map(read, batch.column("key").to_pylist()))
+    return pa.table(
+        {
+            "key": batch.column("key"),
+            "data": pa.array([data for data, _, _ in found], pa.binary()),
+            "status": pa.array([status for _, status, _ in found], pa.string()),
+            "error": pa.array([error for _, _, error in found], pa.string()),
+        }
+    )
+
+
+class ColorizeActor:
+    """Holds the model; colours a batch, writes each picture, and returns a row for every key."""
+
+    def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
+        """Load the checkpoint; a mistake in it ends the job before anything is written."""
+        checkpoint = open_storage(config.checkpoint, config.storage)
+        device = "cuda" if config.actors.gpus else "cpu"
+        self._colorizer = Colorizer.load(checkpoint.path(), device, checkpoint.filesystem)
+        self._config, self._output, self._progress = config, output, progress
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Rows of `fetch` to rows of `ROW_SCHEMA`."""
+        keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
+        statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
+        readable = [index for index, status in enumerate(statuses) if not status]
+        config = self._config
+        done = self._colorizer.colorize(
+            [contents[index] for index in readable],
+            [output_format(keys[index], config.format) for index in readable],
+            on_color=config.on_color,
+            quality=config.quality,
+            max_pixels=config.max_pixels,
+        )
+        results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
+        for index, result in zip(readable, done, strict=True):
+            results[index] = result
+        with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+            rows = list(pool.map(self._write, keys, contents, results))
+        self._progress.add(len(rows))
+        return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+    def _write(self, key: str, data: bytes, result: ColorizedPhoto) -> dict[str, Any]:
+        """Put the picture where it belongs; returns the row."""
+        row: dict[str, Any] = {
+            "key": key,
+            "status": result.status,
+            "error": result.error,
+            "note": result.note,
+            "output_key": None,
+            "width": result.width,
+            "height": result.height,
+            "source_format": result.source_format,
+            "bit_depth": result.bit_depth,
+            "input_bytes": len(data),
+            "is_color": result.is_color,
+            **{name: result.scores.get(name) for name in _SCORES},
+        }
+        if result.image is None:
+            return row
+        copied = result.status == "skipped_color"
+        target = key if copied else output_key(key, self._config.format)
+        content_type = None if copied else f"image/{output_format(key, self._config.format)}"
+        try:
+            self._output.write(target, result.image, content_type)
+        except OSError as error:
+            return row | {"status": "write_error", "error": str(error)}
+        return row | {"output_key": target, "output_bytes": len(result.image)}
