@@ -15,12 +15,13 @@ from pyarrow import fs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize_core.color import AB_SCALE, L_CENTER
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
 from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -44,7 +45,7 @@ class CheckpointConfig:
     format: int = _FORMAT
 
 
-def checkpoint_files(model: nn.Module, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
+def checkpoint_files(model: ColorModel, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
     """The files of a checkpoint by name, in the order they must be written: the configuration last.
 
     Args:
@@ -63,7 +64,7 @@ def checkpoint_files(model: nn.Module, working_size: int, training: dict[str, An
 
 
 def save_checkpoint(
-    directory: str | Path, model: nn.Module, working_size: int, training: dict[str, Any] | None = None
+    directory: str | Path, model: ColorModel, working_size: int, training: dict[str, Any] | None = None
 ) -> None:
     """Write a checkpoint to a local directory; each file appears whole or not at all. See `checkpoint_files`."""
     target = Path(directory)
@@ -97,7 +98,7 @@ _HINT = "a checkpoint is a directory with model.safetensors and config.json, suc
 
 def load_checkpoint(
     path_or_uri: str | Path, filesystem: fs.FileSystem | None = None
-) -> tuple[nn.Module, CheckpointConfig]:
+) -> tuple[ColorModel, CheckpointConfig]:
     """Load a checkpoint, strictly.
 
     Args:
@@ -123,7 +124,7 @@ def load_checkpoint(
     return model.eval(), config
 
 
-def load_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
+def load_weights(model: ColorModel, state: dict[str, Tensor], where: str) -> None:
     """Copy a state dict into a model; raises UserError naming the first tensor that does not fit."""
     own = model.state_dict()
     for key in sorted(own.keys() | state.keys()):

@@ -111,8 +111,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
     notes = []
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"first of {image.n_frames} pages or frames")
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        notes.append(f"first of {frames} pages or frames")
     source_format = image.format or ""
     try:
         image.load()
@@ -121,7 +121,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     exif, orientation = _descriptive_exif(image)
     dpi = _dpi(image)
     if orientation != 1:
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     pixels, alpha = _pixels(image, notes)
     return Photo(pixels, alpha, source_format, exif, dpi, notes)
 
@@ -213,7 +213,8 @@ def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
         try:
             embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if "srgb" not in ImageCms.getProfileDescription(embedded).lower():
-                return ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                return converted or image
         except (ImageCms.PyCMSError, OSError, ValueError):
             notes.append("unusable colour profile ignored")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

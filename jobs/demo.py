@@ -55,7 +55,7 @@ def run(config: DemoConfig, verbose: bool) -> int:
         train.run(train.TrainConfig.load(str(_SMOKE), [shards, f"output={run_folder}"]), verbose)
         _verb(3, "an archive of gray photographs to colour")
         checkpoint = f"checkpoint={run_folder / 'best'}"
-            images = ["max_failed_fraction=0.2", checkpoint, f"source={gray}", f"output={output / 'colorized'}"]
+        images = ["max_failed_fraction=0.2", checkpoint, f"source={gray}", f"output={output / 'colorized'}"]
         code = archive.run(archive.ArchiveConfig.load(None, images), verbose)
         _verb(4, "the model against crops it has not seen")
         test = [shards, checkpoint, f"output={output / 'evaluation'}", "lpips.backbone=none"]

@@ -3,7 +3,6 @@
 import ray
 
 
-@ray.remote(num_cpus=0)
 class _Counter:
     def __init__(self) -> None:
         self.count = 0
@@ -23,7 +22,7 @@ class Progress:
 
     def __init__(self) -> None:
         """Start the counter's actor."""
-        self._actor = _Counter.remote()
+        self._actor = ray.remote(num_cpus=0)(_Counter).remote()
 
     def add(self, number: int) -> None:
         """Add without waiting."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cluster.storage import LocalStorage, Storage
 from colorize_core.checkpoint import checkpoint_files
 from colorize_core.grid import sample_grid
+from colorize_core.models.base import ColorModel
 from jobs.train import read_metrics
 
 _METRICS = "metrics.csv"
@@ -60,7 +61,7 @@ class RunWriter:
         grid = sample_grid({name: pictures.cpu().numpy() for name, pictures in columns.items()})
         self._output.write(f"samples/epoch_{epoch:04d}.png", grid, "image/png")
 
-    def checkpoints(self, model: nn.Module, working_size: int, training: dict[str, Any], improved: bool) -> None:
+    def checkpoints(self, model: ColorModel, working_size: int, training: dict[str, Any], improved: bool) -> None:
         """Write last/, and best/ when the epoch is the best so far."""
         files = checkpoint_files(model, working_size, training)
         for folder in ("last", "best") if improved else ("last",):

@@ -169,8 +169,6 @@ def run(config: TrainConfig, verbose: bool) -> int:
 
 def _check_inputs(config: TrainConfig) -> _Inputs:
     """Find every mistake that can be found before processes are started."""
-    import torch
-
     from colorize_core.checkpoint import read_checkpoint_config
     from colorize_core.models import build_model
     from colorize_core.shards import TRAIN, VAL, read_dataset_info
@@ -187,10 +185,7 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
             f"on each of {config.workers.count} workers; lower train.batch_size"
         )
-    with torch.device("meta"):
-        architecture = build_model(
-            config.model.name, **{k: v for k, v in config.model.options.items() if k != "backbone_weights"}
-        ).architecture
+    architecture = build_model(config.model.name, **config.model.options).architecture
     fingerprints = {"shards": dataset.fingerprint}
     if config.model.init_from:
         store = open_storage(config.model.init_from, config.storage)

@@ -18,10 +18,11 @@ from cluster.storage import Storage
 from colorize_core import evaluation
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
 from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.prediction import colorize_lightness
 from colorize_core.shards import VAL, DatasetInfo, read_batches
-from colorize_core.training import AdversarialStep, Step, SupervisedStep, prepare_batch, unwrap
+from colorize_core.training import AdversarialStep, Step, SupervisedStep, prepare_batch
 from jobs.console import duration
 from jobs.run_writer import RunWriter
 from jobs.train import TrainConfig
@@ -63,8 +64,8 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         start = time.monotonic()
         losses, images = _train_epoch(worker, step, epoch)
         seconds = time.monotonic() - start
-        _share_buffers(unwrap(model))
-        scores = _validate(worker, unwrap(model))
+        _share_buffers(model)
+        scores = _validate(worker, model)
         best = min(progress["best_mae_ab"], scores["mae_ab"])
         improved = scores["mae_ab"] < progress["best_mae_ab"]
         progress = {"epoch": epoch, "best_mae_ab": best}
@@ -79,16 +80,16 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         if writer:
             left = duration((config.train.epochs - epoch) * row["seconds"])
             writer.epoch(row, epochs=config.train.epochs, left=left)
-            writer.samples(epoch, _samples(worker, unwrap(model)))
+            writer.samples(epoch, _samples(worker, model))
             training = {"epoch": epoch, "metrics": scores, "gray": baseline, "losses": losses}
-            writer.checkpoints(unwrap(model), dataset.size, training, improved)
-        _report(worker, unwrap(model), step, row, progress, scores)
+            writer.checkpoints(model, dataset.size, training, improved)
+        _report(worker, model, step, row, progress, scores)
     if writer:
         writer.close()
 
 
-def _build(config: TrainConfig) -> tuple[nn.Module, Step]:
-    """The model, wrapped for DDP where there are several workers, and its optimisation step."""
+def _build(config: TrainConfig) -> tuple[ColorModel, Step]:
+    """The model, on its device, and the step that optimises it: through DDP where there are several workers."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
         from cluster.storage import open_storage
@@ -96,28 +97,28 @@ def _build(config: TrainConfig) -> tuple[nn.Module, Step]:
         store = open_storage(config.model.init_from, config.storage)
         start, _ = load_checkpoint(store.path(), store.filesystem)
         load_weights(model, start.state_dict(), config.model.init_from)
-    model = ray.train.torch.prepare_model(model)
+    wrapped = ray.train.torch.prepare_model(model)
     train = config.train
-    optimizer = torch.optim.Adam(model.parameters(), lr=train.lr, betas=train.betas)
+    optimizer = torch.optim.Adam(wrapped.parameters(), lr=train.lr, betas=train.betas)
     weights = config.loss.pixel_weights()
     if not config.loss.adversarial:
-        return model, SupervisedStep(model, weights, optimizer)
+        return model, SupervisedStep(wrapped, weights, optimizer)
     discriminator = ray.train.torch.prepare_model(PatchGAN(config.discriminator.layers))
     judge_optimizer = torch.optim.Adam(
         discriminator.parameters(), lr=config.discriminator.lr or train.lr, betas=train.betas
     )
-    step = AdversarialStep(model, discriminator, weights, config.loss.adversarial, optimizer, judge_optimizer)
+    step = AdversarialStep(wrapped, discriminator, weights, config.loss.adversarial, optimizer, judge_optimizer)
     return model, step
 
 
-def _resume(model: nn.Module, step: Step) -> dict[str, Any]:
+def _resume(model: ColorModel, step: Step) -> dict[str, Any]:
     """Load the last checkpoint of this run; returns the epochs done and the best validation MAE so far."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return {"epoch": 0, "best_mae_ab": float("inf")}
     with checkpoint.as_directory() as directory:
         weights, _ = load_checkpoint(directory)
-        load_weights(unwrap(model), weights.state_dict(), directory)
+        load_weights(model, weights.state_dict(), directory)
         state = unpack_state(Path(directory) / _STATE)
     step.load_state_dict(state["step"])
     return state["progress"]
@@ -205,7 +206,7 @@ def _share_buffers(model: nn.Module) -> None:
 
 def _report(
     worker: _Worker,
-    model: nn.Module,
+    model: ColorModel,
     step: Step,
     row: dict[str, float],
     progress: dict[str, Any],

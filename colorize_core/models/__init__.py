@@ -9,9 +9,8 @@ import importlib
 import inspect
 from typing import Any
 
-from torch import nn
-
 from colorize_core.errors import UserError
+from colorize_core.models.base import ColorModel
 
 _MODELS = {
     "encoder_decoder": "EncoderDecoder",
@@ -30,7 +29,7 @@ def model_names() -> list[str]:
     return sorted(_MODELS)
 
 
-def build_model(name: str, **options: Any) -> nn.Module:
+def build_model(name: str, **options: Any) -> ColorModel:
     """Build an untrained network.
 
     Args:
@@ -38,7 +37,7 @@ def build_model(name: str, **options: Any) -> nn.Module:
         **options: keyword arguments of the architecture's class.
 
     Returns:
-        The network. Its attribute `architecture`, {"name", "options"}, rebuilds it and goes into checkpoints.
+        The network; its `architecture` rebuilds it.
 
     Raises:
         UserError: unknown name or option, with the nearest valid one; initial weights that cannot be had.
@@ -50,7 +49,7 @@ def build_model(name: str, **options: Any) -> nn.Module:
     for option in options:
         if option not in known:
             raise UserError(f"model {name!r} has no option {option!r}; {_suggest(option, known)}")
-    model = model_class(**options)
+    model: ColorModel = model_class(**options)
     kept = {key: value for key, value in options.items() if key not in _INITIAL_WEIGHT_OPTIONS}
     model.architecture = {"name": name, "options": kept}
     return model

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from colorize_core.models.base import ColorModel
+
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
@@ -11,7 +13,7 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(ColorModel):
     """Convolutions with max-pooling to a compact latent, transposed convolutions back to two channels.
 
     Each width is one level: two 3x3 convolutions (one at the first level, where pixels are many), then 2x2

@@ -12,13 +12,19 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from colorize_core.models.backbone import gray_stem, resnet18_weights
+from colorize_core.models.base import ColorModel
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.kaiming_normal_(conv.weight)
-    nn.init.zeros_(conv.bias)
+    _fill_bias(conv, 0)
     return conv
+
+
+def _fill_bias(conv: nn.Conv2d, deviation: float) -> None:
+    assert conv.bias is not None
+    nn.init.normal_(conv.bias, 0, deviation)
 
 
 def _conv_relu(inputs: int, outputs: int) -> nn.Sequential:
@@ -41,7 +47,7 @@ class PixelShuffleUp(nn.Sequential):
         """Build with ICNR weights and zero bias."""
         conv = nn.Conv2d(inputs, outputs * 4, 1)
         _icnr_(conv.weight)
-        nn.init.zeros_(conv.bias)
+        _fill_bias(conv, 0)
         super().__init__(conv, nn.ReLU(inplace=True), nn.PixelShuffle(2))
 
 
@@ -77,7 +83,7 @@ class ResBlock(nn.Module):
         return F.relu(x + self.conv2(self.conv1(x)))
 
 
-class ResNetUNet(nn.Module):
+class ResNetUNet(ColorModel):
     """U-Net on ResNet-18 with a one-channel stem; decoder channels 512, 384, 256, 96, then 97 at full size."""
 
     def __init__(self, backbone_weights: str | None = None) -> None:
@@ -107,7 +113,7 @@ class ResNetUNet(nn.Module):
         self.up = PixelShuffleUp(self.block4.channels, self.block4.channels)
         self.cross = ResBlock(self.block4.channels + 1)
         self.to_ab = nn.Conv2d(self.block4.channels + 1, 2, 1)
-        nn.init.normal_(self.to_ab.bias, 0, 0.01)
+        _fill_bias(self.to_ab, 0.01)
 
     def forward(self, L: Tensor) -> Tensor:
         """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""

@@ -1,0 +1,46 @@
+# The two commands of the README, on a machine that has Python 3.10 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := colorize_core jobs cluster tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format constraints clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# The stamp is newer than what decides the installation, or the installation runs again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## install into .venv
+
+demo: setup  ## prepare, train, archive and evaluate on sample photographs, into ./demo
+	rm -rf demo
+	$(BIN)/colorize demo output=demo
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest
+
+check: setup  ## lint, format check, types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: setup  ## format and fix what can be fixed
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+constraints:  ## renew constraints.txt with the newest versions that pyproject.toml allows
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	(echo "# The exact versions the tests pass with, on Python 3.11. Made by: make constraints"; \
+	  $(BIN)/python -m pip freeze --exclude-editable) > constraints.txt
+	@touch $(VENV)/.installed
+
+clean:  ## remove what the targets made
+	rm -rf demo $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info
