@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,6 +15,7 @@ from cluster.errors import ClusterError
 # A pipeline needs room for its readers, its actors and its writer at once. Logical CPUs, not threads: on a small
 # machine they share the real ones, and with fewer the job would wait for itself.
 _FEWEST_CPUS = 4
+_CONNECT_SECONDS = 10
 
 
 class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -50,6 +52,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     settings: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
+        _require_listener(address)
         settings["address"] = address
     else:
         settings |= {"num_cpus": options.num_cpus or max(os.cpu_count() or 1, _FEWEST_CPUS), "include_dashboard": False}
@@ -64,6 +67,17 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise ClusterError when nothing listens at HOST:PORT: Ray itself would try for many minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(f"Ray at {address} cannot be reached ({error.strerror or error})") from error
 
 
 @contextmanager

@@ -104,6 +104,8 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
             _colorize(config, source, output, total, done_before)
     seconds = time.monotonic() - start
     counts = count_statuses(output)
+    if sum(counts.values()) < total:
+        raise RuntimeError(f"{output.uri}/{METRICS} holds {sum(counts.values())} rows for {total} inputs")
     failed = sum(count for status, count in counts.items() if status not in _NOT_FAILED)
     facts = {"counts": dict(counts), "ignored": listing.ignored, "seconds": round(seconds, 1)}
     write_record(output, record | {"status": "done", "finished": now(), **facts})
@@ -197,15 +199,21 @@ def _colorize(config: ArchiveConfig, source: Storage, output: Storage, total: in
 
 
 def count_statuses(output: Storage) -> Counter[str]:
-    """Rows of OUTPUT/metrics by status, read in batches."""
-    from pyarrow import dataset, fs
+    """Rows of OUTPUT/metrics by status, read file by file.
 
-    system, path = output.filesystem, output.path(METRICS)
-    if system.get_file_info(path).type == fs.FileType.NotFound:
-        return Counter()
+    A file that a killed run left half written is passed over: continuing the run replaces it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     counts: Counter[str] = Counter()
-    for batch in dataset.dataset(path, filesystem=system, format="parquet").to_batches(columns=["status"]):
-        counts.update(batch.column("status").to_pylist())
+    system = output.filesystem
+    for entry in output.child(METRICS).list():
+        try:
+            statuses = pq.read_table(output.path(f"{METRICS}/{entry.key}"), columns=["status"], filesystem=system)
+        except pa.ArrowInvalid:
+            continue
+        counts.update(statuses.column("status").to_pylist())
     return counts
 
 

@@ -91,8 +91,9 @@ def _explain(model: type[BaseModel], error: ValidationError, file: str | None, o
     elif first["type"] == "extra_forbidden":
         known = [name for name, _ in _leaves(_section_of(model, path[:-1]))]
         prefix = "".join(f"{part}." for part in path[:-1])
-        nearest = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5) or _elsewhere(model, path[-1])
-        hint = f"did you mean {prefix if nearest[0] in known else ''}{nearest[0]}?" if nearest else "see --help"
+        siblings = [f"{prefix}{name}" for name in known]
+        nearest = _nearest_key(path[-1], siblings, [name for name, _ in describe(model)])
+        hint = f"did you mean {nearest}?" if nearest else "see --help"
         line = f"{where}: {key} = {_show(first['input'])}: unknown key; {hint}"
     else:
         message = first["msg"].removeprefix("Value error, ")
@@ -111,13 +112,13 @@ def _meaning(model: type[BaseModel], path: list[str]) -> str:
     return " ".join((field.description or "").split()) if field else ""
 
 
-def _elsewhere(model: type[BaseModel], word: str) -> list[str]:
-    """Full key paths whose last part is (nearly) the word: a key that was put into the wrong section."""
-    paths = [path for path, _ in describe(model)]
-    by_last: dict[str, str] = {}
-    for path in paths:
-        by_last.setdefault(path.rsplit(".", 1)[-1], path)
-    return [by_last[name] for name in difflib.get_close_matches(word, by_last, n=1, cutoff=0.8)]
+def _nearest_key(word: str, siblings: list[str], all_keys: list[str]) -> str | None:
+    """The key that was probably meant: the same word in another section, a similar one here, a similar one anywhere."""
+    for candidates, cutoff in ((all_keys, 1.0), (siblings, 0.5), (all_keys, 0.8)):
+        by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(candidates)}
+        if found := difflib.get_close_matches(word, by_last, n=1, cutoff=cutoff):
+            return by_last[found[0]]
+    return None
 
 
 def _section_of(model: type[BaseModel], path: list[str]) -> type[BaseModel]:

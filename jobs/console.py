@@ -53,20 +53,19 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Draw the last state and stop."""
+        """Stop; a block that ended well has done everything, though the last counts may still be on their way."""
         self._finished.set()
         self._thread.join()
         if kind is None:
-            self._draw()
+            self._draw(self._total)
         if self._terminal:
             print(flush=True)
 
     def _watch(self) -> None:
         while not self._finished.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
-            self._draw()
+            self._draw(min(self._done(), self._total))
 
-    def _draw(self) -> None:
-        done = min(self._done(), self._total)
+    def _draw(self, done: int) -> None:
         elapsed = max(time.monotonic() - self._start, 1e-3)
         rate = done / elapsed
         left = f", {duration((self._total - done) / rate)} left" if 0 < done < self._total else ""

@@ -45,7 +45,7 @@ class RunWriter:
         sheet = io.StringIO()
         table = csv.DictWriter(sheet, names)
         table.writeheader()
-        table.writerows(self._rows)
+        table.writerows({**each, "epoch": int(each["epoch"])} for each in self._rows)
         self._output.write(_METRICS, sheet.getvalue().encode(), "text/csv")
         for name, value in row.items():
             if name != "epoch":

@@ -1,0 +1,41 @@
+import subprocess
+import sys
+
+import pytest
+
+from cluster.errors import ClusterError
+from cluster.session import RayOptions, ray_session
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(free_port: int) -> None:
+    code = (
+        "from cluster.errors import ClusterError\n"
+        "from cluster.session import RayOptions, ray_session\n"
+        "try:\n"
+        f"    with ray_session(RayOptions(address='127.0.0.1:{free_port}')): pass\n"
+        "except ClusterError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == f"Ray at 127.0.0.1:{free_port} cannot be reached (Connection refused)"
+
+
+def test_a_session_within_a_session_joins_it() -> None:
+    code = (
+        "import ray\n"
+        "from cluster.session import RayOptions, ray_session\n"
+        "with ray_session(RayOptions(num_cpus=1)):\n"
+        "    with ray_session(RayOptions()): pass\n"
+        "    assert ray.is_initialized()\n"
+        "    assert ray.cluster_resources()['CPU'] == 1\n"
+        "assert not ray.is_initialized()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "RayDeprecation" not in done.stderr
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ValueError, match="extra"):
+        RayOptions(adress="auto")
+    assert issubclass(ClusterError, Exception)
+    assert ray_session is not None

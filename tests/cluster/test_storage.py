@@ -1,0 +1,122 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import ClusterError
+from cluster.storage import Entry, LocalStorage, S3Storage, Storage, StorageOptions, open_storage
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty store of each kind."""
+    if request.param == "local":
+        return open_storage(str(tmp_path / "store"), StorageOptions())
+    endpoint, bucket = request.getfixturevalue("s3_endpoint"), request.getfixturevalue("bucket")
+    return open_storage(f"s3://{bucket}/some/prefix/", StorageOptions(endpoint=endpoint, region="us-east-1"))
+
+
+def test_what_is_written_is_read(store: Storage) -> None:
+    store.write("a/b.bin", b"\0\1\2", "application/octet-stream")
+    assert store.read("a/b.bin") == b"\0\1\2"
+
+
+def test_writing_again_replaces(store: Storage) -> None:
+    store.write("a", b"first, longer")
+    store.write("a", b"second")
+    assert store.read("a") == b"second"
+
+
+def test_listing_is_recursive_sorted_and_has_sizes(store: Storage) -> None:
+    for key in ("b/2 with space.jpg", "a.jpg", "b/ü.jpg", "b/1.jpg"):
+        store.write(key, key.encode())
+    found = list(store.list())
+    assert [entry.key for entry in found] == ["a.jpg", "b/1.jpg", "b/2 with space.jpg", "b/ü.jpg"]
+    assert found[0] == Entry("a.jpg", 5)
+
+
+def test_an_empty_store_lists_nothing(store: Storage) -> None:
+    assert list(store.list()) == []
+
+
+def test_a_child_is_the_store_below_a_prefix(store: Storage) -> None:
+    store.child("x/y").write("z", b"1")
+    assert [entry.key for entry in store.list()] == ["x/y/z"]
+    assert [entry.key for entry in store.child("x").list()] == ["y/z"]
+
+
+def test_a_prefix_is_not_a_beginning_of_names(store: Storage) -> None:
+    store.write("photos/1", b"")
+    store.write("photos-old/1", b"")
+    assert [entry.key for entry in store.child("photos").list()] == ["1"]
+
+
+def test_missing_files_are_not_found(store: Storage) -> None:
+    assert not store.exists("nothing")
+    with pytest.raises(FileNotFoundError):
+        store.read("nothing")
+
+
+def test_exists_after_writing(store: Storage) -> None:
+    store.write("a/b", b"")
+    assert store.exists("a/b")
+    assert not store.exists("a")
+
+
+def test_pyarrow_sees_the_same_files(store: Storage) -> None:
+    store.write("a/b", b"content")
+    with store.filesystem.open_input_stream(store.path("a/b")) as stream:
+        assert stream.read() == b"content"
+
+
+def test_a_store_travels_to_workers(store: Storage) -> None:
+    store.write("a", b"1")
+    assert pickle.loads(pickle.dumps(store)).read("a") == b"1"
+
+
+def test_the_bucket_itself_is_a_store(s3_endpoint: str, bucket: str) -> None:
+    store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint))
+    store.write("a", b"1")
+    assert [entry.key for entry in store.list()] == ["a"]
+    assert store.uri == f"s3://{bucket}"
+
+
+def test_an_s3_location_needs_a_bucket() -> None:
+    with pytest.raises(ClusterError, match="needs a bucket"):
+        open_storage("s3://", StorageOptions())
+
+
+def test_a_local_store_expands_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert open_storage("~/photos", StorageOptions()) == LocalStorage("/home/ann/photos")
+
+
+def test_a_failed_local_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStorage(str(tmp_path))
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.write("a", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_local_files_get_the_usual_permissions(tmp_path: Path) -> None:
+    LocalStorage(str(tmp_path)).write("ours", b"")
+    (tmp_path / "theirs").write_bytes(b"")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+def test_content_type_is_stored(s3_endpoint: str, bucket: str) -> None:
+    import boto3
+
+    S3Storage(bucket, "", StorageOptions(endpoint=s3_endpoint)).write("a.png", b"1", "image/png")
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    assert client.head_object(Bucket=bucket, Key="a.png")["ContentType"] == "image/png"
+
+
+def test_credentials_are_no_option() -> None:
+    assert not any("key" in name or "secret" in name or "token" in name for name in StorageOptions.model_fields)

@@ -1,0 +1,31 @@
+"""Pixels and networks that the tests of the core share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
+
+
+@pytest.fixture(scope="session")
+def photos(photo_paths: list[Path]) -> np.ndarray:
+    """Six colour photographs as (6, 256, 256, 3) uint8."""
+    pictures = []
+    for path in photo_paths[:6]:
+        with Image.open(path) as image:
+            pictures.append(np.asarray(image.convert("RGB").resize((256, 256))))
+    return np.stack(pictures)
+
+
+@pytest.fixture
+def tiny_model() -> ColorModel:
+    """An encoder-decoder of a few thousand parameters, in evaluation mode, with colours strong enough to see."""
+    torch.manual_seed(0)
+    model = build_model("encoder_decoder", widths=[8, 8], latent=8)
+    with torch.no_grad():
+        model.to_ab[0].weight.mul_(3)
+    return model.eval()

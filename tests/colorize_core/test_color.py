@@ -1,0 +1,237 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import skimage.color
+import torch
+from skimage.color import lab2rgb, lab2xyz, rgb2lab
+
+from colorize_core import color
+
+TOLERANCE = 1e-3  # of CIELAB units, and of sRGB in [0, 1]: a quarter of a level of 255
+
+
+def pixels(values: np.ndarray) -> torch.Tensor:
+    """(N, 3) rows to (1, 3, N, 1)."""
+    return torch.from_numpy(np.ascontiguousarray(values.T))[None, :, :, None].float()
+
+
+def rows(tensor: torch.Tensor) -> np.ndarray:
+    """(1, C, N, 1) to (N, C) float64."""
+    return tensor[0, :, :, 0].T.double().numpy()
+
+
+def cube(step: int) -> np.ndarray:
+    """Every colour of a lattice in the 8-bit sRGB cube, corners included, as (N, 3) levels."""
+    levels = np.arange(0, 256, step)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def linear(lab: np.ndarray) -> np.ndarray:
+    """Unclipped linear sRGB of (N, 3) CIELAB, by scikit-image."""
+    return lab2xyz(lab) @ np.asarray(skimage.color.colorconv.rgb_from_xyz).T
+
+
+def lab_box() -> np.ndarray:
+    """Colours all over the CIELAB box, most of them outside sRGB, without those of negative Z, which nobody defines."""
+    generator = np.random.default_rng(0)
+    lab = generator.uniform((0, -128, -128), (100, 128, 128), (20000, 3))
+    return lab[(lab[:, 0] + 16) / 116 - lab[:, 2] / 200 > 0]
+
+
+def cube_slices() -> Iterator[np.ndarray]:
+    """All 16.7 million colours of 8-bit sRGB, one level of red at a time, as (65536, 3) in [0, 1]."""
+    green, blue = np.divmod(np.arange(65536), 256)
+    for red in range(256):
+        yield np.stack((np.full(65536, red), green, blue), axis=1) / 255
+
+
+def test_rgb_to_lab_equals_scikit_image_on_a_lattice() -> None:
+    rgb = cube(5) / 255
+    np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
+
+
+def test_rgb_to_lab_equals_scikit_image_between_the_levels_near_black() -> None:
+    """Both curves, of sRGB and of CIELAB, change from line to power there."""
+    rgb = np.random.default_rng(0).uniform(0, 0.12, (20000, 3))
+    np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
+
+
+def test_lab_to_rgb_equals_scikit_image_on_a_lattice() -> None:
+    lab = rgb2lab(cube(5) / 255)
+    np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(lab))), lab2rgb(lab), atol=TOLERANCE, rtol=0)
+
+
+def test_lab_to_rgb_clips_colours_outside_srgb_as_scikit_image_does() -> None:
+    lab = lab_box()
+    np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(lab))), lab2rgb(lab), atol=TOLERANCE, rtol=0)
+
+
+def test_rgb_to_lab_equals_scikit_image_on_every_colour() -> None:
+    for rgb in cube_slices():
+        np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
+
+
+def test_lab_to_rgb_gives_back_every_colour() -> None:
+    """The colour itself is the reference: scikit-image's lab of it, converted back by us."""
+    for rgb in cube_slices():
+        np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(rgb2lab(rgb)))), rgb, atol=TOLERANCE, rtol=0)
+
+
+def test_lab_to_rgb_equals_scikit_image_on_every_colour() -> None:
+    for rgb in cube_slices():
+        lab = rgb2lab(rgb)
+        np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(lab))), lab2rgb(lab), atol=TOLERANCE, rtol=0)
+
+
+def test_eight_bit_colours_survive_the_round_trip_exactly() -> None:
+    levels = cube(5)
+    back = color.to_uint8(color.lab_to_rgb(color.rgb_to_lab(pixels(levels / 255))))
+    np.testing.assert_array_equal(rows(back), levels)
+
+
+def test_every_picture_of_a_batch_is_converted_for_itself() -> None:
+    batch = torch.rand(3, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    reference = rgb2lab(batch.double().numpy(), channel_axis=1)
+    np.testing.assert_allclose(color.rgb_to_lab(batch).numpy(), reference, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("convert", [color.rgb_to_lab, color.lab_to_rgb])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_conversions_compute_in_float32_whatever_they_get(convert: object, dtype: torch.dtype) -> None:
+    assert callable(convert)
+    values = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    result = convert(values)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, convert(values.float()))
+
+
+@pytest.mark.parametrize("convert", [color.rgb_to_lab, color.lab_to_rgb, color.fit_gamut, color.lab_to_uint8])
+def test_conversions_leave_their_input_alone(convert: object) -> None:
+    assert callable(convert)
+    values = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 100
+    before = values.clone()
+    convert(values)
+    assert torch.equal(values, before)
+
+
+def test_to_uint8_rounds_to_the_nearest_level() -> None:
+    values = torch.tensor([0.4, 0.6, 1.4, 253.6, 254.4]) / 255
+    assert color.to_uint8(values).tolist() == [0, 1, 1, 254, 254]
+
+
+def test_to_uint8_clips() -> None:
+    assert color.to_uint8(torch.tensor([-1.0, 2.0])).tolist() == [0, 255]
+
+
+def test_chroma_is_the_length_of_a_and_b() -> None:
+    ab = torch.tensor([[3.0, 0.0], [-4.0, 2.0]]).view(1, 2, 1, 2)  # (3, -4) and (0, 2)
+    assert color.chroma(ab).tolist() == [[[5.0, 2.0]]]
+
+
+def test_fit_gamut_keeps_lightness_exactly() -> None:
+    lab = pixels(lab_box())
+    fitted, _ = color.fit_gamut(lab)
+    assert torch.equal(fitted[:, 0], lab[:, 0])
+
+
+def test_fit_gamut_keeps_hue() -> None:
+    lab = pixels(lab_box())
+    fitted, _ = color.fit_gamut(lab)
+    before, after = rows(lab)[:, 1:], rows(fitted)[:, 1:]
+    across = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]  # |before| |after| sin(turn)
+    scale = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    assert (np.abs(across) <= 1e-6 * scale + 1e-6).all()  # float32 has 7 digits
+    assert ((before * after).sum(axis=1) >= 0).all()  # not the opposite hue
+
+
+def test_fit_gamut_lands_in_srgb() -> None:
+    fitted, _ = color.fit_gamut(pixels(lab_box()))
+    light = linear(rows(fitted))
+    # Half a level of 255 is 1.5e-4 of linear light where the curve is steepest; the core allows itself 1e-4.
+    assert light.min() >= -1.5e-4
+    assert light.max() <= 1 + 1.5e-4
+
+
+def test_fit_gamut_gives_up_no_more_chroma_than_it_must() -> None:
+    lab = pixels(lab_box())
+    fitted, changed = color.fit_gamut(lab)
+    more = rows(fitted)
+    more[:, 1:] += 2 / 1024 * rows(lab)[:, 1:]  # twice the resolution of the search
+    light = linear(more[changed[0, :, 0].numpy()])
+    # 0.9e-4 is the core's tolerance less float32's error
+    assert ((light.min(axis=1) < -0.9e-4) | (light.max(axis=1) > 1 + 0.9e-4)).all()
+
+
+def test_fit_gamut_does_not_touch_any_srgb_colour() -> None:
+    lab = pixels(rgb2lab(cube(5) / 255))
+    fitted, changed = color.fit_gamut(lab)
+    assert not changed.any()
+    assert torch.equal(fitted, lab)
+
+
+def test_fit_gamut_does_not_touch_colours_inside_beside_colours_outside() -> None:
+    inside, outside = rgb2lab(cube(51) / 255), lab_box()
+    outside = outside[(linear(outside).min(axis=1) < -0.01) | (linear(outside).max(axis=1) > 1.01)]
+    lab = pixels(np.concatenate((inside, outside)))
+    fitted, _ = color.fit_gamut(lab)
+    assert torch.equal(fitted[:, :, : len(inside)], lab[:, :, : len(inside)])
+
+
+def test_fit_gamut_marks_the_pixels_that_it_changed() -> None:
+    lab = pixels(lab_box())
+    fitted, changed = color.fit_gamut(lab)
+    assert changed.any()
+    assert torch.equal((fitted != lab).any(dim=1), changed)
+
+
+def test_fit_gamut_treats_every_picture_of_a_batch_for_itself() -> None:
+    lab = pixels(lab_box()[:240]).view(1, 3, 240, 1).reshape(3, 2, 10, 12).permute(1, 0, 2, 3)
+    together, _ = color.fit_gamut(lab)
+    alone = torch.cat([color.fit_gamut(one[None])[0] for one in lab])
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("L", [0.0, 100.0])
+def test_fit_gamut_takes_all_colour_from_black_and_white(L: float) -> None:
+    fitted, changed = color.fit_gamut(torch.tensor([L, 60.0, -40.0]).view(1, 3, 1, 1))
+    assert changed.all()
+    assert color.chroma(fitted[:, 1:]).item() < 0.5  # half a level of 255
+
+
+def test_networks_see_lightness_from_minus_one_to_one() -> None:
+    assert color.normalize_L(torch.tensor([0.0, 50.0, 100.0])).tolist() == [-1.0, 0.0, 1.0]
+
+
+def test_networks_see_a_and_b_divided_by_110() -> None:
+    assert color.normalize_ab(torch.tensor([-110.0, 0.0, 55.0])).tolist() == [-1.0, 0.0, 0.5]
+
+
+def test_every_srgb_colour_is_within_the_range_of_networks() -> None:
+    """The extremes of the gamut are corners of the cube."""
+    lab = pixels(rgb2lab(cube(51) / 255))
+    assert color.normalize_L(lab[:, :1]).abs().max() <= 1 + 1e-5  # white is 1 up to float32
+    assert color.normalize_ab(lab[:, 1:]).abs().max() < 1
+
+
+def test_denormalize_ab_undoes_normalize_ab() -> None:
+    ab = torch.linspace(-110, 110, 101).view(1, 1, 101, 1)
+    torch.testing.assert_close(color.denormalize_ab(color.normalize_ab(ab)), ab)
+
+
+def test_8_bit_lab_is_the_convention_of_opencv() -> None:
+    rgb = cube(5) / 255
+    L, ab = color.lab_to_uint8(color.rgb_to_lab(pixels(rgb)))
+    exact = rgb2lab(rgb) * (255 / 100, 1, 1) + (0, 128, 128)
+    stored = np.concatenate((rows(L), rows(ab)), axis=1)
+    assert (L.dtype, ab.dtype) == (torch.uint8, torch.uint8)
+    # the nearest level; 2 * TOLERANCE because float32 may see the other side of a tie
+    assert np.abs(stored - exact).max() <= 0.5 + 2 * TOLERANCE
+
+
+def test_network_scale_reads_8_bit_lab() -> None:
+    L = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    ab = torch.tensor([[18, 128], [128, 238], [73, 183]], dtype=torch.uint8).view(3, 2, 1, 1)
+    network_L, network_ab = color.network_scale(L, ab)
+    torch.testing.assert_close(network_L.flatten(), torch.tensor([-1.0, -0.6, 1.0]))
+    torch.testing.assert_close(network_ab.flatten(1), torch.tensor([[-1.0, 0.0], [0.0, 1.0], [-0.5, 0.5]]))

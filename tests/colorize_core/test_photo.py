@@ -1,0 +1,730 @@
+import io
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+from skimage import data as skimage_data
+from skimage.color import lab2rgb
+
+from colorize_core.photo import WRITE_FORMATS, Photo, PhotoError, decode, encode, output_format, output_key
+
+# libtiff and Pillow tell of the damage that these tests do
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
+
+RGB = skimage_data.astronaut()[40:104, 180:276]  # 64 x 96, a face
+GRAY = RGB[..., 1]
+GRAY16 = (np.arange(64 * 96, dtype=np.uint32) * 65535 // (64 * 96 - 1)).astype(np.uint16).reshape(64, 96)
+ALPHA = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+LOSSY = 2.5  # mean levels of 255 that quality 95 may cost on a face
+
+
+def file(image: Image.Image | np.ndarray, format: str, **options: object) -> bytes:
+    """A picture as the bytes of a file."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    sink = io.BytesIO()
+    picture.save(sink, format, **options)
+    return sink.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def status_of(data: bytes, **options: int) -> str:
+    with pytest.raises(PhotoError) as caught:
+        decode(data, **options)
+    assert "\n" not in str(caught.value)
+    return caught.value.status
+
+
+def png(width: int, height: int, depth: int, kind: int, raw: bytes) -> bytes:
+    """A PNG from its header and its filtered rows, for what Pillow does not write."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def gray_tiff(values: np.ndarray, photometric: int) -> bytes:
+    """An uncompressed gray TIFF; photometric 0 says that zero is white."""
+    body = values.tobytes()
+    start = 8 + len(body)
+    entries = {256: values.shape[1], 257: values.shape[0], 258: values.itemsize * 8, 259: 1, 262: photometric}
+    entries |= {273: 8, 277: 1, 278: values.shape[0], 279: len(body)}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return b"II*\0" + struct.pack("<I", start) + body + struct.pack("<H", len(entries)) + directory + bytes(4)
+
+
+# Formats: what has exact pixels
+
+
+def palette_image() -> Image.Image:
+    return Image.fromarray(RGB).quantize(64)
+
+
+def exact_cases() -> dict[str, tuple[bytes, np.ndarray]]:
+    """File and pixels by name, for formats that lose nothing."""
+    palette = palette_image()
+    bits = np.where(GRAY > 100, 255, 0).astype(np.uint8)
+    cmyk = np.stack((RGB[..., 0], RGB[..., 1], RGB[..., 2], GRAY // 2), axis=-1)
+    from_cmyk = np.round((255.0 - cmyk[..., :3]) * (255.0 - cmyk[..., 3:]) / 255).astype(np.uint8)
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    rgb16 = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in RGB)
+    return {
+        "PNG RGB": (file(RGB, "PNG"), RGB),
+        "PNG RGB of 16 bits": (png(96, 64, 16, 2, rgb16), RGB),
+        "PNG RGBA": (file(np.dstack((RGB, ALPHA)), "PNG"), RGB),
+        "PNG gray": (file(GRAY, "PNG"), GRAY),
+        "PNG gray with alpha": (file(Image.merge("LA", [Image.fromarray(p) for p in (GRAY, ALPHA)]), "PNG"), GRAY),
+        "PNG of 1 bit": (file(Image.fromarray(bits).convert("1"), "PNG"), bits),
+        "PNG gray of 16 bits": (file(GRAY16, "PNG"), GRAY16),
+        "PNG palette": (file(palette, "PNG"), np.asarray(palette.convert("RGB"))),
+        "PNG palette with transparency": (file(palette, "PNG", transparency=3), np.asarray(palette.convert("RGB"))),
+        "TIFF RGB": (file(RGB, "TIFF"), RGB),
+        "TIFF RGB, LZW": (file(RGB, "TIFF", compression="tiff_lzw"), RGB),
+        "TIFF gray": (file(GRAY, "TIFF"), GRAY),
+        "TIFF gray of 16 bits": (file(GRAY16, "TIFF"), GRAY16),
+        "TIFF gray of 16 bits, big-endian": (file(GRAY16.astype(">u2"), "TIFF"), GRAY16),
+        "TIFF gray of 16 bits in 32": (file(GRAY16.astype(np.int32), "TIFF"), GRAY16),
+        "TIFF gray, zero is white": (gray_tiff(GRAY, 0), 255 - GRAY),
+        "TIFF gray of 16 bits, zero is white": (gray_tiff(GRAY16, 0), 65535 - GRAY16),
+        "TIFF CMYK": (file(Image.fromarray(cmyk, "CMYK"), "TIFF"), from_cmyk),
+        "TIFF of two pages": (file(first, "TIFF", save_all=True, append_images=[second]), RGB),
+        "WebP, lossless": (file(RGB, "WEBP", lossless=True), RGB),
+        "BMP": (file(RGB, "BMP"), RGB),
+        "GIF": (file(palette, "GIF"), np.asarray(palette.convert("RGB"))),
+        "JPEG 2000": (file(RGB, "JPEG2000"), RGB),
+        "JPEG 2000 gray of 16 bits": (file(GRAY16, "JPEG2000"), GRAY16),
+        "PPM": (file(RGB, "PPM"), RGB),
+        "PGM of 16 bits": (b"P5 96 64 65535\n" + GRAY16.astype(">u2").tobytes(), GRAY16),
+        "RGB that is gray": (file(np.dstack([GRAY] * 3), "PNG"), GRAY),
+    }
+
+
+EXACT = exact_cases()
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_lossless_files_decode_to_their_pixels(name: str) -> None:
+    data, expected = EXACT[name]
+    pixels = decode(data).pixels
+    assert (pixels.dtype, pixels.shape) == (expected.dtype, expected.shape)
+    # Rounding of a product of two 8-bit numbers, and of colours in a palette under alpha, may differ by a level.
+    assert np.abs(pixels.astype(int) - expected).max() <= (1 if "CMYK" in name else 0)
+
+
+def lossy_cases() -> dict[str, tuple[bytes, np.ndarray]]:
+    cmyk = Image.fromarray(RGB).convert("CMYK")
+    full = {"quality": 95, "subsampling": "4:4:4"}
+    return {
+        "JPEG": (file(RGB, "JPEG", **full), RGB),
+        "JPEG, progressive": (file(RGB, "JPEG", progressive=True, **full), RGB),
+        "JPEG gray": (file(GRAY, "JPEG", **full), GRAY),
+        "JPEG CMYK": (file(cmyk, "JPEG", **full), RGB),
+        "TIFF with JPEG inside": (file(RGB, "TIFF", compression="jpeg", quality=95), RGB),
+        "WebP": (file(RGB, "WEBP", quality=95), RGB),
+    }
+
+
+@pytest.mark.parametrize("name", lossy_cases())
+def test_lossy_files_decode_to_about_their_pixels(name: str) -> None:
+    data, expected = lossy_cases()[name]
+    pixels = decode(data).pixels
+    assert (pixels.dtype, pixels.shape) == (expected.dtype, expected.shape)
+    assert np.abs(pixels.astype(int) - expected).mean() < LOSSY
+
+
+def test_a_lab_tiff_decodes_to_its_colours() -> None:
+    data = file(Image.frombytes("LAB", (2, 2), bytes([150, 20, 30]) * 4), "TIFF")
+    expected = lab2rgb([[150 / 2.55, 20, 30]]) * 255
+    # TIFF's Lab is of D50 in name, and Pillow converts it without adapting; a few levels either way
+    np.testing.assert_allclose(decode(data).pixels[0, :1], expected, atol=8)
+
+
+def test_the_a_channel_of_lab_is_not_transparency() -> None:
+    data = file(Image.frombytes("LAB", (2, 2), bytes([150, 20, 30]) * 4), "TIFF")
+    assert decode(data).alpha is None
+
+
+@pytest.mark.parametrize("name", ["PNG RGBA", "PNG gray with alpha"])
+def test_alpha_is_kept(name: str) -> None:
+    np.testing.assert_array_equal(decode(EXACT[name][0]).alpha, ALPHA)
+
+
+def test_a_transparent_palette_entry_is_alpha() -> None:
+    expected = np.where(np.asarray(palette_image()) == 3, 0, 255)
+    np.testing.assert_array_equal(decode(EXACT["PNG palette with transparency"][0]).alpha, expected)
+
+
+def test_a_transparent_colour_is_alpha() -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[0, 0] = 10, 20, 30
+    photo = decode(file(pixels, "PNG", transparency=(10, 20, 30)))
+    assert photo.alpha is not None
+    assert photo.alpha.tolist() == [[0, 255], [255, 255]]
+
+
+def test_an_opaque_alpha_channel_is_none() -> None:
+    assert decode(file(np.dstack((RGB, np.full_like(GRAY, 255))), "PNG")).alpha is None
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [palette_image(), Image.fromarray(255 - RGB).quantize(64)]
+    photo = decode(file(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    np.testing.assert_array_equal(photo.pixels, np.asarray(frames[0].convert("RGB")))
+
+
+@pytest.mark.parametrize("format", ["TIFF", "GIF", "WEBP"])
+def test_taking_the_first_of_several_pages_is_noted(format: str) -> None:
+    pages = [Image.fromarray(RGB), Image.fromarray(255 - RGB), Image.fromarray(RGB // 2)]
+    assert decode(file(pages[0], format, save_all=True, append_images=pages[1:])).notes == ["first of 3 pages or frames"]
+
+
+def test_nothing_is_noted_of_a_plain_photograph() -> None:
+    assert decode(file(RGB, "JPEG")).notes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "depth"),
+    [("PNG RGB", "PNG", 8), ("PNG gray of 16 bits", "PNG", 16), ("TIFF gray", "TIFF", 8), ("GIF", "GIF", 8)],
+)
+def test_format_size_and_depth_are_told(name: str, format: str, depth: int) -> None:
+    photo = decode(EXACT[name][0])
+    assert (photo.format, photo.width, photo.height, photo.bit_depth) == (format, 96, 64, depth)
+
+
+def test_rgb_of_a_colour_photo_is_its_pixels() -> None:
+    np.testing.assert_array_equal(Photo(RGB, None, "PNG").rgb(), RGB)
+
+
+def test_rgb_of_a_gray_photo_repeats_it() -> None:
+    np.testing.assert_array_equal(Photo(GRAY, None, "PNG").rgb(), np.dstack([GRAY] * 3))
+
+
+def test_rgb_of_16_bits_is_the_nearest_8_bit_level() -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    expected = np.floor(every / 257 + 0.5)  # 65535 / 255 = 257, odd: no ties
+    np.testing.assert_array_equal(Photo(every, None, "PNG").rgb()[..., 0], expected)
+
+
+# Orientation: what undoes each value of the EXIF tag
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),  # clockwise
+    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+    8: lambda stored: np.rot90(stored, 1),
+}
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_orientation_is_applied(orientation: int, format: str, options: dict[str, object]) -> None:
+    photo = decode(file(RGB, format, exif=oriented(orientation), **options))
+    np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](RGB))
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_orientation_of_a_jpeg_is_applied(orientation: int) -> None:
+    photo = decode(file(RGB, "JPEG", exif=oriented(orientation), quality=95))
+    assert np.abs(photo.pixels.astype(int) - UPRIGHT[orientation](RGB)).mean() < LOSSY
+
+
+def test_orientation_is_applied_to_alpha() -> None:
+    photo = decode(file(np.dstack((RGB, ALPHA)), "PNG", exif=oriented(6)))
+    np.testing.assert_array_equal(photo.alpha, UPRIGHT[6](ALPHA))
+
+
+def test_orientation_is_applied_to_16_bits() -> None:
+    photo = decode(file(GRAY16, "PNG", exif=oriented(8)))
+    np.testing.assert_array_equal(photo.pixels, UPRIGHT[8](GRAY16))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None:
+    np.testing.assert_array_equal(decode(file(RGB, "PNG", exif=oriented(orientation))).pixels, RGB)
+
+
+@pytest.mark.parametrize("format", sorted(WRITE_FORMATS))
+def test_orientation_is_not_written_again(format: str) -> None:
+    source = decode(file(RGB, "JPEG", exif=full_exif(orientation=6)))
+    written = opened(encode(np.ascontiguousarray(UPRIGHT[6](RGB)), format, source))
+    assert written.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+# Metadata
+
+
+def full_exif(orientation: int = 1, maker_note: bytes = b"note") -> bytes:
+    exif = oriented(orientation)
+    exif[ExifTags.Base.Make] = "Voigtlander"
+    exif[ExifTags.Base.DateTime] = "1954:07:04 17:05:00"
+    exif[ExifTags.Base.Copyright] = "The archive"
+    detail = exif.get_ifd(ExifTags.IFD.Exif)
+    detail[ExifTags.Base.ExposureTime] = IFDRational(1, 125)
+    detail[ExifTags.Base.DateTimeOriginal] = "1954:07:04 17:05:00"
+    detail[ExifTags.Base.MakerNote] = maker_note
+    place = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    place[ExifTags.GPS.GPSLatitudeRef] = "N"
+    place[ExifTags.GPS.GPSLatitude] = (IFDRational(46), IFDRational(57), IFDRational(3, 2))
+    return exif.tobytes()
+
+
+def rewritten(source: bytes, format: str) -> Image.Image:
+    photo = decode(source)
+    return opened(encode(photo.rgb(), format, photo))
+
+
+every_format = pytest.mark.parametrize("format", sorted(WRITE_FORMATS))
+every_source = pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF"])
+
+
+@every_format
+@every_source
+def test_descriptive_exif_is_kept(source: str, format: str) -> None:
+    exif = rewritten(file(RGB, source, exif=full_exif()), format).getexif()
+    assert exif[ExifTags.Base.Make] == "Voigtlander"
+    assert exif[ExifTags.Base.DateTime] == "1954:07:04 17:05:00"
+    assert exif[ExifTags.Base.Copyright] == "The archive"
+
+
+@every_format
+@every_source
+def test_the_nested_exif_directory_is_kept(source: str, format: str) -> None:
+    detail = rewritten(file(RGB, source, exif=full_exif()), format).getexif().get_ifd(ExifTags.IFD.Exif)
+    assert float(detail[ExifTags.Base.ExposureTime]) == pytest.approx(1 / 125)
+    assert detail[ExifTags.Base.DateTimeOriginal] == "1954:07:04 17:05:00"
+
+
+@every_format
+@every_source
+def test_the_place_is_kept(source: str, format: str) -> None:
+    place = rewritten(file(RGB, source, exif=full_exif()), format).getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    assert place[ExifTags.GPS.GPSLatitudeRef] == "N"
+    assert [float(value) for value in place[ExifTags.GPS.GPSLatitude]] == [46, 57, 1.5]
+
+
+def resolution(image: Image.Image) -> tuple[float, float]:
+    """As the format itself tells it, or else its EXIF."""
+    exif = image.getexif()
+    own = (exif.get(ExifTags.Base.XResolution, 0), exif.get(ExifTags.Base.YResolution, 0))
+    x, y = image.info.get("dpi", own)
+    return float(x), float(y)
+
+
+@every_format
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+def test_the_resolution_is_kept(source: str, format: str) -> None:
+    written = rewritten(file(RGB, source, dpi=(300, 150)), format)
+    assert resolution(written) == pytest.approx((300, 150), abs=0.02)  # PNG counts pixels per metre, whole ones
+
+
+@every_format
+def test_a_photograph_without_metadata_gets_none(format: str) -> None:
+    written = rewritten(file(RGB, "PNG"), format)
+    assert resolution(written) in {(0, 0), (1, 1)}  # TIFF must tell one, and Pillow then writes 1 without a unit
+    assert ExifTags.Base.Make not in written.getexif()
+
+
+def test_tags_of_the_files_own_layout_are_not_copied() -> None:
+    """Strip offsets of the source would be lies in the new file."""
+    source = file(RGB, "TIFF", compression="tiff_lzw", exif=full_exif())
+    written = rewritten(source, "jpeg").getexif()
+    assert not {ExifTags.Base.StripOffsets, ExifTags.Base.Compression, ExifTags.Base.ImageWidth} & set(written)
+
+
+def test_exif_that_is_too_long_for_jpeg_does_not_cost_the_photograph() -> None:
+    """A PNG may hold more than the 64 kB of a JPEG segment, mostly as a maker's note."""
+    source = file(RGB, "PNG", exif=full_exif(maker_note=bytes(70_000)))
+    assert rewritten(source, "jpeg").size == (96, 64)
+
+
+DAMAGED_EXIF = {
+    "garbage": b"Exif\0\0" + bytes(range(40)),
+    "no directory": b"Exif\0\0II*\0\xff\xff\0\0",
+    "cut": full_exif()[:40],
+    "empty": b"Exif\0\0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_EXIF)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_does_not_cost_the_photograph(damage: str, format: str) -> None:
+    assert decode(file(RGB, format, exif=DAMAGED_EXIF[damage])).pixels.shape == RGB.shape
+
+
+def exif_directory(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF of (tag, type, count, four bytes), right or wrong."""
+    body = b"".join(struct.pack("<HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (ExifTags.Base.ResolutionUnit, 2, 3, b"ab\0\0"),  # text for a number
+        (ExifTags.Base.XResolution, 2, 3, b"ab\0\0"),  # text for a fraction
+        (ExifTags.Base.ImageWidth, 11, 1, b"\0\0\x80\x3f"),  # float for an integer
+        (ExifTags.IFD.Exif, 3, 1, b"\xff\xff\0\0"),  # a directory beyond the end
+    ],
+)
+def test_a_wrong_tag_does_not_cost_the_orientation(wrong: tuple[int, int, int, bytes]) -> None:
+    exif = exif_directory((ExifTags.Base.Orientation, 3, 1, b"\6\0\0\0"), wrong)
+    np.testing.assert_array_equal(decode(file(RGB, "PNG", exif=exif)).pixels, UPRIGHT[6](RGB))
+
+
+def test_damaged_exif_never_raises_anything_else_than_a_photo_error() -> None:
+    """1500 files with one to five bytes of EXIF replaced; the pixels are there in each."""
+    generator = np.random.default_rng(0)
+    whole = full_exif(orientation=6)
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for _ in range(generator.integers(1, 6)):
+            damaged[generator.integers(6, len(damaged))] = generator.integers(256)
+        photo = decode(file(RGB[:16, :16], "PNG", exif=bytes(damaged)))
+        assert opened(encode(photo.rgb(), "png", photo)).size == (16, 16)
+
+
+# Colour profiles
+
+
+def srgb() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """sRGB with the primaries of red and blue exchanged, under another name."""
+    return (
+        srgb()
+        .replace(b"rXYZ", b"____")
+        .replace(b"bXYZ", b"rXYZ")
+        .replace(b"____", b"bXYZ")
+        .replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+    )
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_an_embedded_profile_is_converted_to_srgb(format: str) -> None:
+    options = {"lossless": True} if format == "WEBP" else {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    photo = decode(file(RGB, format, icc_profile=swapped_profile(), **options))
+    difference = np.abs(photo.pixels.astype(int) - RGB[..., ::-1])
+    assert difference.mean() < (LOSSY if format == "JPEG" else 0.5)  # LittleCMS rounds twice
+
+
+def test_a_converted_photograph_keeps_its_alpha() -> None:
+    photo = decode(file(np.dstack((RGB, ALPHA)), "PNG", icc_profile=swapped_profile()))
+    np.testing.assert_array_equal(photo.alpha, ALPHA)
+    assert np.abs(photo.pixels.astype(int) - RGB[..., ::-1]).mean() < 0.5
+
+
+def test_an_srgb_profile_changes_nothing() -> None:
+    np.testing.assert_array_equal(decode(file(RGB, "PNG", icc_profile=srgb())).pixels, RGB)
+
+
+@pytest.mark.parametrize("profile", [b"garbage", srgb()[:100], bytes(200)])
+@pytest.mark.parametrize("pixels", [RGB, GRAY])
+def test_a_damaged_profile_is_noted_and_does_not_cost_the_photograph(profile: bytes, pixels: np.ndarray) -> None:
+    photo = decode(file(pixels, "PNG", icc_profile=profile))
+    np.testing.assert_array_equal(photo.pixels, pixels)
+    assert photo.notes == ["unusable colour profile ignored"]
+
+
+def test_a_profile_of_another_kind_of_image_is_noted() -> None:
+    photo = decode(file(GRAY, "PNG", icc_profile=swapped_profile()))
+    np.testing.assert_array_equal(photo.pixels, GRAY)
+    assert photo.notes == ["unusable colour profile ignored"]
+
+
+# What cannot be used
+
+
+def test_no_bytes_are_empty() -> None:
+    assert status_of(b"") == "empty"
+
+
+NOT_IMAGES = {
+    "text": b"This is a letter, not a photograph.\n" * 20,
+    "HTML": b"<!doctype html><html><body>404 not found</body></html>",
+    "PDF": b"%PDF-1.7\n" + bytes(100),
+    "ZIP": b"PK\3\4" + bytes(100),
+    "sound in RIFF": b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + bytes(28),
+    "zeros": bytes(1000),
+    "one byte": b"x",
+}
+
+
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_other_files_are_not_an_image(name: str) -> None:
+    assert status_of(NOT_IMAGES[name]) == "not_an_image"
+
+
+def test_postscript_is_not_interpreted() -> None:
+    assert status_of(file(RGB, "EPS")) == "not_an_image"
+
+
+LOSSLESS_WEBP = file(RGB, "WEBP", lossless=True)
+WHOLE = {
+    "JPEG": file(RGB, "JPEG"),
+    "JPEG, progressive": file(RGB, "JPEG", progressive=True),
+    "PNG": file(RGB, "PNG"),
+    "PNG of 16 bits": file(GRAY16, "PNG"),
+    "TIFF": file(RGB, "TIFF"),
+    "TIFF, LZW": file(RGB, "TIFF", compression="tiff_lzw"),
+    "WebP": file(RGB, "WEBP"),
+    "WebP, lossless": LOSSLESS_WEBP,
+    "GIF": file(RGB, "GIF"),
+    "BMP": file(RGB, "BMP"),
+    "JPEG 2000": file(RGB, "JPEG2000"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_cut_in_its_header_is_truncated(name: str) -> None:
+    assert status_of(WHOLE[name][:20]) == "truncated"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_cut_in_its_body_is_truncated(name: str, share: float) -> None:
+    whole = WHOLE[name]
+    assert status_of(whole[: int(len(whole) * share)]) == "truncated"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_wherever_a_file_is_cut_it_is_a_photograph_or_a_photo_error(name: str) -> None:
+    whole = WHOLE[name]
+    for end in range(1, len(whole), max(len(whole) // 40, 1)):
+        try:
+            photo = decode(whole[:end])
+        except PhotoError as fault:
+            assert fault.status in {"truncated", "not_an_image"}  # noqa: PT017 (both ways out are right)
+        else:
+            assert (photo.height, photo.width) == (64, 96)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whatever_is_damaged_in_a_header_it_is_a_photograph_or_a_photo_error(name: str) -> None:
+    """100 files with one to nine of their first 400 bytes replaced."""
+    generator = np.random.default_rng(1)
+    whole = WHOLE[name]
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for _ in range(generator.integers(1, 10)):
+            damaged[generator.integers(min(len(damaged), 400))] = generator.integers(256)
+        try:
+            photo = decode(bytes(damaged), max_pixels=1_000_000)
+        except PhotoError as fault:
+            assert fault.status in {"truncated", "not_an_image", "too_large", "unsupported"}  # noqa: PT017
+        else:
+            assert photo.pixels.ndim in (2, 3)
+
+
+def test_damage_to_a_later_page_is_a_photograph_or_a_photo_error() -> None:
+    """Pages after the first are counted, not read; cut at every 16th byte from the second page on."""
+    page = Image.fromarray(RGB)
+    whole = file(page, "TIFF", save_all=True, append_images=[page, page])
+    for end in range(len(whole) // 3, len(whole), 16):
+        try:
+            photo = decode(whole[:end])
+        except PhotoError as fault:
+            assert fault.status == "truncated"  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(photo.pixels, RGB)
+
+
+def test_a_later_page_without_a_size_is_a_photograph_or_a_photo_error() -> None:
+    """Its directory lost the width: tag 256 of the second page became another."""
+    page = Image.fromarray(RGB)
+    whole = file(page, "TIFF", save_all=True, append_images=[page])
+    width = struct.pack("<HHII", 256, 4, 1, 96)
+    second = whole.rindex(width)
+    assert whole.index(width) < second
+    damaged = whole[:second] + struct.pack("<HHII", 60000, 4, 1, 96) + whole[second + 12 :]
+    try:
+        np.testing.assert_array_equal(decode(damaged).pixels, RGB)
+    except PhotoError as fault:
+        assert fault.status == "truncated"  # noqa: PT017
+
+
+def test_a_header_that_claims_too_much_is_refused_before_decoding() -> None:
+    """There are no pixels behind the header: decoding it would be truncated, or 11 GB."""
+    assert status_of(png(60000, 60000, 8, 2, b"")) == "too_large"
+
+
+def test_the_limit_is_the_callers() -> None:
+    assert status_of(WHOLE["PNG"], max_pixels=96 * 64 - 1) == "too_large"
+
+
+def test_a_photograph_of_just_the_limit_is_decoded() -> None:
+    assert decode(WHOLE["PNG"], max_pixels=96 * 64).pixels.shape == RGB.shape
+
+
+@pytest.mark.parametrize(
+    "pixels", [GRAY.astype(np.float32), GRAY.astype(np.int32) - 1000, GRAY16.astype(np.int32) * 100]
+)
+def test_pixels_of_no_known_range_are_unsupported(pixels: np.ndarray) -> None:
+    assert status_of(file(pixels, "TIFF")) == "unsupported"
+
+
+# Encoding
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_lossless_formats_keep_every_pixel(format: str) -> None:
+    np.testing.assert_array_equal(np.asarray(opened(encode(RGB, format))), RGB)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_lossy_formats_keep_about_every_pixel(format: str) -> None:
+    difference = np.abs(np.asarray(opened(encode(RGB, format, quality=95))).astype(int) - RGB)
+    assert difference.mean() < 2 * LOSSY  # chroma at half the resolution
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_less_quality_is_a_smaller_file(format: str) -> None:
+    assert len(encode(RGB, format, quality=50)) < len(encode(RGB, format, quality=95))
+
+
+@every_format
+def test_the_file_is_of_the_format_that_was_asked_for(format: str) -> None:
+    assert opened(encode(RGB, format)).format == WRITE_FORMATS[format]
+
+
+@every_format
+def test_the_file_is_tagged_srgb(format: str) -> None:
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(opened(encode(RGB, format)).info["icc_profile"]))
+    assert "srgb" in ImageCms.getProfileDescription(profile).lower()
+
+
+@every_format
+def test_equal_pixels_are_equal_files(format: str) -> None:
+    source = decode(file(RGB, "JPEG", exif=full_exif(), dpi=(300, 300)))
+    assert encode(RGB, format, source) == encode(RGB.copy(), format, source)
+
+
+@every_format
+def test_another_process_at_another_time_writes_the_same_file(format: str) -> None:
+    """LittleCMS stamps profiles with the time."""
+    time.sleep(1.1)  # its stamp counts seconds
+    code = (
+        "import sys, hashlib, numpy; from colorize_core.photo import encode; "
+        "rgb = numpy.arange(768, dtype=numpy.uint16).astype(numpy.uint8).reshape(16, 16, 3); "
+        "print(hashlib.sha256(encode(rgb, sys.argv[1])).hexdigest() if len(sys.argv) == 2 else '')"
+    )
+    here: dict[str, object] = {}
+    exec(code.replace("print(", "result = (").replace("sys.argv", f"['', {format!r}]"), here)
+    there = subprocess.run([sys.executable, "-c", code, format], capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == here["result"]
+
+
+@pytest.mark.parametrize("format", ["png", "tiff", "webp"])
+def test_alpha_of_the_source_is_written(format: str) -> None:
+    source = Photo(GRAY, ALPHA, "PNG")
+    np.testing.assert_array_equal(np.asarray(opened(encode(RGB, format, source)).getchannel("A")), ALPHA)
+
+
+def test_pixels_under_alpha_are_kept_in_png() -> None:
+    written = opened(encode(RGB, "png", Photo(GRAY, ALPHA, "PNG")))
+    np.testing.assert_array_equal(np.asarray(written)[..., :3], RGB)
+
+
+def test_a_jpeg_of_a_transparent_photograph_is_laid_on_white() -> None:
+    alpha = np.repeat(np.array([0, 255, 128, 255], np.uint8), 24)[None].repeat(64, axis=0)  # whole 8-pixel blocks
+    written = np.asarray(opened(encode(RGB, "jpeg", Photo(GRAY, alpha, "PNG")))).astype(int)
+    expected = RGB * (alpha / 255)[..., None] + 255 * (1 - alpha / 255)[..., None]
+    assert np.abs(written - expected).mean() < 2 * LOSSY
+
+
+@every_format
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_the_smallest_pictures_can_be_written(format: str, size: tuple[int, int]) -> None:
+    assert opened(encode(np.zeros((*size, 3), np.uint8), format)).size == size[::-1]
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("key", "policy", "format"),
+    [
+        ("a.jpg", "same", "jpeg"),
+        ("a.JPEG", "same", "jpeg"),
+        ("a.png", "same", "png"),
+        ("a.webp", "same", "webp"),
+        ("a.tif", "same", "tiff"),
+        ("a.TIFF", "same", "tiff"),
+        ("a.gif", "same", "png"),
+        ("a.bmp", "same", "png"),
+        ("a", "same", "png"),
+        ("a.jpg", "png", "png"),
+        ("a.png", "webp", "webp"),
+        ("a", "tiff", "tiff"),
+    ],
+)
+def test_the_format_is_the_policy_or_that_of_the_suffix(key: str, policy: str, format: str) -> None:
+    assert output_format(key, policy) == format
+
+
+@pytest.mark.parametrize("key", ["a.jpg", "b/c.JPG", "a.jpeg", "a.png", "a.webp", "a.tif", "a.TIFF", "é/ü ü.Png"])
+def test_a_key_of_the_right_suffix_stays_as_it_is(key: str) -> None:
+    assert output_key(key, "same") == key
+
+
+@pytest.mark.parametrize(
+    ("key", "policy", "expected"),
+    [
+        ("a/b.gif", "same", "a/b.gif.png"),
+        ("a/b", "same", "a/b.png"),
+        ("a.b/c", "same", "a.b/c.png"),
+        (".jpg", "same", ".jpg.png"),
+        ("a/b.png", "jpeg", "a/b.png.jpg"),
+        ("a/b.jpg", "png", "a/b.jpg.png"),
+        ("a/b.jpg", "webp", "a/b.jpg.webp"),
+        ("a/b.jpg", "tiff", "a/b.jpg.tiff"),
+        ("a/b.tif", "tiff", "a/b.tif"),
+        ("a/b.JPEG", "jpeg", "a/b.JPEG"),
+    ],
+)
+def test_another_suffix_is_appended_not_replaced(key: str, policy: str, expected: str) -> None:
+    assert output_key(key, policy) == expected
+
+
+@pytest.mark.parametrize("policy", ["same", *sorted(WRITE_FORMATS)])
+def test_an_output_key_names_the_format_that_is_written(policy: str) -> None:
+    for key in ("a.jpg", "b.gif", "c", "d.tif", "e.PNG"):
+        assert output_format(output_key(key, policy), "same") == output_format(key, policy)
+
+
+@pytest.mark.parametrize("policy", ["same", *sorted(WRITE_FORMATS)])
+def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(policy: str) -> None:
+    keys = [f"a{suffix}" for suffix in (".jpg", ".JPG", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp", ".bmp")]
+    assert len({output_key(key, policy) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize(("key", "other"), [("a.gif", "a.gif.png"), ("a", "a.png")])
+def test_a_file_whose_name_is_that_of_anothers_output_has_an_output_of_its_own(key: str, other: str) -> None:
+    assert output_key(key, "same") != output_key(other, "same")

@@ -1,0 +1,89 @@
+"""Photographs and an S3 server for all tests."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from PIL import Image
+from skimage import data
+
+_SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
+_NUMBER = 32
+_CROP = 256
+
+
+@pytest.fixture(scope="session")
+def photo_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """32 colour photographs of 256 px: the shared ones where they are, else crops of those scikit-image ships.
+
+    COLORIZE_TEST_PHOTOS=skimage takes the latter in any case.
+    """
+    if os.environ.get("COLORIZE_TEST_PHOTOS") != "skimage" and _SHARED_PHOTOS.is_dir():
+        return sorted(_SHARED_PHOTOS.glob("*.jpg"))[:_NUMBER]
+    folder = tmp_path_factory.mktemp("skimage")
+    paths = []
+    for number in range(_NUMBER):
+        picture = (data.astronaut, data.coffee, data.chelsea, data.rocket)[number % 4]()
+        position = number // 4
+        top = position * (picture.shape[0] - _CROP) // 8
+        left = (7 - position) * (picture.shape[1] - _CROP) // 8
+        paths.append(folder / f"photo-{number:02d}.jpg")
+        Image.fromarray(picture[top : top + _CROP, left : left + _CROP]).save(paths[-1], quality=92)
+    return sorted(paths)
+
+
+@pytest.fixture(scope="session")
+def s3_environment() -> Iterator[None]:
+    """Credentials for the test server, as a user would give them: in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        yield
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nobody listens on."""
+    return _free_port()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(s3_environment: None) -> Iterator[str]:
+    """URL of an S3 server in a process of its own."""
+    port = _free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
+    """A new bucket; its name."""
+    name = f"test-{abs(hash(request.node.nodeid)) % 10**12}"
+    boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
+    return name

@@ -1,0 +1,74 @@
+"""One Ray for all job tests, a small dataset and a small model."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cluster.session import RayOptions, ray_session
+from colorize_core.checkpoint import save_checkpoint
+from colorize_core.models import build_model
+from jobs.cli import main
+
+TINY = {"widths": [8, 8], "latent": 8}
+
+
+@pytest.fixture(scope="session")
+def ray_local(s3_environment: None) -> Iterator[None]:
+    """The Ray every job of the test session joins; it starts after the credentials its workers inherit are set."""
+    with ray_session(RayOptions(num_cpus=4)):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained encoder-decoder of a few thousand parameters."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_checkpoint(folder, build_model("encoder_decoder", **TINY), 32)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:
+    """Colour photographs in train/ and val/."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, path in enumerate(photo_paths):
+        split = "val" if number % 4 == 0 else "train"
+        (folder / split).mkdir(exist_ok=True)
+        shutil.copy(path, folder / split)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> str:
+    """Shards of `photo_folder` at 32 px."""
+    output = tmp_path_factory.mktemp("dataset") / "shards"
+    code = main(["prepare", f"source={photo_folder}", f"output={output}", "size=32", "split=folders"])
+    assert code == 0
+    return str(output)
+
+
+def encode(pixels: np.ndarray, format: str, mode: str | None = None, **options: object) -> bytes:
+    """Pixels as a file, converted to a Pillow mode first where one is given."""
+    image = Image.fromarray(pixels)
+    sink = io.BytesIO()
+    (image.convert(mode) if mode else image).save(sink, format, **options)
+    return sink.getvalue()
+
+
+@pytest.fixture
+def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], str]:
+    """Run the command line, require an exit code and exactly one line on stderr, and return the line."""
+
+    def run(arguments: list[str], code: int) -> str:
+        capsys.readouterr()
+        assert main(arguments) == code
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run

@@ -1,0 +1,32 @@
+import pytest
+
+from jobs.console import ProgressLine, duration, summary
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (8, "8 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (12000, "3 h 20 min")],
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_summary_aligns_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    summary("done", [("ok", 3), ("failed", 0)])
+    assert capsys.readouterr().out == "\ndone\n  ok      3\n  failed  0\n"
+
+
+def test_progress_ends_with_everything_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine("colorized", 5, lambda: 3):
+        pass
+    assert capsys.readouterr().out.startswith("colorized: 5/5, ")
+
+
+def test_progress_of_a_failed_block_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with ProgressLine("colorized", 5, lambda: 3):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert capsys.readouterr().out == ""

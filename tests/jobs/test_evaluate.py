@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from colorize_core.color import lab_to_rgb, rgb_to_lab
+from colorize_core.errors import UserError
+from colorize_core.shards import read_batches, read_dataset_info
+from jobs.cli import main
+from jobs.evaluate import name_checkpoints, render_table
+
+
+@pytest.fixture(scope="module")
+def evaluated(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("evaluated") / "out"
+    names = f"checkpoint={{one: {tiny_checkpoint}, two: {tiny_checkpoint}}}"
+    arguments = [f"shards={dataset}", f"output={output}", names, "split=val", "lpips.backbone=none", "grid_rows=2"]
+    assert main(["evaluate", *arguments]) == 0
+    return output
+
+
+@pytest.fixture(scope="module")
+def result(evaluated: Path) -> dict:
+    return json.loads((evaluated / "metrics.json").read_text())
+
+
+def test_baselines_come_first_then_the_models_as_named(result: dict) -> None:
+    assert list(result["models"]) == ["gray", "constant color", "one", "two"]
+
+
+def test_every_photograph_is_scored_by_every_model(evaluated: Path, dataset: str) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet")
+    count = read_dataset_info(dataset).splits["val"]["rows"]
+    assert rows.groupby("model").key.nunique().to_dict() == dict.fromkeys(
+        ("gray", "constant color", "one", "two"), count
+    )
+
+
+def test_gray_baseline_equals_scikit_image(evaluated: Path, dataset: str) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["model", "key"]).loc["gray"]
+    info = read_dataset_info(dataset)
+    batch = next(read_batches([f"{dataset}/{info.files('val', '')[0]}"], columns=["key", "rgb"]))
+    for key, pixels in zip(batch["key"][:4], batch["rgb"][:4], strict=True):
+        lab = rgb_to_lab(torch.from_numpy(pixels)[None].float() / 255)
+        lab[:, 1:] = 0
+        gray = np.round(lab_to_rgb(lab)[0].numpy() * 255).astype(np.uint8)
+        assert rows.psnr[key] == pytest.approx(peak_signal_noise_ratio(pixels, gray), abs=1e-6)
+        expected = structural_similarity(
+            pixels, gray, channel_axis=0, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert rows.ssim[key] == pytest.approx(expected, abs=1e-5)
+
+
+def test_means_and_intervals_are_of_the_rows(evaluated: Path, result: dict) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet")
+    for model, scores in result["models"].items():
+        for metric, summary in scores.items():
+            assert summary["mean"] == pytest.approx(rows[rows.model == model][metric].mean())
+            assert summary["low"] < summary["mean"] < summary["high"]
+
+
+def test_equal_models_get_equal_scores(result: dict) -> None:
+    assert result["models"]["one"] == result["models"]["two"]
+
+
+def test_grid_has_a_column_for_gray_each_model_and_truth(evaluated: Path) -> None:
+    grid = Image.open(evaluated / "grid.png")
+    assert grid.width == 4 * 164 + 4
+    assert grid.height > 2 * 160
+
+
+def test_lpips_weights_that_are_named_must_be_usable(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    assert main(["evaluate", *arguments, "lpips.weights=/nowhere.pth"]) == 2
+    assert "/nowhere.pth: no such file" in capsys.readouterr().err
+
+
+def test_lpips_is_computed_with_given_weights(dataset: str, tiny_checkpoint: str, tmp_path: Path) -> None:
+    from torchvision.models import alexnet
+
+    torch.save(alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    assert main(["evaluate", *arguments, "lpips.backbone=alex", f"lpips.weights={tmp_path}/alexnet.pth"]) == 0
+    rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
+    assert (rows.lpips > 0).all()
+    assert "LPIPS" in (tmp_path / "out" / "table.md").read_text()
+
+
+def score(mae: float) -> dict:
+    return {"mae_ab": {"mean": mae, "low": mae - 0.01, "high": mae + 0.01}}
+
+
+def test_a_model_below_gray_is_marked() -> None:
+    models = {"gray": score(0.09), "constant color": score(0.08), "good": score(0.07), "bad": score(0.1)}
+    table = render_table(
+        {"models": models, "photographs": 5, "split": "test", "size": 64, "config": {"lpips": {"backbone": "none"}}}
+    )
+    assert "| bad ⚠ | 0.1000 [0.0900, 0.1100] |" in table
+    assert "worse than leaving the photographs gray, by MAE: bad." in table
+    assert "| good | 0.0700" in table
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("runs/cnn/best", ["cnn"]),
+        (["runs/cnn/best/", "runs/unet/last"], ["cnn", "unet"]),
+        (["runs/cnn/best", "runs/cnn/last"], ["cnn/best", "cnn/last"]),
+        ({"mine": "x"}, ["mine"]),
+    ],
+)
+def test_checkpoints_are_named_after_their_run(given: object, names: list[str]) -> None:
+    assert list(name_checkpoints(given)) == names
+
+
+def test_two_checkpoints_of_one_name_are_refused() -> None:
+    with pytest.raises(UserError, match="two checkpoints would have one name"):
+        name_checkpoints(["a/cnn/best", "b/cnn/best"])

@@ -1,0 +1,129 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cluster.storage import StorageOptions, open_storage
+from colorize_core.checkpoint import load_checkpoint, read_checkpoint_config
+from colorize_core.shards import read_batches, read_dataset_info
+from jobs.cli import main
+from jobs.train import read_metrics
+
+TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
+
+
+def command(dataset: str, output: Path | str, *more: str) -> list[str]:
+    return ["train", f"shards={dataset}", f"output={output}", *TINY, "train.shuffle_buffer=8", *more]
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs with two workers."""
+    output = tmp_path_factory.mktemp("trained") / "run"
+    assert main(command(dataset, output, "train.epochs=2", "workers.count=2", "train.samples=3")) == 0
+    return output
+
+
+def test_every_epoch_is_a_row_of_the_metrics(trained: Path) -> None:
+    rows = read_metrics(open_storage(str(trained), StorageOptions()))
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert all(row["images_per_second"] > 0 for row in rows)
+
+
+def test_the_gray_baseline_is_that_of_every_validation_row(trained: Path, dataset: str) -> None:
+    info = read_dataset_info(dataset)
+    files = [f"{dataset}/{name}" for name in info.files("val", dataset)]
+    ab = np.concatenate([batch["ab"] for batch in read_batches(files, columns=["ab"])]).astype(float) - 128
+    expected = np.abs(ab).mean() / 110
+    # From exact colours there, from 8-bit Lab here: at most half a level apart.
+    assert read_metrics(open_storage(str(trained), StorageOptions()))[0]["gray_mae_ab"] == pytest.approx(
+        expected, abs=0.25 / 110
+    )
+
+
+def test_validation_scores_are_those_of_the_checkpoint(trained: Path, dataset: str, tmp_path: Path) -> None:
+    evaluation = ["evaluate", f"shards={dataset}", f"output={tmp_path}/scores", f"checkpoint={trained}/last"]
+    assert main([*evaluation, "split=val", "lpips.backbone=none"]) == 0
+    scores = json.loads((tmp_path / "scores" / "metrics.json").read_text())["models"]["run"]
+    last = read_metrics(open_storage(str(trained), StorageOptions()))[-1]
+    for name in ("mae_ab", "psnr", "ssim"):
+        assert scores[name]["mean"] == pytest.approx(last[name], rel=1e-5)
+
+
+def test_best_is_the_epoch_with_the_lowest_mae(trained: Path) -> None:
+    rows = read_metrics(open_storage(str(trained), StorageOptions()))
+    best = min(rows, key=lambda row: row["mae_ab"])
+    assert read_checkpoint_config(trained / "best").training["epoch"] == best["epoch"]
+    assert read_checkpoint_config(trained / "last").training["epoch"] == 2
+
+
+def test_every_epoch_has_a_checkpoint_that_loads(trained: Path) -> None:
+    folders = sorted(path.name for path in (trained / "checkpoints").glob("epoch_*"))
+    assert folders == ["epoch_0001", "epoch_0002"]
+    for folder in folders:
+        _, config = load_checkpoint(trained / "checkpoints" / folder)
+        assert config.working_size == 32
+
+
+def test_sample_grid_shows_gray_colorized_and_truth(trained: Path) -> None:
+    for epoch in (1, 2):
+        grid = Image.open(trained / "samples" / f"epoch_{epoch:04d}.png")
+        assert grid.width > 3 * 160
+        assert grid.height > 3 * 160
+
+
+def test_curves_are_written_for_tensorboard(trained: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("mae_ab")] == [1, 2]
+
+
+def test_the_same_command_again_does_nothing(trained: Path, dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / "last" / "model.safetensors").stat().st_mtime_ns
+    assert main(command(dataset, trained, "train.epochs=2", "workers.count=2", "train.samples=3")) == 0
+    assert "has all its 2 epochs" in capsys.readouterr().out
+    assert (trained / "last" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_changed_config_is_refused_with_the_difference(
+    trained: Path, dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(dataset, trained, "train.epochs=2", "workers.count=2", "train.samples=3", "train.lr=0.5")) == 2
+    line = capsys.readouterr().err
+    assert "(train.lr 0.001 -> 0.5)" in line
+    assert len(line.strip().splitlines()) == 1
+
+
+def test_more_epochs_continue_the_run(trained: Path, dataset: str) -> None:
+    first = (trained / "metrics.csv").read_text().splitlines()[:3]
+    assert main(command(dataset, trained, "train.epochs=3", "workers.count=2", "train.samples=3")) == 0
+    lines = (trained / "metrics.csv").read_text().splitlines()
+    assert lines[:3] == first
+    assert len(lines) == 4
+    assert read_checkpoint_config(trained / "last").training["epoch"] == 3
+
+
+def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
+    dataset: str, s3_endpoint: str, bucket: str, trained: Path
+) -> None:
+    options = StorageOptions(endpoint=s3_endpoint)
+    shards, output = (open_storage(f"s3://{bucket}/{name}", options) for name in ("shards", "gan"))
+    for path in Path(dataset).rglob("*.*"):
+        shards.write(path.relative_to(dataset).as_posix(), path.read_bytes())
+    more = ["loss.adversarial=1", "loss.l1=100", "discriminator.layers=1", "train.betas=[0.5, 0.999]"]
+    more += [f"model.init_from={trained}/best", f"storage.endpoint={s3_endpoint}", "train.epochs=1", "workers.count=2"]
+    assert main(command(shards.uri, output.uri, *more)) == 0
+    row = next(csv.DictReader(io.StringIO(output.read("metrics.csv").decode())))
+    assert 0 < float(row["discriminator"]) < 2
+    assert float(row["loss"]) == pytest.approx(100 * float(row["l1"]) + float(row["adversarial"]), rel=1e-5)
+    keys = {entry.key.split("/")[0] for entry in output.list()}
+    assert {"best", "last", "checkpoints", "samples", "tensorboard", "metrics.csv", "run.json"} <= keys
+    model, _ = load_checkpoint(output.child("best").path(), output.filesystem)
+    assert model.architecture["name"] == "encoder_decoder"
