@@ -64,7 +64,9 @@ class LocalStorage:
         return fs.LocalFileSystem()
 
     def path(self, key: str = "") -> str:
-        """A key as a path on `filesystem`."""
+        """A key as a path on `filesystem`; raises OSError for a key that would lead out of the store."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise OSError(f"unsafe key {key!r}: it leads out of {self.root}")
         return os.path.join(self.root, key) if key else self.root
 
     def child(self, key: str) -> "LocalStorage":
@@ -218,6 +220,14 @@ def open_storage(location: str, options: StorageOptions) -> Storage:
     if not bucket:
         raise ClusterError(f"{location}: an s3:// location needs a bucket (s3://BUCKET/PREFIX)")
     return S3Storage(bucket, prefix.strip("/"), options)
+
+
+def reach(options: StorageOptions, *locations: str) -> list[Storage]:
+    """Open the stores at several locations and make sure that they answer; raises ClusterError."""
+    stores = [open_storage(location, options) for location in locations]
+    for store in stores:
+        store.check()
+    return stores
 
 
 def _endpoint(options: StorageOptions) -> str | None:

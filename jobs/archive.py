@@ -11,12 +11,12 @@ from typing import Literal
 from pydantic import Field
 
 from cluster.session import ray_session
-from cluster.storage import LocalStorage, Storage, open_storage
+from cluster.storage import LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
-from jobs.config import JobConfig, Section
+from jobs.config import Section, StorageJobConfig
 from jobs.console import ProgressLine, duration, say, summary
-from jobs.manifest import FOLDER, Listing, require_source, write_manifest
+from jobs.manifest import FOLDER, Listing, require_photographs, write_manifest
 from jobs.run_record import begin_run, now, write_record
 
 IMAGES, METRICS = "images", "metrics"
@@ -46,7 +46,7 @@ class ActorsSection(Section):
     """Logical CPUs each. Their sum must stay below the cluster's: reading and writing need some too."""
 
 
-class ArchiveConfig(JobConfig):
+class ArchiveConfig(StorageJobConfig):
     """Colour an archive of gray photographs. The same command continues a run that was interrupted.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
@@ -116,11 +116,10 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
 def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     """Source, output and the SHA-256 of the weights; every mistake that can be found before Ray is started."""
     from colorize_core.checkpoint import load_checkpoint
+    from colorize_core.photo import IMAGE_SUFFIXES
 
-    source, output = open_storage(config.source, config.storage), open_storage(config.output, config.storage)
-    for store in (source, output):
-        store.check()
-    require_source(source)
+    source, output = reach(config.storage, config.source, config.output)
+    require_photographs(source, IMAGE_SUFFIXES)
     if _inside(source, output) or _inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; the output must lie elsewhere")
     checkpoint = open_storage(config.checkpoint, config.storage)

@@ -9,9 +9,9 @@ from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.photo import output_format, output_key
 from jobs.archive import ArchiveConfig
+from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
 
-_FETCH_THREADS = 16
 _SCORES = ("mean_chroma", "gamut_clipped", "mae_ab", "psnr", "ssim")
 
 ROW_SCHEMA = pa.schema(
@@ -37,23 +37,13 @@ and ssim are null for gray inputs, which have no truth."""
 
 def fetch(batch: pa.Table, source: Storage) -> pa.Table:
     """Add the bytes of each key, or the status missing or read_error and why."""
-
-    def read(key: str) -> tuple[bytes, str, str]:
-        try:
-            return source.read(key), "", ""
-        except FileNotFoundError:
-            return b"", "missing", "deleted after it was listed"
-        except OSError as error:
-            return b"", "read_error", str(error)
-
-    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-        found = list(pool.map(read, batch.column("key").to_pylist()))
+    files = fetch_all(source, batch.column("key").to_pylist())
     return pa.table(
         {
             "key": batch.column("key"),
-            "data": pa.array([data for data, _, _ in found], pa.binary()),
-            "status": pa.array([status for _, status, _ in found], pa.string()),
-            "error": pa.array([error for _, _, error in found], pa.string()),
+            "data": pa.array([file.data for file in files], pa.binary()),
+            "status": pa.array([file.status for file in files], pa.string()),
+            "error": pa.array([file.error for file in files], pa.string()),
         }
     )
 
@@ -84,7 +74,7 @@ class ColorizeActor:
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
         self._progress.add(len(rows))
         return pa.Table.from_pylist(rows, ROW_SCHEMA)

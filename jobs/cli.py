@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 the job failed; 2 bad usage or configuration; 3 done, but 
 """
 
 import importlib
-import os
 import shutil
 import sys
 import textwrap
@@ -130,7 +129,7 @@ def _job_help(verb: str, config_class: type[AnyConfig]) -> str:
 
 def _failed(error: Exception, verbose: bool) -> int:
     """Report a failure of the job; mistakes of the user's that surfaced inside Ray are told as such."""
-    if verbose or os.environ.get("COLORIZE_TRACEBACK"):
+    if verbose:
         raise error
     cause = _root_cause(error)
     if isinstance(cause, UserError):

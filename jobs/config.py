@@ -23,8 +23,6 @@ AnyConfig = TypeVar("AnyConfig", bound="JobConfig")
 class JobConfig(Section):
     """What every job has."""
 
-    storage: StorageOptions = Field(default_factory=StorageOptions)
-    """How to reach S3."""
     ray: RayOptions = Field(default_factory=RayOptions)
     """Which Ray to use."""
 
@@ -43,6 +41,13 @@ class JobConfig(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(cls, error, file, overridden)) from None
+
+
+class StorageJobConfig(JobConfig):
+    """What every job has that reads and writes where the user says."""
+
+    storage: StorageOptions = Field(default_factory=StorageOptions)
+    """How to reach S3."""
 
 
 def _read_yaml(file: str) -> dict[str, Any]:
@@ -145,9 +150,9 @@ def _leaves(model: type[BaseModel]) -> list[tuple[str, Any]]:
 
 
 def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
-    """Every key of a configuration as (dotted path, "type, default: meaning"), in the order of declaration."""
+    """Every key of a configuration as (dotted path, "meaning (type; default)"), what all jobs share last."""
     lines = []
-    for name, field in model.model_fields.items():
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in StorageJobConfig.model_fields):
         section = _as_section(field.annotation)
         if section is not None:
             lines += describe(section, f"{prefix}{name}.")

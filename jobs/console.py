@@ -41,6 +41,7 @@ class ProgressLine:
         """Watch `done()`, which is asked from a thread, until the block ends."""
         self._what, self._total, self._done = what, total, done
         self._finished = threading.Event()
+        self._first: tuple[float, int] | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._terminal = sys.stdout.isatty()
 
@@ -66,10 +67,14 @@ class ProgressLine:
             self._draw(min(self._done(), self._total))
 
     def _draw(self, done: int) -> None:
-        elapsed = max(time.monotonic() - self._start, 1e-3)
-        rate = done / elapsed
+        now = time.monotonic()
+        if done and self._first is None:
+            self._first = (now, done)
+        # Without the start-up, once there are two looks to compare.
+        since, before = self._first if self._first and done > self._first[1] else (self._start, 0)
+        rate = (done - before) / max(now - since, 1e-3)
         left = f", {duration((self._total - done) / rate)} left" if 0 < done < self._total else ""
-        line = f"{self._what}: {done}/{self._total}, {rate:.1f} images/s, {duration(elapsed)}{left}"
+        line = f"{self._what}: {done}/{self._total}, {rate:.1f} images/s, {duration(now - self._start)}{left}"
         if self._terminal:
             print(f"\r\x1b[K{line}", end="", flush=True)
         else:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from cluster.session import ray_session
-from cluster.storage import Storage, open_storage
+from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import JobConfig, Section
+from jobs.config import Section, StorageJobConfig
 from jobs.console import ProgressLine, say, summary
 from jobs.run_record import now, versions
+from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ class LpipsSection(Section):
     """Path or URI of torchvision's state dict of vgg16 or alexnet; downloaded when empty."""
 
 
-class EvaluateConfig(JobConfig):
+class EvaluateConfig(StorageJobConfig):
     """Score checkpoints on the exact pixels of a dataset's test split, beside the gray and constant-colour baselines.
 
     OUTPUT holds table.md, metrics.json (means and 95% bootstrap intervals), per_image.parquet and grid.png.
@@ -72,6 +73,8 @@ def plan(config: EvaluateConfig) -> str:
 
 def run(config: EvaluateConfig, verbose: bool) -> int:
     """Score every photograph in Ray, then make the table and the grid."""
+    import pyarrow as pa
+
     shards, output, dataset, checkpoints = _check_inputs(config)
     lpips = _lpips_or_reason(config)
     if isinstance(lpips, str):
@@ -92,7 +95,7 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
         "finished": now(),
     }
     table = render_table(result)
-    output.write("per_image.parquet", _parquet(rows))
+    output.write("per_image.parquet", parquet_bytes(pa.Table.from_pandas(rows, preserve_index=False)))
     output.write("grid.png", _grid(config, shards, dataset, checkpoints), "image/png")
     output.write("table.md", table.encode(), "text/markdown")
     output.write(RESULT, json.dumps(result, indent=2).encode(), "application/json")
@@ -111,9 +114,7 @@ def _check_inputs(config: EvaluateConfig) -> tuple[Storage, Storage, "DatasetInf
     from colorize_core.evaluation import BASELINES
     from colorize_core.shards import read_dataset_info
 
-    shards, output = open_storage(config.shards, config.storage), open_storage(config.output, config.storage)
-    for store in (shards, output):
-        store.check()
+    shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)
     dataset.files(config.split, shards.uri)
     if not output.exists(RESULT) and next(iter(output.list()), None) is not None:
@@ -257,15 +258,6 @@ def _grid(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", check
     L, _ = evaluation.split_rgb(rgb)
     columns = {name: evaluation.assemble(L, predicted[name]).numpy() for name in (evaluation.GRAY, *models)}
     return sample_grid({**columns, "truth": rgb.numpy()})
-
-
-def _parquet(rows: "pd.DataFrame") -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), sink)
-    return sink.getvalue().to_pybytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

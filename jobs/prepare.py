@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from cluster.session import ray_session
-from cluster.storage import Storage, open_storage
+from cluster.storage import Storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import JobConfig
+from jobs.config import StorageJobConfig
 from jobs.console import ProgressLine, say, summary
-from jobs.manifest import FOLDER, require_source, write_manifest
+from jobs.manifest import FOLDER, require_photographs, write_manifest
+from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
 
 
-class PrepareConfig(JobConfig):
+class PrepareConfig(StorageJobConfig):
     """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
 
     Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
@@ -79,7 +80,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
         if accepted.empty:
             raise UserError(f"{source.uri}: none of {listing.count} photographs can be used: {_counts(rejects)}")
         files, colors = _write_shards(config, source, output, accepted)
-    _write_table(output, "rejects.parquet", rejects)
+    output.write("rejects.parquet", _rejects_file(rejects))
     info = shards.DatasetInfo(
         size=config.size,
         resize=config.resize,
@@ -99,10 +100,8 @@ def run(config: PrepareConfig, verbose: bool) -> int:
 
 
 def _stores(config: PrepareConfig) -> tuple[Storage, Storage]:
-    source, output = open_storage(config.source, config.storage), open_storage(config.output, config.storage)
-    for store in (source, output):
-        store.check()
-    require_source(source)
+    source, output = reach(config.storage, config.source, config.output)
+    require_photographs(source, _SUFFIXES)
     return source, output
 
 
@@ -181,14 +180,11 @@ def _write_shards(
     return {split: sorted(names) for split, names in files.items()}, colors
 
 
-def _write_table(output: Storage, key: str, frame: "pd.DataFrame") -> None:
+def _rejects_file(rejects: "pd.DataFrame") -> bytes:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.string()) for name in frame.columns])
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), sink)
-    output.write(key, sink.getvalue().to_pybytes())
+    schema = pa.schema([(name, pa.string()) for name in rejects.columns])
+    return parquet_bytes(pa.Table.from_pandas(rejects, schema, preserve_index=False))
 
 
 def _fingerprint(accepted: "pd.DataFrame") -> str:

@@ -1,7 +1,5 @@
 """What `prepare` runs in Ray's workers: bytes in, verdicts and shards out."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from colorize_core import ingest, shards
 from colorize_core.errors import UserError
 from colorize_core.photo import decode
 from colorize_core.prior import ColorCounter
+from jobs.fetch import fetch_all
 from jobs.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from jobs.prepare import PrepareConfig
 
-_FETCH_THREADS = 16
 _ROWS_AT_ONCE = 64
 
 
@@ -28,8 +26,11 @@ def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, prog
     rule = ingest.SquareRule(config.size, config.resize)
     keys = batch.column("key").to_pylist()
     rows = []
-    for key, (data, problem) in zip(keys, _fetch(source, keys), strict=True):
-        verdict = problem or ingest.inspect(data, rule, config.max_pixels)
+    for key, file in zip(keys, fetch_all(source, keys), strict=True):
+        if file.status:
+            verdict = ingest.Verdict("", file.status, file.error)
+        else:
+            verdict = ingest.inspect(file.data, rule, config.max_pixels)
         reason, detail = verdict.reason, verdict.detail
         split = (
             ingest.split_by_folder(key)
@@ -43,21 +44,6 @@ def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, prog
         rows.append({"key": key, "split": split or "", "id": verdict.id, "reason": reason, "detail": detail})
     progress.add(len(rows))
     return pa.Table.from_pylist(rows)
-
-
-def _fetch(source: Storage, keys: Sequence[str]) -> Iterator[tuple[bytes, ingest.Verdict | None]]:
-    """Contents of the keys, in order, or what was wrong with reading them."""
-
-    def read(key: str) -> tuple[bytes, ingest.Verdict | None]:
-        try:
-            return source.read(key), None
-        except FileNotFoundError:
-            return b"", ingest.Verdict("", "missing", "deleted after it was listed")
-        except OSError as error:
-            return b"", ingest.Verdict("", "read_error", str(error))
-
-    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-        yield from pool.map(read, keys)
 
 
 def plan_shards(accepted: "pd.DataFrame", rows_per_shard: int) -> list[dict[str, Any]]:
@@ -89,11 +75,11 @@ def write_shard(
     for start in range(0, len(keys), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         pixels = []
-        for key, identity, (data, problem) in zip(keys[some], ids[some], _fetch(source, keys[some]), strict=True):
-            if problem or ingest.content_id(data) != identity:
-                why = problem.detail if problem else "its content changed"
+        for key, identity, file in zip(keys[some], ids[some], fetch_all(source, keys[some]), strict=True):
+            if file.status or ingest.content_id(file.data) != identity:
+                why = file.error or "its content changed"
                 raise UserError(f"{source.uri}/{key}: cannot be converted after it was inspected ({why}); run again")
-            pixels.append(ingest.square(decode(data, config.max_pixels), rule))
+            pixels.append(ingest.square(decode(file.data, config.max_pixels), rule))
         table = shards.make_table(keys[some], ids[some], np.stack(pixels), exact)
         if shard["split"] == shards.TRAIN:
             colors.add(table.column("ab").chunk(0).to_numpy_ndarray())

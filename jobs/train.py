@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from cluster.session import ray_session
-from cluster.storage import Storage, open_storage
+from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import JobConfig, Section
+from jobs.config import Section, StorageJobConfig
 from jobs.console import duration, say, summary
 from jobs.run_record import begin_run, now, write_record
 
@@ -101,7 +101,7 @@ class WorkersSection(Section):
     """Logical CPUs each."""
 
 
-class TrainConfig(JobConfig):
+class TrainConfig(StorageJobConfig):
     """Train a colorization model on Lab shards. The same command continues a run that was interrupted.
 
     OUTPUT holds best/ and last/ (checkpoints for every other verb), checkpoints/ (every epoch, with what resuming
@@ -173,9 +173,7 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
     from colorize_core.models import build_model
     from colorize_core.shards import TRAIN, VAL, read_dataset_info
 
-    shards, output = open_storage(config.shards, config.storage), open_storage(config.output, config.storage)
-    for store in (shards, output):
-        store.check()
+    shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)
     for split in (TRAIN, VAL):
         dataset.files(split, shards.uri)

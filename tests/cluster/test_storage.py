@@ -104,6 +104,13 @@ def test_a_failed_local_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/outside"])
+def test_keys_never_lead_out_of_a_local_store(tmp_path: Path, key: str) -> None:
+    with pytest.raises(OSError, match="unsafe key"):
+        LocalStorage(str(tmp_path / "store")).write(key, b"1")
+    assert not (tmp_path / "outside").exists()
+
+
 def test_local_files_get_the_usual_permissions(tmp_path: Path) -> None:
     LocalStorage(str(tmp_path)).write("ours", b"")
     (tmp_path / "theirs").write_bytes(b"")

@@ -159,7 +159,9 @@ def test_a_name_near_to_none_gets_all() -> None:
 
 
 def test_an_unknown_option_gets_the_nearest_one() -> None:
-    assert message("encoder_decoder", latnt=3) == "model 'encoder_decoder' has no option 'latnt'; did you mean 'latent'?"
+    assert (
+        message("encoder_decoder", latnt=3) == "model 'encoder_decoder' has no option 'latnt'; did you mean 'latent'?"
+    )
 
 
 def test_an_option_near_to_none_gets_all() -> None:

@@ -214,9 +214,7 @@ def test_both_networks_learn_from_one_adversarial_step() -> None:
     assert changed(discriminator, before[1]) == [name for name, _ in discriminator.named_parameters()]
 
 
-def gradients_when(
-    optimizer: torch.optim.Optimizer, network: nn.Module, seen: list[list[torch.Tensor | None]]
-) -> None:
+def gradients_when(optimizer: torch.optim.Optimizer, network: nn.Module, seen: list[list[torch.Tensor | None]]) -> None:
     """Record the gradients of a network at each step of an optimizer."""
 
     def record(*_arguments: object) -> None:
