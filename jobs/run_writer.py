@@ -3,7 +3,7 @@
 import csv
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from cluster.storage import LocalStorage, Storage
 from colorize_core.checkpoint import checkpoint_files
 from colorize_core.grid import sample_grid
 from colorize_core.models.base import ColorModel
-from jobs.train import read_metrics
 
 _METRICS = "metrics.csv"
 _CURVES = "tensorboard"
@@ -23,20 +22,20 @@ _CURVES = "tensorboard"
 class RunWriter:
     """Writes OUTPUT/metrics.csv, tensorboard/, samples/, best/ and last/ after each epoch."""
 
-    def __init__(self, output: Storage, messages: Any, progress: Mapping[str, Any]) -> None:
-        """Continue after the epochs that `progress` says are done; later rows, of a lost attempt, are dropped.
+    def __init__(self, output: Storage, messages: Any, rows: Sequence[dict[str, float]]) -> None:
+        """Continue after the epochs of `rows`; what a lost attempt wrote of later ones is replaced.
 
         Args:
             output: of the run.
             messages: queue to the terminal.
-            progress: with the number of finished epochs under "epoch".
+            rows: of metrics.csv, as the last checkpoint has them.
         """
         self._output, self._messages = output, messages
-        self._rows: list[dict[str, float]] = [row for row in read_metrics(output) if row["epoch"] <= progress["epoch"]]
+        self._rows = list(rows)
         local = isinstance(output, LocalStorage)
         self._curves_folder = Path(output.path(_CURVES) if local else tempfile.mkdtemp(prefix="curves-"))
         self._upload_curves = not local
-        self._curves = SummaryWriter(str(self._curves_folder), purge_step=int(progress["epoch"]) + 1)
+        self._curves = SummaryWriter(str(self._curves_folder), purge_step=len(rows) + 1)
 
     def epoch(self, row: dict[str, float], *, epochs: int, left: str) -> None:
         """Record an epoch and say it in one line."""
@@ -45,7 +44,7 @@ class RunWriter:
         sheet = io.StringIO()
         table = csv.DictWriter(sheet, names)
         table.writeheader()
-        table.writerows({**each, "epoch": int(each["epoch"])} for each in self._rows)
+        table.writerows(self._rows)
         self._output.write(_METRICS, sheet.getvalue().encode(), "text/csv")
         for name, value in row.items():
             if name != "epoch":
@@ -61,7 +60,7 @@ class RunWriter:
         grid = sample_grid({name: pictures.cpu().numpy() for name, pictures in columns.items()})
         self._output.write(f"samples/epoch_{epoch:04d}.png", grid, "image/png")
 
-    def checkpoints(self, model: ColorModel, working_size: int, training: dict[str, Any], improved: bool) -> None:
+    def checkpoints(self, model: ColorModel, working_size: int, training: dict[str, Any], *, improved: bool) -> None:
         """Write last/, and best/ when the epoch is the best so far."""
         files = checkpoint_files(model, working_size, training)
         for folder in ("last", "best") if improved else ("last",):

@@ -155,7 +155,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
     """Check, begin or continue the run, train, summarise."""
     inputs = _check_inputs(config)
     record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, _CHANGEABLE)
-    if _epochs_done(inputs.output) >= config.train.epochs:
+    if _is_complete(inputs.output, config.train.epochs):
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
@@ -265,9 +265,11 @@ def read_metrics(output: Storage) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
 
 
-def _epochs_done(output: Storage) -> int:
-    rows = read_metrics(output)
-    return int(rows[-1]["epoch"]) if rows else 0
+def _is_complete(output: Storage, epochs: int) -> bool:
+    """Whether the last epoch's checkpoint is there; it is written after everything else of its epoch."""
+    from colorize_core.checkpoint import CONFIG
+
+    return output.exists(f"{CHECKPOINTS}/epoch_{epochs:04d}/{CONFIG}")
 
 
 def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any]) -> None:

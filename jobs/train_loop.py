@@ -1,5 +1,6 @@
 """What `train` runs in each of Ray Train's workers: epochs of steps, validation, checkpoints."""
 
+import math
 import tempfile
 import time
 from collections import defaultdict
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from cluster.storage import Storage
 from colorize_core import evaluation
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
+from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
@@ -58,7 +60,7 @@ def train_loop(setup: Mapping[str, Any]) -> None:
     torch.manual_seed(config.train.seed)  # equal first weights on every rank
     model, step = _build(config)
     progress = _resume(model, step)
-    writer = RunWriter(setup["output"], setup["messages"], progress) if worker.rank == 0 else None
+    writer = RunWriter(setup["output"], setup["messages"], progress["rows"]) if worker.rank == 0 else None
     baseline = _validate(worker, None)
     for epoch in range(progress["epoch"] + 1, config.train.epochs + 1):
         start = time.monotonic()
@@ -66,9 +68,9 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - start
         _share_buffers(model)
         scores = _validate(worker, model)
+        if not math.isfinite(scores["mae_ab"]):
+            raise UserError(f"epoch {epoch}: the model diverged (validation MAE {scores['mae_ab']}); lower train.lr")
         best = min(progress["best_mae_ab"], scores["mae_ab"])
-        improved = scores["mae_ab"] < progress["best_mae_ab"]
-        progress = {"epoch": epoch, "best_mae_ab": best}
         row = {
             "epoch": epoch,
             **losses,
@@ -79,10 +81,11 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         }
         if writer:
             left = duration((config.train.epochs - epoch) * row["seconds"])
-            writer.epoch(row, epochs=config.train.epochs, left=left)
             writer.samples(epoch, _samples(worker, model))
             training = {"epoch": epoch, "metrics": scores, "gray": baseline, "losses": losses}
-            writer.checkpoints(model, dataset.size, training, improved)
+            writer.checkpoints(model, dataset.size, training, improved=best < progress["best_mae_ab"])
+            writer.epoch(row, epochs=config.train.epochs, left=left)
+        progress = {"epoch": epoch, "best_mae_ab": best, "rows": [*progress["rows"], row]}
         _report(worker, model, step, row, progress, scores)
     if writer:
         writer.close()
@@ -112,10 +115,10 @@ def _build(config: TrainConfig) -> tuple[ColorModel, Step]:
 
 
 def _resume(model: ColorModel, step: Step) -> dict[str, Any]:
-    """Load the last checkpoint of this run; returns the epochs done and the best validation MAE so far."""
+    """Load the last checkpoint of this run; returns the epochs done, their rows, and the best validation MAE so far."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return {"epoch": 0, "best_mae_ab": float("inf")}
+        return {"epoch": 0, "best_mae_ab": float("inf"), "rows": []}
     with checkpoint.as_directory() as directory:
         weights, _ = load_checkpoint(directory)
         load_weights(model, weights.state_dict(), directory)

@@ -1,0 +1,338 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import nn
+
+from colorize_core import strips
+from colorize_core.checkpoint import save_checkpoint
+from colorize_core.colorizer import ColorizedPhoto, Colorizer
+from colorize_core.models.base import ColorModel
+
+
+class Painted(nn.Module):
+    """One colour everywhere, CIELAB a and b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.color = torch.tensor([a, b]).view(1, 2, 1, 1) / 110
+
+    def forward(self, L: torch.Tensor) -> torch.Tensor:
+        return self.color.expand(len(L), 2, *L.shape[-2:])
+
+
+@pytest.fixture
+def colorizer(tiny_model: ColorModel) -> Colorizer:
+    return Colorizer(tiny_model, 64, "cpu")
+
+
+def file(pixels: np.ndarray, format: str = "PNG", **options: object) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, format, **options)
+    return sink.getvalue()
+
+
+def picture(result: ColorizedPhoto) -> np.ndarray:
+    assert result.status == "ok", result.error
+    assert result.image is not None
+    return np.asarray(Image.open(io.BytesIO(result.image)))
+
+
+def gray(photo: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(photo).convert("L"))
+
+
+def lightness_kept(colorizer: Colorizer, pixels: np.ndarray) -> None:
+    """At most a level of 255 of L away, on 99.9 % of the pixels."""
+    out = picture(colorizer.colorize([file(pixels)])[0])
+    before = rgb2lab(np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels)[..., 0]
+    difference = np.abs(rgb2lab(out)[..., 0] - before)
+    assert np.quantile(difference, 0.999) <= 100 / 255
+
+
+# The picture
+
+
+def test_lightness_of_gray_photographs_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
+    for photo in photos:
+        lightness_kept(colorizer, gray(photo))
+
+
+def test_lightness_of_colour_photographs_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
+    for photo in photos:
+        lightness_kept(colorizer, photo)
+
+
+@pytest.mark.parametrize("color", [(100, 0), (-100, 0), (0, 100), (0, -100), (80, -100)])
+def test_lightness_is_kept_under_colours_that_no_screen_has(color: tuple[int, int]) -> None:
+    """On every gray level, most of which cannot carry such a colour."""
+    lightness_kept(Colorizer(Painted(*color), 64, "cpu"), np.tile(np.arange(256, dtype=np.uint8), (32, 1)))
+
+
+def test_the_picture_has_the_colour_that_was_predicted() -> None:
+    out = picture(Colorizer(Painted(12, -9), 64, "cpu").colorize([file(np.full((40, 60), 128, np.uint8))])[0])
+    np.testing.assert_allclose(rgb2lab(out)[..., 1:].mean(axis=(0, 1)), (12, -9), atol=0.6)  # a level of RGB
+
+
+def test_the_picture_of_a_network_without_colour_is_the_gray_photograph(photos: np.ndarray) -> None:
+    out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(gray(photos[0]))])[0])
+    np.testing.assert_array_equal(out, np.dstack([gray(photos[0])] * 3))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (5, 7), (31, 33), (250, 97)])
+def test_size_is_kept(colorizer: Colorizer, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    result = colorizer.colorize([file(pixels)])[0]
+    assert picture(result).shape == (*size, 3)
+    assert (result.height, result.width) == size
+
+
+def test_the_whole_picture_of_many_strips_is_that_of_one(
+    colorizer: Colorizer, photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [file(photos[0, :100]), file(gray(photos[1])[:100])]
+    whole = colorizer.colorize(data)
+    monkeypatch.setattr(strips, "_PIXELS_PER_STRIP", 256 * 7)
+    for one, other in zip(whole, colorizer.colorize(data), strict=True):
+        np.testing.assert_array_equal(picture(one), picture(other))
+        assert one.scores == pytest.approx(other.scores, rel=1e-5)
+
+
+def test_alpha_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
+    alpha = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    result = colorizer.colorize([file(np.dstack((photos[0], alpha)))])[0]
+    np.testing.assert_array_equal(picture(result)[..., 3], alpha)
+
+
+def test_gray_of_16_bits_is_coloured_from_all_its_bits() -> None:
+    """Neighbouring 8-bit levels apart by a fraction: the picture is the nearest level of it, not the one below."""
+    pixels = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)])[0]
+    assert result.bit_depth == 16
+    np.testing.assert_array_equal(picture(result)[..., 0], np.floor(pixels / 257 + 0.5))
+
+
+def test_lightness_of_16_bits_is_kept(photos: np.ndarray) -> None:
+    pixels = gray(photos[0]).astype(np.uint16) * 257
+    out = picture(Colorizer(Painted(20, 10), 64, "cpu").colorize([file(pixels)])[0])
+    before = rgb2lab(np.dstack([gray(photos[0])] * 3))[..., 0]
+    assert np.quantile(np.abs(rgb2lab(out)[..., 0] - before), 0.999) <= 100 / 255
+
+
+@pytest.mark.parametrize(("format", "name"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
+def test_the_picture_is_of_the_format_that_was_asked_for(
+    colorizer: Colorizer, photos: np.ndarray, format: str, name: str
+) -> None:
+    result = colorizer.colorize([file(photos[0])], format)[0]
+    assert result.image is not None
+    assert Image.open(io.BytesIO(result.image)).format == name
+
+
+def test_quality_reaches_the_encoder(colorizer: Colorizer, photos: np.ndarray) -> None:
+    small, large = (colorizer.colorize([file(photos[0])], "jpeg", quality=q)[0].image for q in (30, 95))
+    assert small is not None
+    assert large is not None
+    assert len(small) < len(large)
+
+
+# Batches
+
+
+def test_results_are_in_the_order_of_the_inputs(colorizer: Colorizer, photos: np.ndarray) -> None:
+    good = [file(gray(photos[i])[: 50 + i]) for i in range(3)]
+    data = [b"", good[0], b"text", good[1], good[2][:100], good[2]]
+    results = colorizer.colorize(data)
+    assert [result.status for result in results] == ["empty", "ok", "not_an_image", "ok", "truncated", "ok"]
+    assert [result.height for result in results] == [None, 50, None, 51, None, 52]
+
+
+def test_a_fault_is_told_in_one_line_and_has_no_picture(colorizer: Colorizer) -> None:
+    for result in colorizer.colorize([b"", b"text"]):
+        assert result.error
+        assert "\n" not in result.error
+        assert result.image is None
+
+
+def test_what_is_too_large_for_the_caller_is_a_result(colorizer: Colorizer, photos: np.ndarray) -> None:
+    assert colorizer.colorize([file(photos[0])], max_pixels=1000)[0].status == "too_large"
+
+
+@pytest.mark.parametrize(("format", "width"), [("webp", 16_384), ("jpeg", 65_536)])
+def test_a_picture_too_wide_for_its_format_does_not_cost_the_batch(
+    colorizer: Colorizer, photos: np.ndarray, format: str, width: int
+) -> None:
+    """WebP ends at 16383 pixels, JPEG at 65500: faults of the data are results."""
+    results = colorizer.colorize([file(np.zeros((1, width), np.uint8)), file(photos[0])], format)
+    assert len(results) == 2
+    assert results[0].status != "ok" or results[0].image
+    assert results[1].status == "ok"
+
+
+def test_colours_that_are_no_numbers_are_not_ok() -> None:
+    """A network that diverged, or overflowed: a black picture would be a silent loss."""
+    colorizer = Colorizer(Painted(float("nan"), 0), 64, "cpu")
+    try:
+        result = colorizer.colorize([file(np.full((40, 40), 128, np.uint8))])[0]
+    except Exception:
+        return  # the caller's model_error
+    assert result.status != "ok"
+
+
+def test_no_inputs_are_no_results(colorizer: Colorizer) -> None:
+    assert colorizer.colorize([]) == []
+
+
+def test_a_batch_of_faults_alone_is_no_work(colorizer: Colorizer) -> None:
+    assert [result.status for result in colorizer.colorize([b"", b""])] == ["empty", "empty"]
+
+
+def test_every_input_has_a_format_of_its_own(colorizer: Colorizer, photos: np.ndarray) -> None:
+    results = colorizer.colorize([file(photos[0]), b"", file(photos[1])], ["png", "png", "jpeg"])
+    formats = [Image.open(io.BytesIO(r.image)).format for r in results if r.image is not None]
+    assert formats == ["PNG", "JPEG"]
+
+
+def test_a_batch_gives_what_one_by_one_gives(colorizer: Colorizer, photos: np.ndarray) -> None:
+    """Shapes mixed; a level because float32 sums in another order in a larger batch."""
+    data = [file(gray(p)[:h, :w]) for p, h, w in zip(photos, (256, 100, 256, 99, 30, 256), (256,) * 5 + (80,))]
+    for together, one in zip(colorizer.colorize(data), data, strict=True):
+        alone = colorizer.colorize([one])[0]
+        assert np.abs(picture(together).astype(int) - picture(alone)).max() <= 1
+
+
+def test_photographs_of_one_working_shape_run_together(photos: np.ndarray) -> None:
+    class Counter(Painted):
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            batches.append(len(L))
+            return super().forward(L)
+
+    batches: list[int] = []
+    sizes = [(256, 256), (128, 256), (100, 100), (50, 100), (30, 30)]
+    Colorizer(Counter(1, 1), 64, "cpu").colorize([file(photos[0, :h, :w].copy()) for h, w in sizes])
+    assert sorted(batches) == [2, 3]
+
+
+# Inputs in colour
+
+
+def test_a_colour_photograph_is_told(colorizer: Colorizer, photos: np.ndarray) -> None:
+    vivid = max(photos, key=lambda photo: np.linalg.norm(rgb2lab(photo)[..., 1:], axis=-1).mean())
+    assert [r.is_color for r in colorizer.colorize([file(vivid), file(gray(vivid))])] == [True, False]
+
+
+@pytest.mark.parametrize(("blue", "is_color"), [(134, False), (140, True)])
+def test_a_mean_chroma_of_4_is_colour(colorizer: Colorizer, blue: int, is_color: bool) -> None:
+    tint = np.full((40, 40, 3), (128, 128, blue), np.uint8)
+    assert (np.linalg.norm(rgb2lab(tint)[0, 0, 1:]) >= 4) == is_color
+    assert colorizer.colorize([file(tint)])[0].is_color == is_color
+
+
+def vivid(size: int = 40) -> np.ndarray:
+    pixels = np.zeros((size, size, 3), np.uint8)
+    pixels[..., 0], pixels[..., 2] = 200, np.arange(size)
+    return pixels
+
+
+def test_colour_is_coloured_anew_by_default() -> None:
+    out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(vivid())])[0])
+    assert (out[..., 0] == out[..., 2]).all()
+
+
+def test_colour_can_be_skipped(colorizer: Colorizer) -> None:
+    result = colorizer.colorize([file(vivid())], on_color="skip")[0]
+    assert (result.status, result.image) == ("skipped_color", None)
+
+
+def test_colour_can_be_copied_byte_for_byte(colorizer: Colorizer) -> None:
+    data = file(vivid(), "JPEG")
+    result = colorizer.colorize([data], "png", on_color="copy")[0]
+    assert (result.status, result.image) == ("skipped_color", data)
+
+
+@pytest.mark.parametrize("on_color", ["skip", "copy"])
+def test_a_skipped_photograph_is_still_described(colorizer: Colorizer, on_color: str) -> None:
+    result = colorizer.colorize([file(vivid(), "BMP")], on_color=on_color)[0]
+    described = (result.width, result.height, result.source_format, result.bit_depth, result.is_color)
+    assert described == (40, 40, "BMP", 8, True)
+
+
+@pytest.mark.parametrize("on_color", ["skip", "copy"])
+def test_gray_is_coloured_under_every_policy(colorizer: Colorizer, photos: np.ndarray, on_color: str) -> None:
+    assert colorizer.colorize([file(gray(photos[0]))], on_color=on_color)[0].status == "ok"
+
+
+def test_what_was_simplified_is_noted(colorizer: Colorizer, photos: np.ndarray) -> None:
+    pages = [Image.fromarray(gray(photos[i])) for i in range(2)]
+    sink = io.BytesIO()
+    pages[0].save(sink, "TIFF", save_all=True, append_images=pages[1:])
+    assert colorizer.colorize([sink.getvalue()])[0].note == "first of 2 pages or frames"
+
+
+# Scores
+
+
+def test_a_gray_photograph_has_no_truth_to_be_scored_against(colorizer: Colorizer, photos: np.ndarray) -> None:
+    assert set(colorizer.colorize([file(gray(photos[0]))])[0].scores) == {"mean_chroma", "gamut_clipped"}
+
+
+@pytest.fixture
+def scored(colorizer: Colorizer, photos: np.ndarray) -> list[tuple[ColorizedPhoto, np.ndarray]]:
+    """Results and truth of the photographs in colour, not square."""
+    results = colorizer.colorize([file(photo[:150]) for photo in photos])
+    pairs = [(result, photo[:150]) for result, photo in zip(results, photos, strict=True) if result.is_color]
+    assert len(pairs) > 2
+    return pairs
+
+
+def test_psnr_is_that_of_the_picture(scored: list[tuple[ColorizedPhoto, np.ndarray]]) -> None:
+    for result, truth in scored:
+        expected = peak_signal_noise_ratio(truth, picture(result), data_range=255)
+        assert result.scores["psnr"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_is_that_of_the_picture(scored: list[tuple[ColorizedPhoto, np.ndarray]]) -> None:
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": -1}
+    for result, truth in scored:
+        expected = structural_similarity(truth, picture(result), data_range=255, **options)
+        assert result.scores["ssim"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_mae_is_that_of_the_picture(scored: list[tuple[ColorizedPhoto, np.ndarray]]) -> None:
+    """The score is taken before rounding to 8 bits, which costs about half a unit of a and b, both ways."""
+    for result, truth in scored:
+        expected = np.abs(rgb2lab(picture(result)) - rgb2lab(truth))[..., 1:].mean() / 110
+        assert result.scores["mae_ab"] == pytest.approx(expected, abs=0.5 / 110)
+
+
+def test_mean_chroma_is_that_of_the_picture(scored: list[tuple[ColorizedPhoto, np.ndarray]]) -> None:
+    for result, _ in scored:
+        expected = np.linalg.norm(rgb2lab(picture(result))[..., 1:], axis=-1).mean()
+        assert result.scores["mean_chroma"] == pytest.approx(expected, abs=0.5)  # rounding, as above
+
+
+def test_gamut_clipped_is_the_share_of_pixels_that_lost_chroma() -> None:
+    """Nothing is out of gamut on the gray quarter; everything is on the black rest."""
+    pixels = np.full((40, 60), 128, np.uint8)
+    pixels[:, 15:] = 0
+    result = Colorizer(Painted(20, 20), 64, "cpu").colorize([file(pixels)])[0]
+    assert result.scores["gamut_clipped"] == 0.75
+
+
+# Loading
+
+
+def test_a_colorizer_is_loaded_from_a_checkpoint(tmp_path: object, tiny_model: ColorModel, photos: np.ndarray) -> None:
+    save_checkpoint(f"{tmp_path}/saved", tiny_model, 64)
+    loaded = Colorizer.load(f"{tmp_path}/saved", "cpu")
+    assert loaded.working_size == 64
+    data = [file(gray(photos[0]))]
+    expected = Colorizer(tiny_model, 64, "cpu").colorize(data)[0]
+    np.testing.assert_array_equal(picture(loaded.colorize(data)[0]), picture(expected))
+
+
+def test_a_model_is_put_into_evaluation_mode(tiny_model: ColorModel) -> None:
+    assert not Colorizer(tiny_model.train(), 64, "cpu").model.training

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from skimage.color import lab2rgb, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import nn
+
+from colorize_core import evaluation
+from colorize_core.models.base import ColorModel
+from colorize_core.prediction import colorize_lightness
+
+
+@pytest.fixture
+def rgb(photos: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(photos[:3, :96, :128].transpose(0, 3, 1, 2)))
+
+
+def test_split_rgb_is_the_lab_of_scikit_image(rgb: torch.Tensor) -> None:
+    L, ab = evaluation.split_rgb(rgb)
+    reference = rgb2lab(rgb.numpy(), channel_axis=1)
+    np.testing.assert_allclose(torch.cat((L, ab), dim=1).numpy(), reference, atol=1e-3)  # as in test_color
+
+
+def test_the_right_chroma_gives_back_the_photograph(rgb: torch.Tensor) -> None:
+    assert torch.equal(evaluation.assemble(*evaluation.split_rgb(rgb)), rgb)
+
+
+def test_a_prediction_is_scored_as_by_scikit_image(rgb: torch.Tensor) -> None:
+    """A third of the chroma: clipped, rounded and compared by scikit-image alone."""
+    L, ab = evaluation.split_rgb(rgb)
+    scores = evaluation.score(ab / 3, rgb)
+    for index, truth in enumerate(rgb.permute(0, 2, 3, 1).numpy()):
+        lab = rgb2lab(truth)
+        painted = np.round(lab2rgb(lab * (1, 1 / 3, 1 / 3)) * 255).astype(np.uint8)
+        psnr = peak_signal_noise_ratio(truth, painted, data_range=255)
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        ssim = structural_similarity(truth, painted, data_range=255, channel_axis=-1, **options)
+        mae = np.abs(lab[..., 1:]).mean() * 2 / 3 / 110
+        # a level of rounding differs in a few pixels of 12288
+        assert scores["psnr"][index].item() == pytest.approx(psnr, abs=0.01)
+        assert scores["ssim"][index].item() == pytest.approx(ssim, abs=1e-4)
+        assert scores["mae_ab"][index].item() == pytest.approx(mae, abs=1e-5)
+    assert L.shape == (3, 1, 96, 128)
+
+
+def test_a_perfect_prediction_has_perfect_scores(rgb: torch.Tensor) -> None:
+    scores = evaluation.score(evaluation.split_rgb(rgb)[1], rgb)
+    assert scores["mae_ab"].tolist() == [0, 0, 0]
+    assert scores["psnr"].tolist() == [100, 100, 100]
+    assert scores["ssim"].tolist() == pytest.approx([1, 1, 1])
+
+
+def test_colours_outside_srgb_are_clipped_as_scikit_image_does(rgb: torch.Tensor) -> None:
+    L, ab = evaluation.split_rgb(rgb)
+    painted = evaluation.assemble(L, torch.full_like(ab, 90))
+    lab = torch.cat((L, torch.full_like(ab, 90)), dim=1).double().numpy()
+    # one level: both round, and may stand on two sides of a tie
+    assert np.abs(painted.numpy() - lab2rgb(lab, channel_axis=1) * 255).max() <= 0.5 + 0.26
+
+
+def test_without_lpips_there_is_no_lpips(rgb: torch.Tensor) -> None:
+    assert list(evaluation.score(evaluation.split_rgb(rgb)[1], rgb)) == ["mae_ab", "psnr", "ssim"]
+
+
+def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> None:
+    class Recorder(nn.Module):
+        def forward(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+            self.seen = predicted, truth
+            return torch.arange(3.0)
+
+    recorder = Recorder()
+    L, ab = evaluation.split_rgb(rgb)
+    scores = evaluation.score(ab / 2, rgb, recorder)
+    assert scores["lpips"].tolist() == [0, 1, 2]
+    assert torch.equal(recorder.seen[0], evaluation.assemble(L, ab / 2))
+    assert torch.equal(recorder.seen[1], rgb)
+
+
+def test_baselines_come_first_and_models_in_order(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    models = {"z": (tiny_model, 64), "a": (tiny_model, 32)}
+    assert list(evaluation.predictions(models, rgb, (1.0, 2.0))) == ["gray", "constant color", "z", "a"]
+
+
+def test_the_gray_baseline_scores_the_chroma_of_the_photograph(rgb: torch.Tensor) -> None:
+    gray = evaluation.predictions({}, rgb, (0.0, 0.0))["gray"]
+    expected = np.abs(rgb2lab(rgb.numpy(), channel_axis=1)[:, 1:]).mean(axis=(1, 2, 3)) / 110
+    np.testing.assert_allclose(evaluation.score(gray, rgb)["mae_ab"].numpy(), expected, atol=1e-5)
+
+
+def test_the_constant_baseline_is_the_colour_that_is_given(rgb: torch.Tensor) -> None:
+    constant = evaluation.predictions({}, rgb, (5.0, -6.0))["constant color"]
+    assert (constant[:, 0] == 5).all()
+    assert (constant[:, 1] == -6).all()
+
+
+def test_a_model_is_run_at_its_own_working_size(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    found = evaluation.predictions({"a": (tiny_model, 64)}, rgb, (0.0, 0.0))["a"]
+    assert torch.equal(found, colorize_lightness(tiny_model, evaluation.split_rgb(rgb)[0], 64))
+
+
+def test_a_model_sees_nothing_of_the_colours(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    """The same lightness in other colours is the same prediction, up to the lightness that rounding costs."""
+    L, ab = evaluation.split_rgb(rgb)
+    pale = evaluation.assemble(L, ab / 2)
+    one, other = (evaluation.predictions({"a": (tiny_model, 64)}, each, (0.0, 0.0))["a"] for each in (rgb, pale))
+    assert (one - other).abs().max() < 1  # of 110
+    assert one.abs().mean() > 1  # there is something to compare
