@@ -21,7 +21,7 @@ from colorize_core.color import AB_SCALE, L_CENTER
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
 from colorize_core.models import build_model
-from colorize_core.models.base import ColorModel
+from colorize_core.models.base import ColorModel, load_strictly
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -88,6 +88,8 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
         raise UserError(f"{where}/{CONFIG}: damaged or not a checkpoint's ({error})") from error
     if config.format != _FORMAT:
         raise UserError(f"{where}: checkpoint format {config.format}, this version reads {_FORMAT}")
+    if not isinstance(config.architecture, dict) or not {"name", "options"} <= config.architecture.keys():
+        raise UserError(f"{where}/{CONFIG}: damaged: architecture must have a name and options")
     if config.normalization != _NORMALIZATION:
         raise UserError(f"{where}: normalised by {config.normalization}, this version by {_NORMALIZATION}")
     return config
@@ -125,19 +127,8 @@ def load_checkpoint(
 
 
 def load_weights(model: ColorModel, state: dict[str, Tensor], where: str) -> None:
-    """Copy a state dict into a model; raises UserError naming the first tensor that does not fit."""
-    own = model.state_dict()
-    for key in sorted(own.keys() | state.keys()):
-        have, want = state.get(key), own.get(key)
-        if have is None or want is None or have.shape != want.shape:
-            shapes = " and ".join(
-                "missing" if t is None else "x".join(map(str, t.shape)) or "scalar" for t in (have, want)
-            )
-            raise UserError(
-                f"{where}: weights of another architecture than {model.architecture['name']!r} "
-                f"({key}: {shapes.replace(' and ', ' in the file, ')} in the model)"
-            )
-    model.load_state_dict(state)
+    """Copy a state dict into a model, strictly; raises UserError (`models.base.load_strictly`)."""
+    load_strictly(model, state, where, repr(model.architecture["name"]))
 
 
 def pack_state(state: Any) -> bytes:

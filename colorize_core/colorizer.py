@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
 from colorize_core.color import GRAY_CHROMA, chroma, fit_gamut, lab_to_rgb, rgb_to_lab, to_uint8
-from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, encode
+from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, encode, left_out
 from colorize_core.prediction import enlarge, predict_ab, shrink, working_shape
 from colorize_core.strips import row_strips
 
@@ -26,7 +26,8 @@ class ColorizedPhoto:
     """What became of one input."""
 
     status: str
-    """ok, skipped_color, or why there is no picture: empty, not_an_image, truncated, too_large, unsupported."""
+    """ok, skipped_color, or why there is no picture: empty, not_an_image, truncated, too_large, unsupported,
+    model_error."""
     image: bytes | None = None
     """The encoded picture; None where there is none."""
     error: str = ""
@@ -143,6 +144,8 @@ class Colorizer:
     def _finish(self, item: _Work, format: str, quality: int) -> ColorizedPhoto:
         """Give the photograph its chroma at full size, strip by strip, and score it."""
         assert item.ab is not None
+        if not item.ab.isfinite().all():
+            return _describe(item, "model_error", error="the model's colours are not numbers")
         photo = item.photo
         ab = enlarge(item.ab, (photo.height, photo.width))
         rgb = torch.empty((1, 3, photo.height, photo.width), dtype=torch.uint8, device=self.device)
@@ -156,7 +159,11 @@ class Colorizer:
             if item.is_color:
                 error_sum += float(metrics.mae_ab(fitted[:, 1:], lab[:, 1:])) * clipped.numel()
         pixels = photo.height * photo.width
-        result = _describe(item, "ok", encode(_channels_last(rgb), format, photo, quality))
+        try:
+            result = _describe(item, "ok", encode(_channels_last(rgb), format, photo, quality))
+        except PhotoError as fault:
+            return _describe(item, fault.status, error=str(fault))
+        result.note = "; ".join([*photo.notes, *left_out(format, photo)])
         result.scores = {"mean_chroma": chroma_sum / pixels, "gamut_clipped": clipped_sum / pixels}
         if item.is_color:
             truth = torch.from_numpy(photo.rgb().transpose(2, 0, 1)[None].copy()).to(self.device)
@@ -170,11 +177,12 @@ def _channels_last(rgb: Tensor) -> np.ndarray:
     return rgb[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _describe(item: _Work, status: str, image: bytes | None) -> ColorizedPhoto:
+def _describe(item: _Work, status: str, image: bytes | None = None, error: str = "") -> ColorizedPhoto:
     photo = item.photo
     return ColorizedPhoto(
         status,
         image,
+        error,
         note="; ".join(photo.notes),
         width=photo.width,
         height=photo.height,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from colorize_core.errors import UserError
 
@@ -21,10 +21,30 @@ MAX_PIXELS = 200_000_000
 
 # Formats Pillow may try. Restricting them keeps PostScript and other interpreters away from untrusted bytes.
 _READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"\0\0\0\x0cjP")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"\0\0\0\x0cjP")
+
+# What Pillow's image modes call alpha; the A of LAB is a colour.
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+# Multi-page and animated formats, whose pages are counted.
+_PAGED_FORMATS = ("TIFF", "GIF", "WEBP", "PNG", "MPO")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by EXIF orientation."""
+
+_LONGEST_SIDE = {"webp": 16383, "jpeg": 65500}
+"""Limits of the formats (WebP's 14 bits; libjpeg's JPEG_MAX_DIMENSION)."""
+_LONGEST_JPEG_EXIF = 65533
 
 WRITE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
 _FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
+_APPENDED = ".color"
 _NEW_SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 IMAGE_SUFFIXES = (*_FORMAT_OF_SUFFIX, ".gif", ".bmp", ".jp2", ".pgm", ".ppm")
 """File name endings of photographs that can be read."""
@@ -110,27 +130,38 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     image = _open(data)
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
-    notes = []
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        notes.append(f"first of {frames} pages or frames")
     source_format = image.format or ""
     try:
         image.load()
     except Exception as error:  # Pillow's plugins raise almost anything on damaged data
         raise PhotoError(*_classify(error)) from error
-    exif, orientation = _descriptive_exif(image)
-    dpi = _dpi(image)
-    if orientation != 1:
-        ImageOps.exif_transpose(image, in_place=True)
+    notes = []
+    if source_format in _PAGED_FORMATS and (pages := _count_pages(data)) > 1:
+        notes.append(f"first of {pages} pages or frames")
+    exif, dpi, orientation = _descriptive_exif(image), _dpi(image), _orientation(image)
     pixels, alpha = _pixels(image, notes)
+    if orientation in _UPRIGHT:
+        pixels, alpha = _turn(pixels, orientation), (None if alpha is None else _turn(alpha, orientation))
     return Photo(pixels, alpha, source_format, exif, dpi, notes)
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+
+
+def _count_pages(data: bytes) -> int:
+    """Number of pages or frames; 1 where damage to a later one keeps Pillow from counting."""
+    try:
+        return getattr(_open(data), "n_frames", 1)
+    except Exception:
+        return 1
 
 
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_READ_FORMATS)
     except UnidentifiedImageError as error:
-        if data.startswith(_SIGNATURES):
+        if data.startswith(_SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
             raise PhotoError("truncated", "the file ends, or is damaged, within its header") from error
         raise PhotoError("not_an_image", "the bytes are not of a known image format") from error
     except Exception as error:
@@ -144,11 +175,19 @@ def _classify(error: Exception) -> tuple[str, str]:
     return ("unsupported" if unsupported else "truncated"), message[:200]
 
 
-def _descriptive_exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """EXIF to keep, without orientation, and the orientation (1 to 8; 1 when absent or damaged)."""
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 when absent or damaged."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF must not cost the photograph
+        return 1
+    return found if found in _UPRIGHT else 1
+
+
+def _descriptive_exif(image: Image.Image) -> bytes | None:
+    """EXIF that describes the photograph, without its orientation; None when absent or damaged."""
     try:
         source = image.getexif()
-        orientation = source.get(ExifTags.Base.Orientation, 1)
         kept = Image.Exif()
         for tag in _DESCRIPTIVE_TAGS:
             if tag in source:
@@ -156,9 +195,9 @@ def _descriptive_exif(image: Image.Image) -> tuple[bytes | None, int]:
         for directory in _SUB_DIRECTORIES:
             if entries := source.get_ifd(directory):
                 kept.get_ifd(directory).update(entries)
-        return (kept.tobytes() if len(kept) else None), (orientation if orientation in range(1, 9) else 1)
+        return kept.tobytes() if len(kept) else None
     except Exception:  # damaged EXIF must not cost the photograph
-        return None, 1
+        return None
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
@@ -172,7 +211,9 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
 def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels in sRGB (gray kept gray) and alpha."""
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16), None
+        values = np.asarray(image).astype(np.uint16)
+        zero_is_white = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
+        return (65535 - values if zero_is_white else values), None  # Pillow inverts 8 bits, not 16
     if image.mode in ("I", "F"):
         return _wide_gray(np.asarray(image)), None
     if image.mode == "P":
@@ -182,7 +223,7 @@ def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarra
     elif "transparency" in image.info:
         image = image.convert("LA" if image.mode == "L" else "RGBA")
     alpha = None
-    if "A" in image.getbands():
+    if image.mode in _ALPHA_MODES:
         channel = np.asarray(image.getchannel("A"))
         alpha = channel if channel.min() < 255 else None
         image = _drop_alpha(image)
@@ -217,6 +258,9 @@ def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
                 return converted or image
         except (ImageCms.PyCMSError, OSError, ValueError):
             notes.append("unusable colour profile ignored")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
@@ -236,19 +280,29 @@ def encode(rgb: np.ndarray, format: str, source: Photo | None = None, quality: i
     Args:
         rgb: (H, W, 3) uint8.
         format: one of `WRITE_FORMATS`. JPEG has no alpha: it is laid on white.
-        source: the photograph whose EXIF, resolution and alpha are kept.
+        source: the photograph whose EXIF, resolution and alpha are kept; see `left_out`.
         quality: 1 to 100 for JPEG (4:2:0) and WebP; PNG and TIFF are lossless.
+
+    Raises:
+        PhotoError: with status unsupported, when the picture is longer than the format can hold.
     """
+    longest = _LONGEST_SIDE.get(format)
+    if longest and max(rgb.shape[:2]) > longest:
+        size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+        raise PhotoError(
+            "unsupported", f"{size} pixels do not fit {WRITE_FORMATS[format]}, whose longest side is {longest}"
+        )
     image = Image.fromarray(rgb)
     options: dict[str, object] = {"icc_profile": _SRGB_PROFILE}
-    if source is not None and source.exif:
-        options["exif"] = source.exif
-    if source is not None and source.dpi:
-        options["dpi"] = source.dpi
-    if source is not None and source.alpha is not None:
-        image.putalpha(Image.fromarray(source.alpha))
-        if format == "jpeg":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if source is not None:
+        if source.alpha is not None:
+            image.putalpha(Image.fromarray(source.alpha))
+        if source.dpi:
+            options["dpi"] = source.dpi
+        if exif := _exif_for(format, source):
+            options["exif"] = exif
+    if format == "jpeg" and image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if format in ("jpeg", "webp"):
         options["quality"] = quality
     if format == "jpeg":
@@ -258,6 +312,30 @@ def encode(rgb: np.ndarray, format: str, source: Photo | None = None, quality: i
     sink = io.BytesIO()
     image.save(sink, WRITE_FORMATS[format], **options)
     return sink.getvalue()
+
+
+def left_out(format: str, source: Photo) -> list[str]:
+    """What of the source a format cannot hold, for the record."""
+    lost = []
+    if format == "jpeg" and source.alpha is not None:
+        lost.append("transparency laid on white")
+    if source.exif and not _exif_for(format, source):
+        lost.append("EXIF too long for JPEG left out")
+    return lost
+
+
+def _exif_for(format: str, source: Photo) -> bytes | None:
+    """The EXIF to write: none where JPEG cannot hold it; for WebP with the resolution, which has no other place."""
+    if format == "jpeg" and len(source.exif or b"") > _LONGEST_JPEG_EXIF:
+        return None
+    if format != "webp" or not source.dpi:
+        return source.exif
+    exif = Image.Exif()
+    if source.exif:
+        exif.load(source.exif)
+    exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = source.dpi
+    exif[ExifTags.Base.ResolutionUnit] = 2  # inch
+    return exif.tobytes()
 
 
 def _has_sub_directories(source: Photo | None) -> bool:
@@ -277,11 +355,14 @@ def output_format(key: str, policy: str) -> str:
 
 
 def output_key(key: str, policy: str) -> str:
-    """Key of the colour image: the input's own, with a suffix appended where its suffix names another format.
+    """Key of the colour image, different for different input keys.
 
-    Appending, not replacing, keeps `a.gif` and `a.png` apart.
+    The input's own key where its suffix names the written format, else with `.color` and the format's suffix appended:
+    `a.png` stays, `a.gif` becomes `a.gif.color.png`. A key that looks appended to already gets another one, so that no
+    two inputs ever share an output.
     """
     format = output_format(key, policy)
-    if _FORMAT_OF_SUFFIX.get(os.path.splitext(key)[1].lower()) == format:
+    stem, suffix = os.path.splitext(key)
+    if _FORMAT_OF_SUFFIX.get(suffix.lower()) == format and not stem.endswith(_APPENDED):
         return key
-    return key + _NEW_SUFFIX[format]
+    return f"{key}{_APPENDED}{_NEW_SUFFIX[format]}"

@@ -1,7 +1,7 @@
 """First weights of backbones: torchvision's enum, or a state dict at a path or URI."""
 
 import io
-from contextlib import redirect_stderr
+from contextlib import redirect_stdout
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -56,7 +56,7 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
 def download_state_dict(weights: WeightsEnum, hint: str) -> dict[str, Tensor]:
     """Weights that torchvision publishes; raises UserError, with `hint`, when neither cache nor network has them."""
     try:
-        with redirect_stderr(io.StringIO()):  # torch.hub announces the download
+        with redirect_stdout(io.StringIO()):  # torch.hub announces the download
             return dict(weights.get_state_dict(progress=False, check_hash=True))
     except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
         raise UserError(f"torchvision's {weights} cannot be downloaded ({error}); {hint}") from error

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from colorize_core.models.backbone import gray_stem, resnet18_weights
-from colorize_core.models.base import ColorModel
+from colorize_core.models.base import ColorModel, load_strictly
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -102,7 +102,8 @@ class ResNetUNet(ColorModel):
         nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")
         del body.fc, body.avgpool
         if backbone_weights is not None:
-            body.load_state_dict(gray_stem(resnet18_weights(backbone_weights)))
+            weights = gray_stem(resnet18_weights(backbone_weights))
+            load_strictly(body, weights, backbone_weights, "ResNet-18")
         self.body = body
         self.norm = nn.BatchNorm2d(512)
         self.middle = nn.Sequential(_conv_relu(512, 1024), _conv_relu(1024, 512))

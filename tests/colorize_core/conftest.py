@@ -1,5 +1,6 @@
 """Pixels and networks that the tests of the core share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ from PIL import Image
 
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These tensors are small: a second thread costs more than it gives, on a busy machine many times more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

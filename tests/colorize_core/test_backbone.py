@@ -141,6 +141,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_plain_pickle_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
     assert "not a readable state dict" in message(tmp_path / "bad.pth")

@@ -198,7 +198,8 @@ def test_every_input_has_a_format_of_its_own(colorizer: Colorizer, photos: np.nd
 
 def test_a_batch_gives_what_one_by_one_gives(colorizer: Colorizer, photos: np.ndarray) -> None:
     """Shapes mixed; a level because float32 sums in another order in a larger batch."""
-    data = [file(gray(p)[:h, :w]) for p, h, w in zip(photos, (256, 100, 256, 99, 30, 256), (256,) * 5 + (80,))]
+    heights, widths = (256, 100, 256, 99, 30, 256), (256, 256, 256, 256, 256, 80)
+    data = [file(gray(p)[:h, :w]) for p, h, w in zip(photos, heights, widths, strict=True)]
     for together, one in zip(colorizer.colorize(data), data, strict=True):
         alone = colorizer.colorize([one])[0]
         assert np.abs(picture(together).astype(int) - picture(alone)).max() <= 1

@@ -50,6 +50,7 @@ def test_a_perfect_prediction_has_perfect_scores(rgb: torch.Tensor) -> None:
     assert scores["ssim"].tolist() == pytest.approx([1, 1, 1])
 
 
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
 def test_colours_outside_srgb_are_clipped_as_scikit_image_does(rgb: torch.Tensor) -> None:
     L, ab = evaluation.split_rgb(rgb)
     painted = evaluation.assemble(L, torch.full_like(ab, 90))

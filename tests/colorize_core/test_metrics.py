@@ -19,6 +19,12 @@ from torchvision.models.vgg import VGG, cfgs, make_layers
 from colorize_core import metrics, strips
 from colorize_core.errors import UserError
 
+# of the lpips package, which calls torchvision the old way
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The parameter 'pretrained' is deprecated"),
+    pytest.mark.filterwarnings("ignore:Arguments other than a weight enum"),
+]
+
 
 def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     sink = io.BytesIO()

@@ -699,14 +699,14 @@ def test_a_key_of_the_right_suffix_stays_as_it_is(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "policy", "expected"),
     [
-        ("a/b.gif", "same", "a/b.gif.png"),
-        ("a/b", "same", "a/b.png"),
-        ("a.b/c", "same", "a.b/c.png"),
-        (".jpg", "same", ".jpg.png"),
-        ("a/b.png", "jpeg", "a/b.png.jpg"),
-        ("a/b.jpg", "png", "a/b.jpg.png"),
-        ("a/b.jpg", "webp", "a/b.jpg.webp"),
-        ("a/b.jpg", "tiff", "a/b.jpg.tiff"),
+        ("a/b.gif", "same", "a/b.gif.color.png"),
+        ("a/b", "same", "a/b.color.png"),
+        ("a.b/c", "same", "a.b/c.color.png"),
+        (".jpg", "same", ".jpg.color.png"),
+        ("a/b.png", "jpeg", "a/b.png.color.jpg"),
+        ("a/b.jpg", "png", "a/b.jpg.color.png"),
+        ("a/b.jpg", "webp", "a/b.jpg.color.webp"),
+        ("a/b.jpg", "tiff", "a/b.jpg.color.tiff"),
         ("a/b.tif", "tiff", "a/b.tif"),
         ("a/b.JPEG", "jpeg", "a/b.JPEG"),
     ],
@@ -727,6 +727,6 @@ def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(policy: str
     assert len({output_key(key, policy) for key in keys}) == len(keys)
 
 
-@pytest.mark.parametrize(("key", "other"), [("a.gif", "a.gif.png"), ("a", "a.png")])
+@pytest.mark.parametrize(("key", "other"), [("a.gif", "a.gif.png"), ("a", "a.png"), ("a.gif", "a.gif.color.png")])
 def test_a_file_whose_name_is_that_of_anothers_output_has_an_output_of_its_own(key: str, other: str) -> None:
     assert output_key(key, "same") != output_key(other, "same")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -370,6 +371,7 @@ def run_two_ranks(tmp_path: Path) -> Callable[[str], list[list[list[torch.Tensor
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=Path(__file__).parents[2],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
             for rank in range(2)
         ]

@@ -93,7 +93,7 @@ def test_good_inputs_have_their_picture_at_the_mirrored_key_and_size(
 ) -> None:
     good = rows[rows.status == "ok"]
     for key, row in good.iterrows():
-        expected = "palette.gif.png" if key == "palette.gif" else key
+        expected = "palette.gif.color.png" if key == "palette.gif" else key
         assert row.output_key == expected
         picture = Image.open(colorized / "images" / row.output_key)
         assert picture.size == Image.open(hard_archive / str(key)).size == (row.width, row.height)
