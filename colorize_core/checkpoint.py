@@ -83,13 +83,17 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
     except UserError as error:
         raise UserError(f"{where}: not a checkpoint (no readable {CONFIG}); {_HINT}") from error
     try:
-        config = CheckpointConfig(**json.loads(raw))
-    except (ValueError, TypeError) as error:
+        values = json.loads(raw)
+        found = values.get("format")
+        config = CheckpointConfig(**values) if found == _FORMAT else None
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{where}/{CONFIG}: damaged or not a checkpoint's ({error})") from error
-    if config.format != _FORMAT:
-        raise UserError(f"{where}: checkpoint format {config.format}, this version reads {_FORMAT}")
+    if config is None:
+        raise UserError(f"{where}: checkpoint format {found}, this version reads {_FORMAT}")
     if not isinstance(config.architecture, dict) or not {"name", "options"} <= config.architecture.keys():
         raise UserError(f"{where}/{CONFIG}: damaged: architecture must have a name and options")
+    if not isinstance(config.working_size, int) or config.working_size < 1:
+        raise UserError(f"{where}/{CONFIG}: damaged: working_size is {config.working_size!r}, not a number of pixels")
     if config.normalization != _NORMALIZATION:
         raise UserError(f"{where}: normalised by {config.normalization}, this version by {_NORMALIZATION}")
     return config
@@ -121,8 +125,12 @@ def load_checkpoint(
         raise UserError(f"{where}: the checkpoint has no weights ({WEIGHTS} is missing); {_HINT}") from error
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
         raise UserError(f"{where}: {WEIGHTS} is not the file {CONFIG} was written for (half written or replaced)")
-    model = build_model(config.architecture["name"], **config.architecture["options"])
-    load_weights(model, load_safetensors(weights), where)
+    try:
+        model = build_model(config.architecture["name"], **config.architecture["options"])
+        state = load_safetensors(weights)
+    except (TypeError, ValueError, SafetensorError) as error:
+        raise UserError(f"{where}: damaged checkpoint ({error})") from error
+    load_weights(model, state, where)
     return model.eval(), config
 
 

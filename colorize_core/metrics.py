@@ -73,7 +73,7 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
     """
     batch, channels, height, width = predicted.shape
     if min(height, width) < _SSIM_WINDOW:
-        return torch.full((batch,), float("nan"), dtype=torch.float64)
+        return torch.full((batch,), float("nan"), dtype=torch.float64, device=predicted.device)
     total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
     inside_rows, inside_columns = height - _SSIM_WINDOW + 1, width - _SSIM_WINDOW + 1
     for rows in row_strips(inside_rows, batch * width):

@@ -129,7 +129,8 @@ def encode_shard(table: pa.Table) -> bytes:
 def read_batches(
     paths: Sequence[str],
     filesystem: fs.FileSystem | None = None,
-    columns: Sequence[str] = ("key", "L", "ab", "rgb"),
+    *,
+    columns: Sequence[str],
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[dict[str, Any]]:

@@ -248,7 +248,7 @@ def _grid(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", check
     from colorize_core.shards import read_batches
 
     first = shards.path(dataset.files(config.split, shards.uri)[0])
-    rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, ["rgb"]))["rgb"])[: config.grid_rows]
+    rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
     models = {}
     for name, (location, _) in checkpoints.items():
         store = open_storage(location, config.storage)

@@ -161,7 +161,9 @@ def _validate(worker: _Worker, model: nn.Module | None) -> dict[str, float]:
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
     if model:
         model.eval()
-    for group in read_batches(files, shards.filesystem, ["rgb"], worker.rank, worker.world_size):
+    for group in read_batches(
+        files, shards.filesystem, columns=["rgb"], rank=worker.rank, world_size=worker.world_size
+    ):
         for rgb in torch.from_numpy(group["rgb"]).split(worker.config.train.batch_size):
             rgb = rgb.to(worker.device)
             L, ab = evaluation.split_rgb(rgb)
@@ -181,7 +183,7 @@ def _samples(worker: _Worker, model: nn.Module) -> dict[str, Tensor]:
     """Gray, colorized and true pictures of the first validation photographs, (N, 3, S, S) uint8."""
     shards = worker.shards
     first = shards.path(worker.dataset.files(VAL, shards.uri)[0])
-    rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, ["rgb"]))["rgb"])
+    rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])
     rgb = rgb[: worker.config.train.samples].to(worker.device)
     L, ab = evaluation.split_rgb(rgb)
     model.eval()

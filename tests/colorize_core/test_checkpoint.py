@@ -309,3 +309,11 @@ def test_a_cut_state_is_refused(tmp_path: Path, share: float) -> None:
 def test_weights_are_no_training_state(saved: Path) -> None:
     with pytest.raises(UserError, match="damaged training state"):
         unpack_state(saved / "model.safetensors")
+
+
+def test_a_working_size_that_is_no_number_is_refused(edit: Callable[..., Path]) -> None:
+    assert "working_size is 'big'" in message(edit(working_size="big"))
+
+
+def test_an_option_of_a_wrong_kind_is_refused(edit: Callable[..., Path]) -> None:
+    assert "damaged checkpoint" in message(edit(architecture={"name": "encoder_decoder", "options": {"widths": 5}}))
