@@ -84,9 +84,9 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
         raise UserError(f"{where}: not a checkpoint (no readable {CONFIG}); {_HINT}") from error
     try:
         values = json.loads(raw)
-        found = values.get("format")
+        found = values["format"]
         config = CheckpointConfig(**values) if found == _FORMAT else None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{where}/{CONFIG}: damaged or not a checkpoint's ({error})") from error
     if config is None:
         raise UserError(f"{where}: checkpoint format {found}, this version reads {_FORMAT}")

@@ -13,7 +13,7 @@ from cluster.storage import StorageOptions
 from colorize_core.errors import UserError
 
 
-class Section(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True):
     """A group of keys; the docstring under each field is its line of `--help`."""
 
 
@@ -87,7 +87,7 @@ def _apply(values: dict[str, Any], override: str) -> str:
 def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: set[str]) -> str:
     problems = error.errors()
     first = problems[0]
-    path = [str(part) for part in first["loc"]]
+    path = _key_path(model, first["loc"])
     key = ".".join(path)
     on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)
     where = file if file and not on_command_line else "command line"
@@ -101,11 +101,33 @@ def _explain(model: type[BaseModel], error: ValidationError, file: str | None, o
         hint = f"did you mean {nearest}?" if nearest else "see --help"
         line = f"{where}: {key} = {_show(first['input'])}: unknown key; {hint}"
     else:
-        message = first["msg"].removeprefix("Value error, ")
+        message = _PLAIN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        if first["input"] is None:
+            message = "must not be empty"
         value = "" if isinstance(first["input"], dict) else f" = {_show(first['input'])}"
         line = f"{where}: {key}{value}: {message[:1].lower()}{message[1:]}" if key else f"{where}: {message}"
-    more = len(problems) - 1
+    more = len({tuple(_key_path(model, problem["loc"])) for problem in problems}) - 1
     return f"{line} (and {more} more)" if more else line
+
+
+_PLAIN_WORDS = {
+    "model_type": "expected a group of keys, see --help",
+    "tuple_type": "expected a list, such as [0.5, 0.999]",
+}
+"""What pydantic says in Python's words, in the user's."""
+
+
+def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of an error's location, without what pydantic appends for unions and items."""
+    path: list[str] = []
+    section: type[BaseModel] | None = model
+    for part in location:
+        if section is None:
+            break
+        path.append(str(part))
+        field = section.model_fields.get(str(part))
+        section = _as_section(field.annotation) if field else None
+    return path
 
 
 def _show(value: Any) -> str:
