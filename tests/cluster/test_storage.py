@@ -155,7 +155,11 @@ def test_what_is_asked_of_s3_is_sent(s3_endpoint: str, bucket: str) -> None:
 def test_public_buckets_need_no_credentials(
     s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    import boto3
+
     open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint)).write("a", b"1")
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    client.put_object_acl(Bucket=bucket, Key="a", ACL="public-read")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
