@@ -19,7 +19,7 @@ _MODELS = {
 
 # Options that say where the first weights come from. They are not part of the architecture: a checkpoint
 # does not carry them, since it carries the weights themselves.
-_INITIAL_WEIGHT_OPTIONS = {"backbone_weights"}
+_INITIAL_WEIGHT_OPTIONS = {"backbone_weights", "weights"}
 
 __all__ = ["build_model", "model_names"]
 

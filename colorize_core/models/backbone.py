@@ -1,17 +1,37 @@
-"""First weights of backbones: torchvision's enum, or a state dict at a path or URI."""
+"""ResNet-18 on lightness, and first weights: torchvision's enum, or a state dict at a path or URI."""
 
 import io
 from contextlib import redirect_stdout
 
 import torch
 from safetensors.torch import load as load_safetensors
-from torch import Tensor
-from torchvision.models import ResNet18_Weights, WeightsEnum
+from torch import Tensor, nn
+from torchvision.models import ResNet, ResNet18_Weights, WeightsEnum, resnet18
 
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
+from colorize_core.models.base import load_strictly
 
 _HEAD = ("fc.weight", "fc.bias")
+
+
+def gray_resnet18(weights: str | None) -> ResNet:
+    """ResNet-18 with a one-channel stem, without pooling and classifier.
+
+    Args:
+        weights: "imagenet" for torchvision's weights, a path or s3:// URI of a torchvision ResNet-18 state dict
+            (.safetensors or .pth), or None for random weights. The stem's RGB weights are summed.
+
+    Raises:
+        UserError: the weights cannot be had, or are not a ResNet-18's.
+    """
+    body = resnet18(weights=None)
+    body.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")
+    del body.fc, body.avgpool
+    if weights is not None:
+        load_strictly(body, gray_stem(resnet18_weights(weights)), weights, "ResNet-18")
+    return body
 
 
 def resnet18_weights(source: str) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What every architecture is, and how weights get into one."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -17,6 +17,13 @@ class ColorModel(nn.Module):
 
     architecture: dict[str, Any]
     """{"name", "options"} that `build_model` built it from; goes into checkpoints."""
+
+    has_bins: ClassVar[bool] = False
+    """Whether `outputs` holds logits over the 313 colours of `bins`."""
+
+    def outputs(self, L: Tensor) -> dict[str, Tensor]:
+        """All that training may need, from one forward pass: ab, and logits (B, 313, h, w) of a model with bins."""
+        return {"ab": self(L)}
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: str, kind: str) -> None:

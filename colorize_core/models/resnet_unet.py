@@ -1,25 +1,27 @@
 """The U-Net of seed 000: fastai's DynamicUnet over ResNet-18, layer for layer, in plain torch.
 
 Source: fastai 2.4, fastai/vision/models/unet.py (UnetBlock, DynamicUnet) and fastai/layers.py (ConvLayer,
-PixelShuffle_ICNR, ResBlock), as `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))` builds it:
-norm_type None, so decoder convolutions have a bias and no BatchNorm; no self-attention; no blur; last_cross; the
-output is not bounded. 31.10 M parameters.
+PixelShuffle_ICNR, SelfAttention, ResBlock), as `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`
+builds it: norm_type None, so decoder convolutions have a bias and no BatchNorm; no self-attention; no blur;
+last_cross; the output is not bounded. 31.10 M parameters.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torch.nn.utils import parametrizations
 
-from colorize_core.models.backbone import gray_stem, resnet18_weights
+from colorize_core.errors import UserError
+from colorize_core.models.backbone import gray_resnet18, read_state_dict
 from colorize_core.models.base import ColorModel, load_strictly
+from colorize_core.models.fastai import generator_from_fastai
 
 
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+def _conv(inputs: int, outputs: int, spectral: bool) -> nn.Module:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.kaiming_normal_(conv.weight)
     _fill_bias(conv, 0)
-    return conv
+    return parametrizations.spectral_norm(conv) if spectral else conv
 
 
 def _fill_bias(conv: nn.Conv2d, deviation: float) -> None:
@@ -27,8 +29,8 @@ def _fill_bias(conv: nn.Conv2d, deviation: float) -> None:
     nn.init.normal_(conv.bias, 0, deviation)
 
 
-def _conv_relu(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs), nn.ReLU(inplace=True))
+def _conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
+    return nn.Sequential(_conv(inputs, outputs, spectral), nn.ReLU(inplace=True))
 
 
 def _icnr_(weight: Tensor, scale: int = 2) -> None:
@@ -43,26 +45,69 @@ def _icnr_(weight: Tensor, scale: int = 2) -> None:
 class PixelShuffleUp(nn.Sequential):
     """1x1 convolution, ReLU and pixel shuffle: twice the side, `outputs` channels."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        """Build with ICNR weights and zero bias."""
+    def __init__(self, inputs: int, outputs: int, *, spectral: bool = False, blur: bool = False) -> None:
+        """Build with ICNR weights and zero bias; `blur` then averages 2x2 pixels, against checkered patterns."""
         conv = nn.Conv2d(inputs, outputs * 4, 1)
         _icnr_(conv.weight)
         _fill_bias(conv, 0)
+        if spectral:
+            parametrizations.spectral_norm(conv)
         super().__init__(conv, nn.ReLU(inplace=True), nn.PixelShuffle(2))
+        if blur:
+            self.extend([nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1)])
+
+
+class SelfAttention(nn.Module):
+    """Attention between all pixels, added with a weight that starts at 0 (Zhang et al. 2019, SAGAN).
+
+    The projections are spectrally normalised. As in fastai, each pixel is a mean of values over queries, not keys.
+    Memory grows with the square of the number of pixels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Build for `channels` in and out; queries and keys have an eighth of them."""
+        super().__init__()
+        self.query = self._projection(channels, channels // 8)
+        self.key = self._projection(channels, channels // 8)
+        self.value = self._projection(channels, channels)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    @staticmethod
+    def _projection(inputs: int, outputs: int) -> nn.Module:
+        conv = nn.Conv1d(inputs, outputs, 1, bias=False)
+        nn.init.kaiming_normal_(conv.weight)
+        return parametrizations.spectral_norm(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) to the same shape."""
+        pixels = x.flatten(2)
+        scores = self.query(pixels).transpose(1, 2) @ self.key(pixels)
+        return x + self.gamma * (self.value(pixels) @ scores.softmax(dim=1)).view_as(x)
 
 
 class UNetBlock(nn.Module):
-    """Upsample by pixel shuffle, join the normalised skip, two 3x3 convolutions."""
+    """Upsample by pixel shuffle, join the normalised skip, two 3x3 convolutions, perhaps self-attention."""
 
-    def __init__(self, inputs: int, skip: int, *, halve: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        skip: int,
+        *,
+        halve: bool = False,
+        attention: bool = False,
+        spectral: bool = False,
+        blur: bool = False,
+    ) -> None:
         """Build from the channels below and of the skip; `halve` halves the output, as the last block does."""
         super().__init__()
-        self.up = PixelShuffleUp(inputs, inputs // 2)
+        self.up = PixelShuffleUp(inputs, inputs // 2, spectral=spectral, blur=blur)
         self.norm = nn.BatchNorm2d(skip)
         joined = inputs // 2 + skip
         self.channels = joined // 2 if halve else joined
-        self.conv1 = _conv_relu(joined, self.channels)
-        self.conv2 = _conv_relu(self.channels, self.channels)
+        self.conv1 = _conv_relu(joined, self.channels, spectral)
+        self.conv2 = _conv_relu(self.channels, self.channels, spectral)
+        if attention:
+            self.conv2.append(SelfAttention(self.channels))
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         """From below (B, inputs, H, W) and skip (B, skip, 2H, 2W) to (B, channels, 2H, 2W)."""
@@ -72,11 +117,11 @@ class UNetBlock(nn.Module):
 class ResBlock(nn.Module):
     """Two 3x3 convolutions around an identity, ReLU after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, spectral: bool = False) -> None:
         """Build for `channels` in and out."""
         super().__init__()
-        self.conv1 = _conv_relu(channels, channels)
-        self.conv2 = _conv(channels, channels)
+        self.conv1 = _conv_relu(channels, channels, spectral)
+        self.conv2 = _conv(channels, channels, spectral)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to the same shape."""
@@ -86,35 +131,48 @@ class ResBlock(nn.Module):
 class ResNetUNet(ColorModel):
     """U-Net on ResNet-18 with a one-channel stem; decoder channels 512, 384, 256, 96, then 97 at full size."""
 
-    def __init__(self, backbone_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        backbone_weights: str | None = None,
+        weights: str | None = None,
+        self_attention: bool = False,
+        spectral_norm: bool = False,
+        blur: bool = False,
+    ) -> None:
         """Build the network.
 
         Args:
-            backbone_weights: "imagenet" for torchvision's weights, a path or s3:// URI of a torchvision ResNet-18
-                state dict (.safetensors or .pth), or None for random weights. The stem's RGB weights are summed.
+            backbone_weights: of the encoder: "imagenet" for torchvision's, a path or s3:// URI of a torchvision
+                ResNet-18 state dict (.safetensors or .pth), or None for random ones. The stem's are summed over RGB.
+            weights: of the whole network, instead: path or s3:// URI of the published tutorial's fastai generator
+                (see `fastai.generator_from_fastai`). It has none of the options below.
+            self_attention: attend between all pixels at 1/8 of the side, where fastai puts it.
+            spectral_norm: normalise every convolution of the decoder by its largest singular value (Miyato et al.
+                2018), as fastai's NormType.Spectral does.
+            blur: average 2x2 pixels after every pixel shuffle but the last.
 
         Raises:
-            UserError: the weights cannot be had, or are not a ResNet-18's.
+            UserError: the weights cannot be had, or are not of this network.
         """
         super().__init__()
-        body = resnet18(weights=None)
-        body.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")
-        del body.fc, body.avgpool
-        if backbone_weights is not None:
-            weights = gray_stem(resnet18_weights(backbone_weights))
-            load_strictly(body, weights, backbone_weights, "ResNet-18")
-        self.body = body
+        if weights is not None and backbone_weights is not None:
+            raise UserError("model 'resnet_unet': give weights or backbone_weights, not both")
+        self.body = gray_resnet18(backbone_weights)
         self.norm = nn.BatchNorm2d(512)
-        self.middle = nn.Sequential(_conv_relu(512, 1024), _conv_relu(1024, 512))
-        self.block1 = UNetBlock(512, 256)
-        self.block2 = UNetBlock(self.block1.channels, 128)
-        self.block3 = UNetBlock(self.block2.channels, 64)
-        self.block4 = UNetBlock(self.block3.channels, 64, halve=True)
-        self.up = PixelShuffleUp(self.block4.channels, self.block4.channels)
-        self.cross = ResBlock(self.block4.channels + 1)
+        self.middle = nn.Sequential(_conv_relu(512, 1024, spectral_norm), _conv_relu(1024, 512, spectral_norm))
+        decoder = {"spectral": spectral_norm, "blur": blur}
+        self.block1 = UNetBlock(512, 256, **decoder)
+        self.block2 = UNetBlock(self.block1.channels, 128, attention=self_attention, **decoder)
+        self.block3 = UNetBlock(self.block2.channels, 64, **decoder)
+        self.block4 = UNetBlock(self.block3.channels, 64, halve=True, **decoder)
+        self.up = PixelShuffleUp(self.block4.channels, self.block4.channels, spectral=spectral_norm)
+        self.cross = ResBlock(self.block4.channels + 1, spectral=spectral_norm)
         self.to_ab = nn.Conv2d(self.block4.channels + 1, 2, 1)
         _fill_bias(self.to_ab, 0.01)
+        if spectral_norm:
+            parametrizations.spectral_norm(self.to_ab)
+        if weights is not None:
+            load_strictly(self, generator_from_fastai(read_state_dict(weights), weights), weights, "'resnet_unet'")
 
     def forward(self, L: Tensor) -> Tensor:
         """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
