@@ -14,7 +14,11 @@ from colorize_core.models.base import ColorModel
 
 _MODELS = {
     "encoder_decoder": "EncoderDecoder",
+    "lite": "Lite",
+    "pix2pix_unet": "Pix2PixUNet",
     "resnet_unet": "ResNetUNet",
+    "resnet_upsampler": "ResNetUpsampler",
+    "zhang_eccv16": "ZhangECCV16",
 }
 
 # Options that say where the first weights come from. They are not part of the architecture: a checkpoint
