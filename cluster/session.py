@@ -69,6 +69,11 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
         ray.shutdown()
 
 
+def local_cores(options: RayOptions) -> int | None:
+    """CPU cores of this machine where Ray would be started on it; None where a cluster is named."""
+    return None if options.address or os.environ.get("RAY_ADDRESS") else os.cpu_count() or 1
+
+
 def _require_listener(address: str) -> None:
     """Raise ClusterError when nothing listens at HOST:PORT: Ray itself would try for many minutes."""
     host, separator, port = address.removeprefix("ray://").rpartition(":")

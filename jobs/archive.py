@@ -6,28 +6,36 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
-
-from pydantic import Field
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 from cluster.session import ray_session
-from cluster.storage import LocalStorage, Storage, open_storage, reach
+from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
+from jobs import rows
+from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
-from jobs.config import Section, StorageJobConfig
-from jobs.console import ProgressLine, duration, say, summary
-from jobs.manifest import FOLDER, Listing, require_photographs, write_manifest
-from jobs.run_record import begin_run, now, write_record
+from jobs.console import duration, say, summary
+from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
+from jobs.lock import OutputLock
+from jobs.manifest import FOLDER as MANIFEST
+from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
+from jobs.run_record import RUN_FILE, begin_run, now, write_record
 
-IMAGES, METRICS = "images", "metrics"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _LISTING = "_state/listing.json"
-_DONE_KEYS = "_state/done"
-_NOT_FAILED = ("ok", "skipped_color")
+_WORTH_AN_ESTIMATE = 2000
 _CHANGEABLE = (
     "storage.",
     "ray.",
     "actors.",
     "limit",
+    "sample",
+    "retry_failed",
+    "new_run",
     "batch_size",
     "block_size",
     "max_failed_fraction",
@@ -35,81 +43,54 @@ _CHANGEABLE = (
 )
 
 
-class ActorsSection(Section):
-    """The processes that hold the model."""
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run share."""
 
-    count: int = Field(1, ge=1)
-    """How many; with GPUs, one for each is usual."""
-    gpus: float = Field(0, ge=0)
-    """GPUs each; 0 works on the CPU, fractions share one."""
-    cpus: float = Field(1, gt=0)
-    """Logical CPUs each. Their sum must stay below the cluster's: reading and writing need some too."""
-
-
-class ArchiveConfig(StorageJobConfig):
-    """Colour an archive of gray photographs. The same command continues a run that was interrupted.
-
-    OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
-    per input, whatever became of it; run.json holds the configuration and the counts.
-    """
-
-    source: str
-    """Folder or s3:// prefix of the archive."""
-    output: str
-    """Where images, metrics and run.json go."""
-    checkpoint: str
-    """Directory of the model, such as RUN/best."""
-    format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
-    """Of the colour images; same follows the input's file name ending (PNG for those that cannot be written)."""
-    quality: int = Field(95, ge=1, le=100)
-    """Of JPEG (4:2:0) and WebP."""
-    on_color: Literal["colorize", "skip", "copy"] = "colorize"
-    """Inputs already in colour: colorize them too and score against the original, skip, or copy the file."""
-    limit: int | None = Field(None, ge=1)
-    """Only the first inputs of the listing, for a first look; may be raised or lifted to go on."""
-    max_failed_fraction: float = Field(0.05, ge=0, le=1)
-    """Share of inputs that may fail before the exit code is 3."""
-    max_pixels: int = Field(200_000_000, ge=1)
-    """Larger photographs get the status too_large before they are decoded."""
-    actors: ActorsSection = Field(default_factory=ActorsSection)
-    """The processes that hold the model."""
-    batch_size: int = Field(32, ge=1)
-    """Photographs an actor works on at once."""
-    block_size: int = Field(256, ge=1)
-    """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
-    stall_seconds: int = Field(600, ge=10)
-    """Give up when nothing has moved for so long."""
+    config: ArchiveConfig
+    source: Storage
+    output: Storage
+    lock: OutputLock
+    listing: Listing
+    paces: list[Pace]
+    """Measured on the way, the newest last."""
 
 
 def plan(config: ArchiveConfig) -> str:
-    """What would run."""
+    """What would run, and what it would take: lists the source and colours a few photographs without keeping them."""
+    from colorize_core.photo import IMAGE_SUFFIXES
+
     source, output, _ = _check_inputs(config)
+    listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
+    count = _chosen_count(config, listing)
+    pace = earlier_pace(output, config) or probe(config, source, some)
     return (
-        f"archive would colour the photographs below {source.uri} with {config.checkpoint} on {config.actors.count} "
-        f"actors and write to {output.uri}/{IMAGES}"
+        f"archive would colour {count} of the {listing.count} photographs in {source.uri} with {config.checkpoint} and "
+        f"write to {output.uri}/{IMAGES}\n{describe_estimate(pace, count, config)}"
     )
 
 
 def run(config: ArchiveConfig, verbose: bool) -> int:
-    """Begin or continue the run, list once, colour what is not done, summarise."""
+    """Begin or continue the run, list once, colour what is not done, try failures again if asked, summarise."""
     source, output, weights = _check_inputs(config)
-    record = begin_run(output, "archive", config.model_dump(mode="json"), {"checkpoint": weights}, _CHANGEABLE)
-    listing = _list_once(source, output)
-    total = min(listing.count, config.limit or listing.count)
-    say(f"archive: {total} of {listing.count} photographs in {source.uri}")
-    start = time.monotonic()
-    with ray_session(config.ray, verbose=verbose):
-        done_before = sum(count_statuses(output).values())
-        if done_before < total:
-            _colorize(config, source, output, total, done_before)
-    seconds = time.monotonic() - start
-    counts = count_statuses(output)
-    if sum(counts.values()) < total:
-        raise RuntimeError(f"{output.uri}/{METRICS} holds {sum(counts.values())} rows for {total} inputs")
-    failed = sum(count for status, count in counts.items() if status not in _NOT_FAILED)
-    facts = {"counts": dict(counts), "ignored": listing.ignored, "seconds": round(seconds, 1)}
-    write_record(output, record | {"status": "done", "finished": now(), **facts})
-    _summarize(output, counts, failed, total - done_before, seconds)
+    with OutputLock(output) as lock:
+        pace = earlier_pace(output, config)
+        if config.new_run:
+            _forget(output)
+        values = config.model_dump(mode="json")
+        record = begin_run(output, "archive", values, {"checkpoint": weights}, _CHANGEABLE, anew=config.new_run)
+        job = _Run(config, source, output, lock, _list_once(config, source, output), [pace] if pace else [])
+        _announce(job)
+        start = time.monotonic()
+        with ray_session(config.ray, verbose=verbose):
+            done = _colorize(job) + _retry(job)
+        seconds = time.monotonic() - start
+        counts = rows.count_statuses(rows.read_rows(output))
+        failed = sum(count for status, count in counts.items() if status not in rows.SUCCEEDED)
+        facts: dict[str, Any] = {"counts": dict(counts), "ignored": job.listing.ignored, "seconds": round(seconds, 1)}
+        facts["pace"] = asdict(job.paces[-1]) if job.paces else None
+        write_record(output, record | {"status": "done", "finished": now(), **facts})
+    _summarize(job, counts, failed, done, seconds)
     return TOO_MANY_FAILED if failed > config.max_failed_fraction * sum(counts.values()) else DONE
 
 
@@ -119,7 +100,7 @@ def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     from colorize_core.photo import IMAGE_SUFFIXES
 
     source, output = reach(config.storage, config.source, config.output)
-    require_photographs(source, IMAGE_SUFFIXES)
+    require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _inside(source, output) or _inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; the output must lie elsewhere")
     checkpoint = open_storage(config.checkpoint, config.storage)
@@ -134,96 +115,110 @@ def _inside(inner: Storage, outer: Storage) -> bool:
     return first.startswith(second)
 
 
-def _list_once(source: Storage, output: Storage) -> Listing:
+def _forget(output: Storage) -> None:
+    """Remove the rows and the state of the archive run that the output holds, if it holds one."""
+    if not output.exists(RUN_FILE) or json.loads(output.read(RUN_FILE)).get("verb") != "archive":
+        return
+    for folder in (rows.METRICS, rows.FIRST, rows.RETRIED, MANIFEST):
+        store = output.child(folder)
+        for entry in list(store.list()):
+            store.delete(entry.key)
+    output.delete(_LISTING)
+
+
+def _list_once(config: ArchiveConfig, source: Storage, output: Storage) -> Listing:
     """The listing of this run: made at its beginning, read ever after."""
     from colorize_core.photo import IMAGE_SUFFIXES
 
     if output.exists(_LISTING):
         return Listing(**json.loads(output.read(_LISTING)))
-    listing = write_manifest(source, output, IMAGE_SUFFIXES)
-    output.write(_LISTING, json.dumps({"count": listing.count, "ignored": listing.ignored}).encode())
+    listing = write_manifest(source, output, IMAGE_SUFFIXES, config.listing, config.storage)
+    output.write(_LISTING, json.dumps(asdict(listing)).encode(), "application/json")
     return listing
 
 
-def _colorize(config: ArchiveConfig, source: Storage, output: Storage, total: int, done_before: int) -> None:
-    """The Ray Data graph: manifest, bytes, pictures and rows.
-
-    Ray's row checkpoint commits ids with each metrics file, so rows come exactly once; pictures are written whole
-    under keys derived from the input's, so writing one again does no harm.
-    """
-    import ray
-    from ray.data.checkpoint import CheckpointConfig
-
-    from jobs.archive_stages import ColorizeActor, fetch
-    from jobs.progress import Progress
-
-    progress = Progress()
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = False
-    context.execution_no_progress_timeout_s = config.stall_seconds
-    context.checkpoint_config = CheckpointConfig(
-        id_column="key",
-        checkpoint_path=output.path(_DONE_KEYS),
-        override_filesystem=output.filesystem,
-        delete_checkpoint_on_success=False,
-    )
-    manifest = output.child(FOLDER)
-    try:
-        rows = ray.data.read_parquet(manifest.path(), filesystem=manifest.filesystem)
-        if config.limit:
-            rows = rows.filter(expr=ray.data.expressions.col("index") < config.limit)
-        rows = (
-            rows.repartition(target_num_rows_per_block=config.block_size)
-            .map_batches(
-                fetch,
-                batch_size=config.batch_size,
-                batch_format="pyarrow",
-                fn_kwargs={"source": source},
-                num_cpus=0.5,
-            )
-            .map_batches(
-                ColorizeActor,
-                batch_size=config.batch_size,
-                batch_format="pyarrow",
-                fn_constructor_kwargs={"config": config, "output": output.child(IMAGES), "progress": progress},
-                compute=ray.data.ActorPoolStrategy(size=config.actors.count),
-                num_cpus=config.actors.cpus,
-                num_gpus=config.actors.gpus,
-            )
-        )
-        with ProgressLine("colorized", total - done_before, progress.done):
-            rows.write_parquet(output.path(METRICS), filesystem=output.filesystem)
-    finally:
-        context.checkpoint_config = None
+def _announce(job: _Run) -> None:
+    """Say what is about to happen, and of long runs what it will take."""
+    count = _chosen_count(job.config, job.listing)
+    say(f"archive: {count} of {job.listing.count} photographs in {job.source.uri}")
+    left = count - sum(map(len, rows.read_rows(job.output)))
+    if left >= _WORTH_AN_ESTIMATE:
+        few = read_part(job.output, 0).slice(0, 8).to_pylist()
+        pace = job.paces[-1] if job.paces else probe(job.config, job.source, [Entry(e["key"], e["size"]) for e in few])
+        say(f"archive: {left} to do; {describe_estimate(pace, left, job.config)}")
 
 
-def count_statuses(output: Storage) -> Counter[str]:
-    """Rows of OUTPUT/metrics by status, read file by file.
+def _chosen_count(config: ArchiveConfig, listing: Listing) -> int:
+    return min(listing.count, config.limit or config.sample or listing.count)
 
-    A file that a killed run left half written is passed over: continuing the run replaces it.
-    """
+
+def _choose(config: ArchiveConfig, listing: Listing, inputs: "pa.Table") -> "pa.Table":
+    """The inputs of a part that `limit` or `sample` leave in."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.compute as pc
 
-    counts: Counter[str] = Counter()
-    system = output.filesystem
-    for entry in output.child(METRICS).list():
-        try:
-            statuses = pq.read_table(output.path(f"{METRICS}/{entry.key}"), columns=["status"], filesystem=system)
-        except pa.ArrowInvalid:
-            continue
-        counts.update(statuses.column("status").to_pylist())
-    return counts
+    if config.limit:
+        return inputs.filter(pc.less(inputs.column("index"), config.limit))
+    if config.sample and config.sample < listing.count:
+        drawn = draw(listing.count, config.sample)
+        return inputs.filter(pc.is_in(inputs.column("index"), value_set=pa.array(sorted(drawn), pa.int64())))
+    return inputs
 
 
-def _summarize(output: Storage, counts: Counter[str], failed: int, done_now: int, seconds: float) -> None:
+def draw(count: int, wanted: int) -> set[int]:
+    """Distinct numbers below `count`; those drawn for a smaller `wanted` are among those for a larger one."""
+    random = Random(0)
+    drawn: set[int] = set()
+    while len(drawn) < min(wanted, count):
+        drawn.add(random.randrange(count))
+    return drawn
+
+
+def _colorize(job: _Run) -> int:
+    """Do what is not done, part by part; returns the number of inputs worked on."""
+    worked = 0
+    for part in range(job.listing.parts):
+        inputs = read_part(job.output, part)
+        todo = rows.without(_choose(job.config, job.listing, inputs), rows.merged(job.output, part))
+        worked += _work(job, rows.FIRST, part, inputs, todo)
+    return worked
+
+
+def _retry(job: _Run) -> int:
+    """Try failed inputs again where that is asked for; returns their number."""
+    worked = 0
+    if statuses := job.config.retried_statuses():
+        for part in range(job.listing.parts):
+            if (done := rows.merged(job.output, part)) is not None:
+                inputs = read_part(job.output, part)
+                worked += _work(job, rows.RETRIED, part, inputs, rows.failed(inputs, done, statuses))
+        say(f"archive: {worked} failed photographs tried again")
+    return worked
+
+
+def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table") -> int:
+    """Colour what an earlier attempt has not staged, then merge the rows of the part."""
+    from jobs.archive_graph import colorize_inputs
+
+    todo = rows.without(todo, rows.staged(job.output, folder, part))
+    if len(todo):
+        pace = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
+        job.paces.extend([pace] if pace else [])
+    rows.merge(job.output, folder, part, inputs)
+    return len(todo)
+
+
+def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seconds: float) -> None:
     total = sum(counts.values())
     facts: list[tuple[str, object]] = [(status, count) for status, count in counts.most_common()]
     facts.append(("failed", f"{failed} of {total} ({failed / max(total, 1):.1%})"))
     if done_now > 0:
         facts.append(("time", f"{duration(seconds)}, {done_now / seconds:.1f} images/s with start-up"))
-    facts.append(("images", f"{output.uri}/{IMAGES}"))
-    facts.append(("metrics", f"{output.uri}/{METRICS} (one Parquet row per input)"))
+    facts.append(("images", f"{job.output.uri}/{IMAGES}"))
+    facts.append(("metrics", f"{job.output.uri}/{rows.METRICS} (one Parquet row per input)"))
+    if (left := job.listing.count - total) > 0:
+        pace = job.paces[-1] if job.paces else None
+        facts.append((f"{left} more", describe_estimate(pace, left, job.config).removeprefix("estimate: ")))
     summary("archive in colour", facts)
 
 

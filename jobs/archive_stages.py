@@ -8,9 +8,10 @@ import pyarrow as pa
 from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.photo import output_format, output_key
-from jobs.archive import ArchiveConfig
+from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
+from jobs.rows import stage
 
 _SCORES = ("mean_chroma", "gamut_clipped", "mae_ab", "psnr", "ssim")
 
@@ -52,11 +53,11 @@ class ColorizeActor:
     """Holds the model; colours a batch, writes each picture, and returns a row for every key."""
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
-        """Load the checkpoint; a mistake in it ends the job before anything is written."""
+        """Load the checkpoint; pictures go to OUTPUT/images."""
         checkpoint = open_storage(config.checkpoint, config.storage)
         device = "cuda" if config.actors.gpus else "cpu"
         self._colorizer = Colorizer.load(checkpoint.path(), device, checkpoint.filesystem)
-        self._config, self._output, self._progress = config, output, progress
+        self._config, self._images, self._progress = config, output.child(IMAGES), progress
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `fetch` to rows of `ROW_SCHEMA`."""
@@ -101,7 +102,14 @@ class ColorizeActor:
         target = key if copied else output_key(key, self._config.format)
         content_type = None if copied else f"image/{output_format(key, self._config.format)}"
         try:
-            self._output.write(target, result.image, content_type)
+            self._images.write(target, result.image, content_type)
         except OSError as error:
             return row | {"status": "write_error", "error": str(error)}
         return row | {"output_key": target, "output_bytes": len(result.image)}
+
+
+def stage_rows(rows: pa.Table, output: Storage, folder: str, part: int) -> pa.Table:
+    """Make the rows of a block safe; returns how many pictures there are, and their bytes."""
+    stage(output, folder, part, rows)
+    sizes = rows.column("output_bytes").drop_null().to_pylist()
+    return pa.table({"images": [len(sizes)], "output_bytes": [sum(sizes)]})

@@ -42,8 +42,16 @@ class ProgressLine:
         self._what, self._total, self._done = what, total, done
         self._finished = threading.Event()
         self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._terminal = sys.stdout.isatty()
+
+    @property
+    def rate(self) -> float | None:
+        """Work per second without the start-up; None before there were two looks to compare."""
+        if self._first is None or self._last[1] <= self._first[1]:
+            return None
+        return (self._last[1] - self._first[1]) / max(self._last[0] - self._first[0], 1e-3)
 
     def __enter__(self) -> "ProgressLine":
         """Start to watch."""
@@ -70,9 +78,8 @@ class ProgressLine:
         now = time.monotonic()
         if done and self._first is None:
             self._first = (now, done)
-        # Without the start-up, once there are two looks to compare.
-        since, before = self._first if self._first and done > self._first[1] else (self._start, 0)
-        rate = (done - before) / max(now - since, 1e-3)
+        self._last = (now, done)
+        rate = self.rate or done / max(now - self._start, 1e-3)
         left = f", {duration((self._total - done) / rate)} left" if 0 < done < self._total else ""
         line = f"{self._what}: {done}/{self._total}, {rate:.1f} images/s, {duration(now - self._start)}{left}"
         if self._terminal:

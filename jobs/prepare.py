@@ -14,7 +14,7 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.config import StorageJobConfig
 from jobs.console import ProgressLine, say, summary
-from jobs.manifest import FOLDER, require_photographs, write_manifest
+from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class PrepareConfig(StorageJobConfig):
     """Share of the photographs for validation, with split=hash."""
     test_fraction: float = Field(0.05, ge=0, lt=1)
     """Share of the photographs for the final test, with split=hash."""
+    listing: ListingSection = Field(default_factory=ListingSection)
+    """Which files are inputs."""
     rows_per_shard: int = Field(512, ge=1)
     """Photographs per Parquet file."""
     max_pixels: int = Field(200_000_000, ge=1)
@@ -71,7 +73,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
 
     source, output = _stores(config)
     _require_free(output)
-    listing = write_manifest(source, output, _SUFFIXES)
+    listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
     say(f"prepare: {listing.count} photographs in {source.uri}")
     with ray_session(config.ray, verbose=verbose):
         inspected = _inspect(config, source, output, listing.count)
@@ -101,7 +103,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
 
 def _stores(config: PrepareConfig) -> tuple[Storage, Storage]:
     source, output = reach(config.storage, config.source, config.output)
-    require_photographs(source, _SUFFIXES)
+    require_photographs(source, _SUFFIXES, config.listing, config.storage)
     return source, output
 
 

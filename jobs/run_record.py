@@ -15,7 +15,13 @@ _PACKAGES = ("colorize", "ray", "torch", "torchvision", "pyarrow", "numpy", "pil
 
 
 def begin_run(
-    output: Storage, verb: str, config: Mapping[str, Any], inputs: Mapping[str, str], may_change: tuple[str, ...]
+    output: Storage,
+    verb: str,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    may_change: tuple[str, ...],
+    *,
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Start a run in `output`, or continue the one there.
 
@@ -25,6 +31,7 @@ def begin_run(
         config: resolved configuration.
         inputs: fingerprints of what it works from (shards, checkpoint).
         may_change: keys, or sections by their first part, that may differ when a run is continued.
+        anew: begin another run in place of the one there.
 
     Returns:
         The record, written to run.json.
@@ -42,9 +49,12 @@ def begin_run(
     }
     if output.exists(RUN_FILE):
         earlier = json.loads(output.read(RUN_FILE))
-        _refuse_other_run(output, earlier, record, may_change)
-        record["started"] = earlier["started"]
-    elif next(iter(output.list()), None) is not None:
+        if earlier.get("verb") != verb:
+            raise UserError(f"{output.uri}: holds a run of {earlier.get('verb')!r}, not {verb!r}; use another output")
+        if not anew:
+            _refuse_changes(output, earlier, record, may_change)
+            record["started"] = earlier["started"]
+    elif not all(entry.key.startswith("_state/") for entry in output.list()):
         raise UserError(f"{output.uri}: the output is not empty and holds no {verb} run; use another output")
     write_record(output, record)
     return record
@@ -55,13 +65,9 @@ def write_record(output: Storage, record: Mapping[str, Any]) -> None:
     output.write(RUN_FILE, json.dumps(record, indent=2, ensure_ascii=False).encode(), "application/json")
 
 
-def _refuse_other_run(
+def _refuse_changes(
     output: Storage, earlier: Mapping[str, Any], record: Mapping[str, Any], may_change: tuple[str, ...]
 ) -> None:
-    if earlier.get("verb") != record["verb"]:
-        raise UserError(
-            f"{output.uri}: holds a run of {earlier.get('verb')!r}, not {record['verb']!r}; use another output"
-        )
     before, after = flatten(earlier["config"]), flatten(record["config"])
     before |= {f"contents of {name}": value for name, value in earlier["inputs"].items()}
     after |= {f"contents of {name}": value for name, value in record["inputs"].items()}

@@ -14,7 +14,8 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from cluster.storage import StorageOptions, open_storage
-from jobs.archive import count_statuses
+from jobs import rows as archive_rows
+from jobs.archive import draw
 from jobs.cli import main
 
 
@@ -178,6 +179,112 @@ def test_a_limit_can_be_lifted(
     assert len(keys) == keys.nunique() == 10
 
 
+def test_a_sample_is_part_of_a_larger_one() -> None:
+    assert len(draw(1000, 10)) == 10
+    assert draw(1000, 10) < draw(1000, 100) < draw(1000, 999) < draw(1000, 5000) == set(range(1000))
+
+
+def test_a_sample_is_coloured_and_can_be_raised(
+    hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    assert main(["archive", *arguments, "sample=4", "max_failed_fraction=1"]) == 0
+    assert "6 more" in capsys.readouterr().out
+    first = set(pd.read_parquet(tmp_path / "out" / "metrics").key)
+    assert main(["archive", *arguments, "sample=6", "max_failed_fraction=1"]) == 0
+    assert len(first) == 4
+    assert first < set(pd.read_parquet(tmp_path / "out" / "metrics").key)
+
+
+def test_a_dry_run_estimates_and_writes_nothing(
+    hard_archive: Path, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    assert main(["archive", *arguments, "actors.count=3", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "would colour 10 of the 10 photographs" in said
+    assert "on 3 actors" in said
+    assert "8 photographs tried on this machine" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_failed_inputs_are_tried_again_and_their_new_rows_replace_the_old(
+    hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("gray.jpg", "truncated.jpg", "empty.jpg", "text.jpg"):
+        (source / name).write_bytes((hard_archive / name).read_bytes())
+    arguments = [f"source={source}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    assert main(["archive", *arguments]) == 3
+    whole = (source / "gray.jpg").read_bytes()
+    (source / "truncated.jpg").write_bytes(whole)  # the archivist found better copies
+    (source / "empty.jpg").write_bytes(whole)
+    good = (tmp_path / "out/images/gray.jpg").stat().st_mtime_ns
+
+    assert main(["archive", *arguments, "retry_failed=[truncated]"]) == 3
+    rows = pd.read_parquet(tmp_path / "out" / "metrics").set_index("key")
+    assert rows.status.to_dict() == {
+        "empty.jpg": "empty",
+        "gray.jpg": "ok",
+        "text.jpg": "not_an_image",
+        "truncated.jpg": "ok",
+    }
+    assert main(["archive", *arguments, "retry_failed=true", "max_failed_fraction=0.3"]) == 0
+    rows = pd.read_parquet(tmp_path / "out" / "metrics").set_index("key")
+    assert rows.status.value_counts().to_dict() == {"ok": 3, "not_an_image": 1}
+    assert (tmp_path / "out/images/empty.jpg").exists()
+    assert (tmp_path / "out/images/gray.jpg").stat().st_mtime_ns == good
+    assert not list((tmp_path / "out" / "_state" / "retried").rglob("*.parquet"))
+
+
+def test_a_new_run_replaces_the_old_when_told_so(
+    hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.jpg").write_bytes((hard_archive / "gray.jpg").read_bytes())
+    arguments = [f"source={source}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    assert main(["archive", *arguments]) == 0
+    (source / "b.jpg").write_bytes((hard_archive / "gray.jpg").read_bytes())
+    assert main(["archive", *arguments, "format=png"]) == 2
+    assert main(["archive", *arguments, "format=png", "new_run=true"]) == 0
+    rows = pd.read_parquet(tmp_path / "out" / "metrics")
+    assert sorted(rows.output_key) == ["a.jpg.color.png", "b.jpg.color.png"]
+
+
+def test_only_chosen_inputs_are_listed(
+    hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path
+) -> None:
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    chosen = ["listing.extensions=[.png]", "listing.exclude=['deep/*']"]
+    assert main(["archive", *arguments, *chosen]) == 0
+    assert sorted(pd.read_parquet(tmp_path / "out" / "metrics").key) == ["gray-alpha.png", "sixteen.png"]
+
+
+def test_a_stalled_run_ends_with_a_line(
+    hard_archive: Path,
+    tiny_checkpoint: str,
+    ray_local: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A fetch that never comes back."""
+    from jobs import archive_stages
+
+    def hang(batch: object, source: object) -> None:
+        time.sleep(3600)
+
+    monkeypatch.setattr(archive_stages, "fetch", hang)
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
+    assert main(["archive", *arguments, "stall_seconds=10"]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert "nothing has moved for 10 s" in lines[0]
+    assert not (tmp_path / "out" / "_state" / "lock.json").exists()
+
+
 @pytest.mark.parametrize(("policy", "pictures"), [("skip", {"gray.jpg"}), ("copy", {"gray.jpg", "in color.jpg"})])
 def test_inputs_in_color_can_be_left_alone(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path, policy: str, pictures: set[str]
@@ -210,10 +317,16 @@ def test_from_s3_to_s3(
     output = open_storage(f"s3://{bucket}/color", options)
     arguments = [f"source={source.uri}", f"output={output.uri}", f"checkpoint={checkpoint.uri}"]
     assert main(["archive", *arguments, f"storage.endpoint={s3_endpoint}", "max_failed_fraction=0.3"]) == 0
-    assert sum(count_statuses(output).values()) == 10
+    assert sum(map(len, archive_rows.read_rows(output))) == 10
     images = {entry.key for entry in output.child("images").list()}
     assert len(images) == 7
     assert Image.open(io.BytesIO(output.child("images").read("gray.jpg"))).mode == "RGB"
+
+
+def staged_count(output: Path) -> int:
+    """Rows that a run at work on its first part has made safe."""
+    staged = archive_rows.staged(open_storage(str(output), StorageOptions()), archive_rows.FIRST, 0)
+    return 0 if staged is None else len(staged)
 
 
 @pytest.mark.slow
@@ -229,7 +342,7 @@ def test_a_killed_run_is_continued_without_loss_or_repetition(
     command += [f"checkpoint={tiny_checkpoint}", "block_size=16", "batch_size=8", "ray.num_cpus=4"]
     victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
-    while sum(count_statuses(open_storage(str(output), StorageOptions())).values()) < 48:
+    while staged_count(output) < 48:
         assert time.monotonic() < deadline
         assert victim.poll() is None, "the job ended before it could be killed"
         time.sleep(0.2)

@@ -1,42 +1,175 @@
+"""Manifests: listed, chosen, given."""
+
+import gzip
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage import Entry, LocalStorage, Storage, StorageOptions, open_storage
+from colorize_core.errors import UserError
 from jobs import manifest
+from jobs.manifest import Listing, ListingSection
+
+ENDINGS = (".jpg", ".png")
+OPTIONS = StorageOptions()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    source = tmp_path / "source"
-    (source / "b").mkdir(parents=True)
+def source(tmp_path: Path) -> LocalStorage:
+    store = LocalStorage(str(tmp_path / "source"))
     for name in ("b/2.JPG", "a.png", "c.txt"):
-        (source / name).write_bytes(b"1234")
-    return source
+        store.write(name, b"1234")
+    return store
 
 
-def listed(output: Path) -> list[dict]:
-    return pq.read_table(output / manifest.FOLDER).to_pylist()
+@pytest.fixture
+def output(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(str(tmp_path / "out"))
 
 
-def write(source: Path, output: Path) -> manifest.Listing:
-    stores = (open_storage(str(path), StorageOptions()) for path in (source, output))
-    return manifest.write_manifest(*stores, (".jpg", ".png"))
+def listed(output: Storage, listing: Listing) -> list[dict[str, object]]:
+    return [row for part in range(listing.parts) for row in manifest.read_part(output, part).to_pylist()]
 
 
-def test_inputs_are_numbered_in_order_and_others_counted(folder: Path, tmp_path: Path) -> None:
-    assert write(folder, tmp_path / "out") == manifest.Listing(count=2, ignored=1)
-    assert listed(tmp_path / "out") == [
+def write(source: Storage, output: Storage, **rule: object) -> Listing:
+    return manifest.write_manifest(source, output, ENDINGS, ListingSection.model_validate(rule), OPTIONS)
+
+
+def keys(source: Storage, output: Storage, **rule: object) -> list[object]:
+    return [row["key"] for row in listed(output, write(source, output, **rule))]
+
+
+def test_inputs_are_numbered_and_others_counted(source: Storage, output: Storage) -> None:
+    listing = write(source, output)
+    assert listing == Listing(count=2, ignored=1, bytes=8, parts=1)
+    assert listed(output, listing) == [
         {"index": 0, "key": "a.png", "size": 4},
         {"index": 1, "key": "b/2.JPG", "size": 4},
     ]
 
 
-def test_long_listings_are_written_in_parts(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "_ROWS_PER_FILE", 2)
+def test_long_listings_are_written_in_parts(source: Storage, output: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "ROWS_PER_PART", 2)
     for number in range(3):
-        (folder / f"d{number}.jpg").write_bytes(b"")
-    write(folder, tmp_path / "out")
-    assert len(list((tmp_path / "out" / manifest.FOLDER).iterdir())) == 3
-    assert [row["index"] for row in listed(tmp_path / "out")] == [0, 1, 2, 3, 4]
+        source.write(f"d{number}.jpg", b"")
+    listing = write(source, output)
+    assert listing.parts == 3
+    assert [row["index"] for row in listed(output, listing)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"),
+    [
+        ({"include": ["b/*"]}, ["b/2.JPG"]),
+        ({"exclude": ["b/*"]}, ["a.png"]),
+        ({"include": ["*.png", "b/?.JPG"], "exclude": ["a*"]}, ["b/2.JPG"]),
+        ({"extensions": [".PNG"]}, ["a.png"]),
+        ({"extensions": [".txt"]}, ["c.txt"]),
+        ({"min_bytes": 5}, []),
+        ({"max_bytes": 3}, []),
+        ({"min_bytes": 4, "max_bytes": 4}, ["a.png", "b/2.JPG"]),
+    ],
+)
+def test_inputs_are_chosen(source: Storage, output: Storage, rule: dict[str, object], chosen: list[str]) -> None:
+    assert keys(source, output, **rule) == chosen
+
+
+def test_a_survey_counts_the_same_and_draws_a_few(source: Storage, output: Storage) -> None:
+    for number in range(30):
+        source.write(f"d{number}.jpg", b"12")
+    listing, some = manifest.survey(source, ENDINGS, ListingSection(), OPTIONS, some=5)
+    assert listing == write(source, output)
+    assert len({entry.key for entry in some}) == 5
+
+
+# Given lists
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_given_list_is_followed_in_its_order(source: Storage, output: Storage, tmp_path: Path, kind: str) -> None:
+    table = pa.table({"key": ["b/2.JPG", "not there.jpg", "a.png"], "size": [4, None, 4], "box": ["1", "2", "3"]})
+    path = tmp_path / f"list.{kind}"
+    pq.write_table(table, path) if kind == "parquet" else pa.csv.write_csv(table, path)
+    rows = listed(output, write(source, output, manifest=str(path)))
+    assert [(row["key"], row["size"]) for row in rows] == [("b/2.JPG", 4), ("not there.jpg", -1), ("a.png", 4)]
+
+
+def test_sizes_are_optional_in_a_given_list(source: Storage, output: Storage, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("key\n007.jpg\n")
+    assert listed(output, write(source, output, manifest=f"{tmp_path}/list.csv", min_bytes=9)) == [
+        {"index": 0, "key": "007.jpg", "size": -1}
+    ]
+
+
+def test_a_key_that_is_given_twice_is_an_input_once(
+    source: Storage, output: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "ROWS_PER_PART", 2)
+    (tmp_path / "list.csv").write_text("key\n" + "".join(f"{name}.jpg\n" for name in "abacabdb"))
+    listing = write(source, output, manifest=f"{tmp_path}/list.csv")
+    assert [row["key"] for row in listed(output, listing)] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert listing.ignored == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("list.csv", b"name\na.jpg\n", "has no column key (it has: name)"),
+        ("list.parquet", b"no parquet", "not a readable table of keys"),
+        ("list.txt", b"a.jpg", "must be a .parquet or .csv file"),
+        ("manifest.json", b"{}", "not the manifest of an S3 Inventory"),
+    ],
+)
+def test_a_list_that_is_none_is_one_line(
+    source: Storage, output: Storage, tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        write(source, output, manifest=f"{tmp_path}/{name}")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_list_is_one_line(source: Storage, output: Storage, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"list\.csv: cannot be read"):
+        write(source, output, manifest=f"{tmp_path}/list.csv")
+
+
+@pytest.mark.parametrize("kind", ["CSV", "Parquet"])
+def test_an_s3_inventory_is_followed(s3_endpoint: str, bucket: str, output: Storage, kind: str) -> None:
+    """As AWS writes it: whole keys, in CSV percent-encoded and without a header, folders as objects."""
+    options = StorageOptions(endpoint=s3_endpoint)
+    store = open_storage(f"s3://{bucket}", options)
+    found = [("gray/ü 1.jpg", 10), ("gray/", 0), ("gray/b/2.jpg", 20), ("other/3.jpg", 30), ("gray/notes.txt", 5)]
+    name = f"inventory/data/part.{'csv.gz' if kind == 'CSV' else 'parquet'}"
+    if kind == "CSV":
+        encoded = [("gray/%C3%BC+1.jpg", 10), *found[1:]]
+        lines = "".join(f'"{bucket}","{key}","{size}"\n' for key, size in encoded)
+        store.write(name, gzip.compress(lines.encode()))
+    else:
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            pa.table({"bucket": [bucket] * 5, "key": [k for k, _ in found], "size": [s for _, s in found]}), sink
+        )
+        store.write(name, sink.getvalue().to_pybytes())
+    record = {
+        "sourceBucket": bucket,
+        "destinationBucket": f"arn:aws:s3:::{bucket}",
+        "fileFormat": kind,
+        "fileSchema": "Bucket, Key, Size",
+        "files": [{"key": name, "size": 1, "MD5checksum": ""}],
+    }
+    store.write("inventory/manifest.json", json.dumps(record).encode())
+    rule = ListingSection(manifest=f"s3://{bucket}/inventory/manifest.json")
+    listing = manifest.write_manifest(store.child("gray"), output, ENDINGS, rule, options)
+    assert [(row["key"], row["size"]) for row in listed(output, listing)] == [("ü 1.jpg", 10), ("b/2.jpg", 20)]
+    with pytest.raises(UserError, match=f"an inventory of the bucket {bucket}, but the source is"):
+        manifest.write_manifest(LocalStorage("/tmp"), output, ENDINGS, rule, options)
+
+
+def test_inputs_of_unknown_size_pass_limits_of_size() -> None:
+    assert ListingSection(max_bytes=1).selects(Entry("a.jpg", -1), ENDINGS)

@@ -1,0 +1,102 @@
+"""What can be said of an archive run."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from jobs.config import Section, StorageJobConfig
+from jobs.manifest import ListingSection
+
+IMAGES = "images"
+"""Folder of the output that mirrors the source in colour."""
+
+FAILURES = (
+    "empty",
+    "missing",
+    "not_an_image",
+    "truncated",
+    "too_large",
+    "unsupported",
+    "read_error",
+    "write_error",
+    "model_error",
+)
+
+
+class ActorsSection(Section):
+    """The processes that hold the model."""
+
+    count: int | Literal["auto"] = "auto"
+    """How many; auto is one for each GPU (or share of one) where gpus is given, else one for each CPU that is free."""
+    gpus: float = Field(0, ge=0)
+    """GPUs each; 0 works on the CPU, fractions share one."""
+    cpus: float = Field(1, gt=0)
+    """Logical CPUs each. Their sum must stay below the cluster's: reading and writing need some too."""
+
+    @field_validator("count")
+    @classmethod
+    def _positive(cls, count: int | str) -> int | str:
+        if isinstance(count, int) and count < 1:
+            raise ValueError("must be auto or at least 1")
+        return count
+
+
+class ArchiveConfig(StorageJobConfig):
+    """Colour an archive of gray photographs. The same command continues a run that was interrupted.
+
+    OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
+    per input, whatever became of it; run.json holds the configuration and the counts.
+    """
+
+    source: str
+    """Folder or s3:// prefix of the archive."""
+    output: str
+    """Where images, metrics and run.json go."""
+    checkpoint: str
+    """Directory of the model, such as RUN/best."""
+    format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
+    """Of the colour images; same follows the input's file name ending (PNG for those that cannot be written)."""
+    quality: int = Field(95, ge=1, le=100)
+    """Of JPEG (4:2:0) and WebP."""
+    on_color: Literal["colorize", "skip", "copy"] = "colorize"
+    """Inputs already in colour: colorize them too and score against the original, skip, or copy the file."""
+    listing: ListingSection = Field(default_factory=ListingSection)
+    """Which files are inputs."""
+    limit: int | None = Field(None, ge=1)
+    """Only the first inputs of the listing, for a first look; may be raised or lifted to go on."""
+    sample: int | None = Field(None, ge=1)
+    """Only so many inputs, drawn from the whole listing; may be raised or lifted to go on."""
+    retry_failed: bool | list[str] = False
+    """Try failed inputs again: all, or those with the statuses listed. Their new rows replace the old ones."""
+    new_run: bool = False
+    """Forget the run that the output holds and begin another; its images are replaced one by one."""
+    max_failed_fraction: float = Field(0.05, ge=0, le=1)
+    """Share of inputs that may fail before the exit code is 3."""
+    max_pixels: int = Field(200_000_000, ge=1)
+    """Larger photographs get the status too_large before they are decoded."""
+    actors: ActorsSection = Field(default_factory=ActorsSection)
+    """The processes that hold the model."""
+    batch_size: int = Field(32, ge=1)
+    """Photographs an actor works on at once."""
+    block_size: int = Field(256, ge=1)
+    """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
+    stall_seconds: int = Field(600, ge=10)
+    """Give up when nothing has moved for so long."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ArchiveConfig":
+        if self.limit and self.sample:
+            raise ValueError("give either limit or sample")
+        if isinstance(self.retry_failed, list) and (unknown := set(self.retry_failed) - set(FAILURES)):
+            raise ValueError(
+                f"retry_failed: no such status {', '.join(sorted(unknown))}; statuses are {', '.join(FAILURES)}"
+            )
+        if self.new_run and self.retry_failed:
+            raise ValueError("new_run does everything again; leave retry_failed out")
+        return self
+
+    def retried_statuses(self) -> tuple[str, ...]:
+        """Statuses to try again; none when nothing is to be retried."""
+        if isinstance(self.retry_failed, list):
+            return tuple(self.retry_failed)
+        return FAILURES if self.retry_failed else ()

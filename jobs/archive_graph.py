@@ -1,0 +1,122 @@
+"""The Ray Data graph of `archive`: keys, bytes, pictures, rows."""
+
+import math
+from typing import TYPE_CHECKING
+
+from cluster.errors import ClusterError
+from cluster.session import local_cores
+from cluster.storage import Storage
+from colorize_core.errors import UserError
+from jobs.archive_config import ArchiveConfig
+from jobs.console import ProgressLine
+from jobs.estimate import Pace
+from jobs.lock import OutputLock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FETCH_CPUS = 0.5
+_WRITE_CPUS = 0.25
+
+
+def count_actors(config: ArchiveConfig, batches: int) -> int:
+    """How many actors to start on the cluster at hand for so many batches.
+
+    Raises:
+        UserError: they would leave nothing of it for reading and writing, and the run would wait for itself.
+    """
+    import ray
+
+    actors, there = config.actors, ray.cluster_resources()
+    cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    fit = math.floor((cpus - _FETCH_CPUS - _WRITE_CPUS) / actors.cpus)
+    if actors.count == "auto":
+        by_gpu = math.floor(gpus / actors.gpus + 1e-6) if actors.gpus else fit
+        # Ray on one machine is given more logical CPUs than a small one has cores.
+        by_core = max(math.floor((local_cores(config.ray) or cpus) / actors.cpus), 1)
+        wanted = max(min(fit, by_gpu, by_core), 1)
+    else:
+        wanted = actors.count
+    if actors.gpus * wanted > gpus:
+        raise UserError(f"actors: {wanted} with {actors.gpus:g} GPUs each need more than the cluster's {gpus:g} GPUs")
+    if wanted > fit:
+        raise UserError(
+            f"actors: {wanted} with {actors.cpus:g} CPUs each leave nothing of the cluster's {cpus:g} CPUs for "
+            "reading and writing; lower actors.count or actors.cpus"
+        )
+    return min(wanted, batches)
+
+
+def colorize_inputs(
+    config: ArchiveConfig,
+    source: Storage,
+    output: Storage,
+    lock: OutputLock,
+    *,
+    folder: str,
+    part: int,
+    inputs: "pa.Table",
+) -> Pace | None:
+    """Colour inputs of a part of the manifest: write their pictures and stage their rows in `folder`.
+
+    Bytes cross the object store, pixels do not. The driver sees a few numbers for each block of rows that is safe.
+
+    Returns:
+        The pace without start-up; None where there was too little to tell.
+
+    Raises:
+        ClusterError: nothing has moved for `stall_seconds`, or another run took the output over.
+    """
+    import ray
+    from ray.data.exceptions import ExecutionTimeoutError
+
+    from jobs.archive_stages import ColorizeActor, fetch, stage_rows
+    from jobs.progress import Progress
+
+    progress = Progress()
+    actors = count_actors(config, math.ceil(len(inputs) / config.batch_size))
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = False
+    context.execution_no_progress_timeout_s = config.stall_seconds
+    blocks = [inputs.slice(start, config.block_size) for start in range(0, len(inputs), config.block_size)]
+    rows = (
+        ray.data.from_arrow(blocks)
+        .map_batches(
+            fetch,
+            batch_size=config.batch_size,
+            batch_format="pyarrow",
+            fn_kwargs={"source": source},
+            num_cpus=_FETCH_CPUS,
+        )
+        .map_batches(
+            ColorizeActor,
+            batch_size=config.batch_size,
+            batch_format="pyarrow",
+            fn_constructor_kwargs={"config": config, "output": output, "progress": progress},
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=config.actors.cpus,
+            num_gpus=config.actors.gpus,
+        )
+        .map_batches(
+            stage_rows,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_kwargs={"output": output, "folder": folder, "part": part},
+            num_cpus=_WRITE_CPUS,
+        )
+    )
+    written = images = 0
+    try:
+        with ProgressLine("colorized", len(inputs), progress.done) as line:
+            for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+                images += sum(block.column("images").to_pylist())
+                written += sum(block.column("output_bytes").to_pylist())
+                lock.check()
+    except ExecutionTimeoutError as error:
+        raise ClusterError(
+            f"nothing has moved for {config.stall_seconds} s (stall_seconds); {progress.done()} of {len(inputs)} "
+            "photographs were coloured, and the same command continues"
+        ) from error
+    if line.rate is None or not images:
+        return None
+    return Pace(actors / line.rate, written / images, config.actors.gpus, f"measured on {len(inputs)} photographs")
