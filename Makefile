@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format constraints clean
+.PHONY: help setup demo test seeds-smoke check format constraints clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 # The stamp is newer than what decides the installation, or the installation runs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,6 +24,9 @@ demo: setup  ## prepare, train, archive and evaluate on sample photographs, into
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest
+
+seeds-smoke: setup  ## every recipe of configs/seeds at toy scale
+	$(BIN)/python -m pytest -m seeds tests/jobs/test_recipe.py
 
 check: setup  ## lint, format check, types
 	$(BIN)/ruff check $(SOURCES)

@@ -1,7 +1,8 @@
 """sRGB and CIELAB on tensors, the scale networks see, and the sRGB gamut.
 
 CIELAB is that of scikit-image: illuminant D65, 2 degree observer, sRGB primaries. Every function takes
-channels-first tensors on any device, computes in float32 and keeps the batch dimension.
+channels-first tensors on any device, computes in float32 and keeps the batch dimension. Gradients are finite for every
+colour: roots are taken of values clamped away from 0, where their slope is infinite.
 """
 
 import torch
@@ -48,7 +49,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp_min(0).pow(2.4), rgb / 12.92)
     matrix = torch.tensor(_XYZ_FROM_RGB, dtype=torch.float32, device=rgb.device)
     xyz = _matmul(matrix, linear) / _column(_WHITE_D65, rgb)
-    f = torch.where(xyz > 0.008856, xyz.clamp_min(0).pow(1 / 3), 7.787 * xyz + 16 / 116)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(0.008856).pow(1 / 3), 7.787 * xyz + 16 / 116)
     fx, fy, fz = f.unbind(1)
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
 
@@ -73,7 +74,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
         (B, 3, H, W) float32 sRGB in [0, 1].
     """
     linear = _lab_to_linear(lab)
-    encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0).pow(1 / 2.4) - 0.055, 12.92 * linear)
+    encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
     return encoded.clamp_(0, 1)
 
 

@@ -4,20 +4,40 @@ The networks may be wrapped in DistributedDataParallel. Each step runs one forwa
 so that plain BatchNorm works under DDP (see `AdversarialStep`).
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from colorize_core.color import network_scale
-from colorize_core.losses import adversarial_bce, discriminator_bce, pixel_loss
+from colorize_core import adversarial
+from colorize_core.descent import Autocast, Descent
+from colorize_core.losses import ColorLoss
+from colorize_core.models.base import ColorModel
+
+
+class Batch(NamedTuple):
+    """Photographs on the network's scale, float32."""
+
+    seen: Tensor
+    """(B, 1, H, W) lightness as the model sees it: perhaps that of an old print."""
+    L: Tensor
+    """(B, 1, H, W) lightness of the true photograph."""
+    ab: Tensor
+    """(B, 2, H, W) its colours."""
+
+
+Network = Callable[[Tensor], dict[str, Tensor]]
+"""An `Outputs`, perhaps wrapped or compiled."""
 
 
 class Step(Protocol):
     """An optimisation step with the state that resuming needs."""
 
-    def __call__(self, L: Tensor, ab: Tensor) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Update the weights from one batch on the network's scale; returns the losses by name, detached."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -27,25 +47,17 @@ class Step(Protocol):
         """Continue from `state_dict()`."""
 
 
-def prepare_batch(
-    L: Tensor, ab: Tensor, device: torch.device | str, flip: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Bring 8-bit rows of a shard to the device and the network's scale.
+class Outputs(nn.Module):
+    """A model whose forward pass gives all its outputs (`ColorModel.outputs`): the form that DDP wraps."""
 
-    Args:
-        L: (B, 1, S, S) uint8; crosses to the device as bytes, a quarter of the traffic of floats.
-        ab: (B, 2, S, S) uint8.
-        device: where the network is.
-        flip: draws which photographs are mirrored, each with probability 1/2; None mirrors none.
+    def __init__(self, model: ColorModel) -> None:
+        """Hold the model; its parameters stay its own."""
+        super().__init__()
+        self.model = model
 
-    Returns:
-        L and ab, float32.
-    """
-    L, ab = network_scale(L.to(device, non_blocking=True), ab.to(device, non_blocking=True))
-    if flip is not None:
-        mirrored = (torch.rand(len(L), generator=flip) < 0.5).to(device).view(-1, 1, 1, 1)
-        L, ab = torch.where(mirrored, L.flip(-1), L), torch.where(mirrored, ab.flip(-1), ab)
-    return L, ab
+    def forward(self, L: Tensor) -> dict[str, Tensor]:
+        """L (B, 1, H, W) to outputs by name."""
+        return self.model.outputs(L)
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -55,88 +67,136 @@ def unwrap(network: nn.Module) -> nn.Module:
     return inner
 
 
+def running_average(model: ColorModel, decay: float) -> AveragedModel:
+    """Exponential moving average of a model's parameters; buffers are the model's own of the last step.
+
+    The decay rises from 0.1 to `decay` as (1 + n) / (10 + n) after n steps, so that short runs average too.
+    """
+
+    @torch.no_grad()
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
+        share = 1 - min(decay, float((1 + steps) / (10 + steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, share)
+
+    return AveragedModel(model, multi_avg_fn=average)
+
+
 class SupervisedStep:
-    """Regression of ab on L."""
+    """Regression of ab, or classification of colours, on L."""
 
-    def __init__(self, model: nn.Module, weights: Mapping[str, float], optimizer: torch.optim.Optimizer) -> None:
-        """Keep the model, the weight of each pixel loss, and the optimizer of the model's parameters."""
-        self.model, self.weights, self.optimizer = model, weights, optimizer
+    def __init__(self, network: Network, loss: ColorLoss, descent: Descent, autocast: Autocast = nullcontext) -> None:
+        """Keep the network (an `Outputs`, perhaps wrapped), its loss and descent, and the context it runs in."""
+        self.network, self.loss, self.descent, self.autocast = network, loss, descent, autocast
 
-    def __call__(self, L: Tensor, ab: Tensor) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """See `Step`."""
-        loss, parts = pixel_loss(self.weights, self.model(L), ab)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        with self.autocast():
+            outputs = self.network(batch.seen)
+        loss, parts = self.loss(outputs, batch.L, batch.ab)
+        self.descent.step(loss)
         return {"loss": loss.detach(), **parts}
 
     def state_dict(self) -> dict[str, Any]:
         """See `Step`."""
-        return {"optimizer": self.optimizer.state_dict()}
+        return {"descent": self.descent.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Step`."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["descent"])
+
+
+@dataclass(frozen=True)
+class AdversarialRule:
+    """The adversarial part of an objective."""
+
+    kind: str = "bce"
+    """One of `adversarial.KINDS`."""
+    weight: float = 1.0
+    """Of the generator's adversarial loss beside its other losses."""
+    label_smoothing: float = 0.0
+    """See `adversarial.discriminator_loss`."""
+    gradient_penalty: float = 10.0
+    """Weight of `adversarial.gradient_penalty`, with wgan_gp."""
+    r1: float = 0.0
+    """Weight of `adversarial.r1_penalty`."""
 
 
 class AdversarialStep:
     """pix2pix (Isola et al. 2017): the discriminator's update, then the generator's, from one batch.
 
-    The discriminator sees real and fake in one forward pass: two passes would have DDP overwrite BatchNorm's buffers
-    between them, and the backward pass then fails on the changed version. The generator's update goes through the
-    unwrapped, frozen discriminator, which needs no gradient exchange of its own.
+    The discriminator sees real, fake and, for WGAN-GP, mixed colours in one forward pass: more passes would have DDP
+    overwrite BatchNorm's buffers between them, and the backward pass then fails on the changed version. The
+    generator's update goes through the unwrapped, frozen discriminator, which needs no gradient exchange of its own.
     """
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: Network,
         discriminator: nn.Module,
-        weights: Mapping[str, float],
-        adversarial_weight: float,
-        generator_optimizer: torch.optim.Optimizer,
-        discriminator_optimizer: torch.optim.Optimizer,
+        loss: ColorLoss,
+        rule: AdversarialRule,
+        generator_descent: Descent,
+        discriminator_descent: Descent,
+        autocast: Autocast = nullcontext,
     ) -> None:
-        """Keep both networks and optimizers, the pixel losses' weights and the adversarial term's."""
+        """Keep both networks (the generator as an `Outputs`), the losses, both descents, and the networks' context."""
         self.generator, self.discriminator = generator, discriminator
-        self.weights, self.adversarial_weight = weights, adversarial_weight
-        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self.loss, self.rule, self.autocast = loss, rule, autocast
+        self.generator_descent, self.discriminator_descent = generator_descent, discriminator_descent
 
-    def __call__(self, L: Tensor, ab: Tensor) -> dict[str, Tensor]:
-        """See `Step`; names are loss, each pixel loss, adversarial and discriminator."""
-        fake = self.generator(L)
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """See `Step`; names are loss, each loss of the generator, adversarial, discriminator and each penalty."""
+        with self.autocast():
+            outputs = self.generator(batch.seen)
+        fake = outputs["ab"].float()
 
-        logits = self.discriminator(torch.cat((L, L)), torch.cat((ab, fake.detach())))
-        discriminator_loss = discriminator_bce(*logits.chunk(2))
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        discriminator_loss.backward()
-        self.discriminator_optimizer.step()
+        discriminator_loss, penalties = self._judge(batch.L, batch.ab, fake.detach())
+        self.discriminator_descent.step(discriminator_loss + sum(penalties.values()))
 
         judge = unwrap(self.discriminator).requires_grad_(False)
-        adversarial = adversarial_bce(judge(L, fake), real=True)
-        pixel, parts = pixel_loss(self.weights, fake, ab)
-        loss = pixel + self.adversarial_weight * adversarial
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.generator_optimizer.step()
+        with self.autocast():
+            logits = judge(batch.L, fake)
+        fooled = adversarial.generator_loss(self.rule.kind, logits.float())
+        loss, parts = self.loss(outputs, batch.L, batch.ab)
+        loss = loss + self.rule.weight * fooled
+        self.generator_descent.step(loss)
         judge.requires_grad_(True)
 
         return {
             "loss": loss.detach(),
             **parts,
-            "adversarial": adversarial.detach(),
+            "adversarial": fooled.detach(),
             "discriminator": discriminator_loss.detach(),
+            **{name: value.detach() for name, value in penalties.items()},
         }
+
+    def _judge(self, L: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminator's loss and its weighted penalties by name."""
+        rule = self.rule
+        colors = [real.detach().requires_grad_(rule.r1 > 0), fake]
+        if rule.kind == "wgan_gp":
+            colors.append(adversarial.mix(real, fake))
+        with self.autocast():
+            judged = self.discriminator(L.repeat(len(colors), 1, 1, 1), torch.cat(colors))
+        logits = judged.float().chunk(len(colors))
+        penalties = {}
+        if rule.kind == "wgan_gp":
+            penalties["gradient_penalty"] = rule.gradient_penalty * adversarial.gradient_penalty(logits[2], colors[2])
+        if rule.r1:
+            penalties["r1"] = rule.r1 * adversarial.r1_penalty(logits[0], colors[0])
+        return adversarial.discriminator_loss(rule.kind, logits[0], logits[1], rule.label_smoothing), penalties
 
     def state_dict(self) -> dict[str, Any]:
         """See `Step`."""
         return {
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "generator_descent": self.generator_descent.state_dict(),
+            "discriminator_descent": self.discriminator_descent.state_dict(),
             "discriminator": unwrap(self.discriminator).state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Step`."""
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.generator_descent.load_state_dict(state["generator_descent"])
+        self.discriminator_descent.load_state_dict(state["discriminator_descent"])
         unwrap(self.discriminator).load_state_dict(state["discriminator"])

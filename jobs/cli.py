@@ -21,7 +21,8 @@ VERBS = {
     "evaluate": "checkpoints against test shards: table, intervals, sample grid",
     "archive": "an archive of gray photographs to colour, with Ray Data",
     "photo": "one picture, without starting Ray",
-    "demo": "all of the above on sample photographs, in a few minutes",
+    "recipe": "prepare, train in stages, evaluate: one row of a paper's table from one file",
+    "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
 }
 
 _EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."

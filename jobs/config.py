@@ -2,6 +2,7 @@
 
 import difflib
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -41,6 +42,14 @@ class JobConfig(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(cls, error, file, overridden)) from None
+
+    @classmethod
+    def part(cls: type[AnyConfig], values: Mapping[str, Any], where: str) -> AnyConfig:
+        """Check a configuration that is part of another one, at the key `where`; raises UserError as `load` does."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UserError(_explain(cls, error, where, set())) from None
 
 
 class StorageJobConfig(JobConfig):
@@ -85,8 +94,8 @@ def _apply(values: dict[str, Any], override: str) -> str:
 
 
 def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: set[str]) -> str:
-    problems = error.errors()
-    first = problems[0]
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]  # a misspelt key is why another one is missing
     path = _key_path(model, first["loc"])
     key = ".".join(path)
     on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)

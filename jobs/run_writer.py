@@ -53,7 +53,7 @@ class RunWriter:
         if self._upload_curves:
             for file in self._curves_folder.iterdir():
                 self._output.write(f"{_CURVES}/{file.name}", file.read_bytes())
-        self._messages.put(_line(row, epochs, left))
+        self.say(_line(row, epochs, left))
 
     def samples(self, epoch: int, columns: Mapping[str, Tensor]) -> None:
         """Write the sample grid of an epoch; columns are (N, 3, S, S) uint8."""
@@ -66,6 +66,10 @@ class RunWriter:
         for folder in ("last", "best") if improved else ("last",):
             for name, data in files.items():
                 self._output.write(f"{folder}/{name}", data)
+
+    def say(self, line: str) -> None:
+        """Print a line at the driver."""
+        self._messages.put(line)
 
     def close(self) -> None:
         """Finish the curves."""

@@ -7,127 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
 from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import Section, StorageJobConfig
 from jobs.console import duration, say, summary
 from jobs.run_record import begin_run, now, write_record
+from jobs.train_config import ModelSection, TrainConfig
 
 if TYPE_CHECKING:
+    from colorize_core.models.base import ColorModel
     from colorize_core.shards import DatasetInfo
 
 CHECKPOINTS = "checkpoints"
-_CHANGEABLE = ("storage.", "ray.", "train.epochs", "train.max_failures", "workers.cpus")
-
-
-class ModelSection(Section):
-    """Which network."""
-
-    name: str
-    """Architecture: encoder_decoder or resnet_unet."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the architecture, such as backbone_weights of resnet_unet (imagenet, a path, or null)."""
-    init_from: str | None = None
-    """Checkpoint whose weights training starts from; it must be of the same architecture."""
-
-
-class LossSection(Section):
-    """Weights of the losses; 0 leaves one out."""
-
-    l1: float = Field(0.0, ge=0)
-    """Mean absolute error of ab on the network's scale."""
-    mse: float = Field(0.0, ge=0)
-    """Mean squared error of ab on the network's scale."""
-    adversarial: float = Field(0.0, ge=0)
-    """Binary cross-entropy against a PatchGAN discriminator that sees L and ab (pix2pix)."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "LossSection":
-        if not self.l1 and not self.mse:
-            raise ValueError("no loss has a weight; give loss.l1 or loss.mse (adversarial alone does not train)")
-        return self
-
-    def pixel_weights(self) -> dict[str, float]:
-        """Weights of the pixel losses that are on."""
-        return {name: weight for name, weight in (("l1", self.l1), ("mse", self.mse)) if weight}
-
-
-class DiscriminatorSection(Section):
-    """The PatchGAN, with loss.adversarial."""
-
-    layers: int = Field(3, ge=1, le=5)
-    """Stride-2 convolutions: 3 judges patches of 70 pixels."""
-    lr: float | None = Field(None, gt=0)
-    """Learning rate; train.lr when empty."""
-
-
-class TrainSection(Section):
-    """How to optimise."""
-
-    epochs: int = Field(20, ge=1)
-    """Passes over the training split. May be raised to continue a finished run."""
-    batch_size: int = Field(16, ge=1)
-    """Photographs per step and worker."""
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate of Adam, used as given whatever the number of workers."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of Adam; (0.5, 0.999) is usual with an adversarial loss."""
-    flip: bool = True
-    """Mirror each photograph with probability 1/2."""
-    shuffle_buffer: int = Field(1024, ge=0)
-    """Photographs each worker shuffles among; rows are stored in random order already."""
-    seed: int = 0
-    """Of weights, shuffling and mirroring."""
-    keep_checkpoints: int | None = Field(None, ge=1)
-    """Checkpoints to keep besides best and last; all when empty."""
-    max_failures: int = Field(3, ge=0)
-    """Times a lost worker is replaced, from the last checkpoint, before the run gives up."""
-    samples: int = Field(8, ge=1)
-    """Validation photographs in the sample grid of each epoch."""
-
-
-class WorkersSection(Section):
-    """Where to train."""
-
-    count: int = Field(1, ge=1)
-    """Processes, one model replica each (DDP)."""
-    gpu: bool = False
-    """Give each a GPU."""
-    cpus: float = Field(1, gt=0)
-    """Logical CPUs each."""
-
-
-class TrainConfig(StorageJobConfig):
-    """Train a colorization model on Lab shards. The same command continues a run that was interrupted.
-
-    OUTPUT holds best/ and last/ (checkpoints for every other verb), checkpoints/ (every epoch, with what resuming
-    needs), metrics.csv, tensorboard/, samples/ (a grid per epoch) and run.json.
-    """
-
-    shards: str
-    """Dataset of `prepare`, with a train and a val split."""
-    output: str
-    """Where the run goes."""
-    model: ModelSection
-    """Which network."""
-    loss: LossSection
-    """Weights of the losses."""
-    discriminator: DiscriminatorSection = Field(default_factory=DiscriminatorSection)
-    """The PatchGAN, with loss.adversarial."""
-    train: TrainSection = Field(default_factory=TrainSection)
-    """How to optimise."""
-    workers: WorkersSection = Field(default_factory=WorkersSection)
-    """Where to train."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "TrainConfig":
-        if "discriminator" in self.model_fields_set and not self.loss.adversarial:
-            raise ValueError("discriminator has no effect without loss.adversarial")
-        return self
+_CHANGEABLE = ("storage.", "ray.", "train.epochs", "train.patience", "train.max_failures", "workers.cpus")
 
 
 @dataclass(frozen=True)
@@ -170,7 +63,6 @@ def run(config: TrainConfig, verbose: bool) -> int:
 def _check_inputs(config: TrainConfig) -> _Inputs:
     """Find every mistake that can be found before processes are started."""
     from colorize_core.checkpoint import read_checkpoint_config
-    from colorize_core.models import build_model
     from colorize_core.shards import TRAIN, VAL, read_dataset_info
 
     shards, output = reach(config.storage, config.shards, config.output)
@@ -183,7 +75,13 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
             f"on each of {config.workers.count} workers; lower train.batch_size"
         )
-    architecture = build_model(config.model.name, **config.model.options).architecture
+    if config.augment.crop and config.augment.crop >= dataset.size:
+        raise UserError(f"augment.crop = {config.augment.crop}: must be below the {dataset.size} px of {shards.uri}")
+    model = build_untrained(config.model)
+    if config.loss.cross_entropy and not model.has_bins:
+        raise UserError(f"loss.cross_entropy: {config.model.name} predicts no bins; zhang_eccv16 does")
+    config.loss.build(dataset.color_prior)
+    architecture = model.architecture
     fingerprints = {"shards": dataset.fingerprint}
     if config.model.init_from:
         store = open_storage(config.model.init_from, config.storage)
@@ -195,6 +93,13 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             )
         fingerprints["model.init_from"] = start.weights_sha256
     return _Inputs(shards, output, dataset, fingerprints)
+
+
+def build_untrained(model: ModelSection) -> "ColorModel":
+    """The network with its first weights; raises UserError for an unknown name or option, or weights not to be had."""
+    from colorize_core.models import build_model
+
+    return build_model(model.name, **model.options)
 
 
 def _architecture(architecture: dict[str, Any]) -> str:
@@ -214,7 +119,7 @@ def _fit(config: TrainConfig, inputs: _Inputs, verbose: bool) -> None:
     files = [shards.path(name) for name in inputs.dataset.files("train", shards.uri)]
     rows = ray.data.read_parquet(
         files, filesystem=shards.filesystem, shuffle=ray.data.FileShuffleConfig(seed=config.train.seed)
-    ).select_columns(["L", "ab"])
+    ).select_columns(["id", "L", "ab"])
     messages = Queue(actor_options={"num_cpus": 0})
     trainer = TorchTrainer(
         train_loop,

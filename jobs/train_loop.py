@@ -4,9 +4,8 @@ import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -17,19 +16,15 @@ from torch import Tensor, nn
 
 from cluster.storage import Storage
 from colorize_core import evaluation
-from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
+from colorize_core.augment import augment
 from colorize_core.errors import UserError
-from colorize_core.models import build_model
-from colorize_core.models.base import ColorModel
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.prediction import colorize_lightness
-from colorize_core.shards import VAL, DatasetInfo, read_batches
-from colorize_core.training import AdversarialStep, Step, SupervisedStep, prepare_batch
+from colorize_core.shards import TRAIN, VAL, DatasetInfo, read_batches
+from colorize_core.training import Batch
 from jobs.console import duration
+from jobs.learner import Learner, build_learner
 from jobs.run_writer import RunWriter
-from jobs.train import TrainConfig
-
-_STATE = "training_state.safetensors"
+from jobs.train_config import TrainConfig
 
 
 @dataclass
@@ -58,16 +53,22 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         context.get_world_size(),
     )
     torch.manual_seed(config.train.seed)  # equal first weights on every rank
-    model, step = _build(config)
-    progress = _resume(model, step)
+    rows = dataset.splits[TRAIN]["rows"]
+    learner = build_learner(config, dataset.color_prior, rows // worker.world_size // config.train.batch_size)
+    progress = _resume(learner)
+    scored = learner.scored
     writer = RunWriter(setup["output"], setup["messages"], progress["rows"]) if worker.rank == 0 else None
     baseline = _validate(worker, None)
     for epoch in range(progress["epoch"] + 1, config.train.epochs + 1):
+        if is_exhausted(progress["rows"], config.train.patience):
+            if writer:
+                writer.say(f"stopped: {config.train.patience} epochs without a better validation MAE (train.patience)")
+            break
         start = time.monotonic()
-        losses, images = _train_epoch(worker, step, epoch)
+        losses, images = _train_epoch(worker, learner, epoch)
         seconds = time.monotonic() - start
-        _share_buffers(model)
-        scores = _validate(worker, model)
+        _share_buffers(scored)
+        scores = _validate(worker, scored)
         if not math.isfinite(scores["mae_ab"]):
             raise UserError(f"epoch {epoch}: the model diverged (validation MAE {scores['mae_ab']}); lower train.lr")
         best = min(progress["best_mae_ab"], scores["mae_ab"])
@@ -81,69 +82,49 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         }
         if writer:
             left = duration((config.train.epochs - epoch) * row["seconds"])
-            writer.samples(epoch, _samples(worker, model))
+            writer.samples(epoch, _samples(worker, scored))
             training = {"epoch": epoch, "metrics": scores, "gray": baseline, "losses": losses}
-            writer.checkpoints(model, dataset.size, training, improved=best < progress["best_mae_ab"])
+            writer.checkpoints(scored, dataset.size, training, improved=best < progress["best_mae_ab"])
             writer.epoch(row, epochs=config.train.epochs, left=left)
         progress = {"epoch": epoch, "best_mae_ab": best, "rows": [*progress["rows"], row]}
-        _report(worker, model, step, row, progress, scores)
+        _report(worker, learner, row, progress, scores)
     if writer:
         writer.close()
 
 
-def _build(config: TrainConfig) -> tuple[ColorModel, Step]:
-    """The model, on its device, and the step that optimises it: through DDP where there are several workers."""
-    model = build_model(config.model.name, **config.model.options)
-    if config.model.init_from:
-        from cluster.storage import open_storage
-
-        store = open_storage(config.model.init_from, config.storage)
-        start, _ = load_checkpoint(store.path(), store.filesystem)
-        load_weights(model, start.state_dict(), config.model.init_from)
-    wrapped = ray.train.torch.prepare_model(model)
-    train = config.train
-    optimizer = torch.optim.Adam(wrapped.parameters(), lr=train.lr, betas=train.betas)
-    weights = config.loss.pixel_weights()
-    if not config.loss.adversarial:
-        return model, SupervisedStep(wrapped, weights, optimizer)
-    discriminator = ray.train.torch.prepare_model(PatchGAN(config.discriminator.layers))
-    judge_optimizer = torch.optim.Adam(
-        discriminator.parameters(), lr=config.discriminator.lr or train.lr, betas=train.betas
-    )
-    step = AdversarialStep(wrapped, discriminator, weights, config.loss.adversarial, optimizer, judge_optimizer)
-    return model, step
+def is_exhausted(rows: Sequence[Mapping[str, float]], patience: int | None) -> bool:
+    """Whether the last `patience` epochs were no better than one before them, by validation MAE."""
+    scores = [row["mae_ab"] for row in rows]
+    return patience is not None and len(scores) > patience and min(scores[-patience:]) >= min(scores[:-patience])
 
 
-def _resume(model: ColorModel, step: Step) -> dict[str, Any]:
+def _resume(learner: Learner) -> dict[str, Any]:
     """Load the last checkpoint of this run; returns the epochs done, their rows, and the best validation MAE so far."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return {"epoch": 0, "best_mae_ab": float("inf"), "rows": []}
     with checkpoint.as_directory() as directory:
-        weights, _ = load_checkpoint(directory)
-        load_weights(model, weights.state_dict(), directory)
-        state = unpack_state(Path(directory) / _STATE)
-    step.load_state_dict(state["step"])
-    return state["progress"]
+        return learner.restore(directory)
 
 
-def _train_epoch(worker: _Worker, step: Step, epoch: int) -> tuple[dict[str, float], int]:
+def _train_epoch(worker: _Worker, learner: Learner, epoch: int) -> tuple[dict[str, float], int]:
     """One pass over this rank's share; returns the mean losses and the number of images of all ranks."""
     train = worker.config.train
     torch.manual_seed(hash((train.seed, epoch, worker.rank)))
-    flip = torch.Generator().manual_seed(hash((train.seed, epoch, worker.rank))) if train.flip else None
-    batches = ray.train.get_dataset_shard("train").iter_torch_batches(
+    batches = ray.train.get_dataset_shard("train").iter_batches(
         batch_size=train.batch_size,
+        batch_format="numpy",
         drop_last=True,
         local_shuffle_buffer_size=train.shuffle_buffer or None,
         local_shuffle_seed=train.seed + epoch,
-        device="cpu",
     )
+    rule = worker.config.augment.rule()
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
     steps = 0
     for batch in batches:
-        L, ab = prepare_batch(batch["L"], batch["ab"], worker.device, flip)
-        for name, value in step(L, ab).items():
+        L, ab = (torch.from_numpy(batch[name]).to(worker.device, non_blocking=True) for name in ("L", "ab"))
+        seen = Batch(*augment(L, ab, batch["id"], epoch, rule, train.seed))
+        for name, value in learner.learn(seen).items():
             sums[name] += value
         steps += 1
     names = sorted(sums)
@@ -210,20 +191,13 @@ def _share_buffers(model: nn.Module) -> None:
 
 
 def _report(
-    worker: _Worker,
-    model: ColorModel,
-    step: Step,
-    row: dict[str, float],
-    progress: dict[str, Any],
-    scores: dict[str, float],
+    worker: _Worker, learner: Learner, row: dict[str, float], progress: dict[str, Any], scores: dict[str, float]
 ) -> None:
     """Hand the epoch's checkpoint to Ray Train; every rank must call, only the first brings files."""
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = None
         if worker.rank == 0:
             training = {"epoch": progress["epoch"], "metrics": scores}
-            save_checkpoint(directory, model, worker.dataset.size, training)
-            state = {"step": step.state_dict(), "progress": progress}
-            (Path(directory) / _STATE).write_bytes(pack_state(state))
+            learner.save(directory, worker.dataset.size, training, progress)
             checkpoint = ray.train.Checkpoint.from_directory(directory)
         ray.train.report(row, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{progress['epoch']:04d}")

@@ -235,3 +235,12 @@ def test_network_scale_reads_8_bit_lab() -> None:
     network_L, network_ab = color.network_scale(L, ab)
     torch.testing.assert_close(network_L.flatten(), torch.tensor([-1.0, -0.6, 1.0]))
     torch.testing.assert_close(network_ab.flatten(1), torch.tensor([[-1.0, 0.0], [0.0, 1.0], [-0.5, 0.5]]))
+
+
+@pytest.mark.parametrize("convert", [color.rgb_to_lab, color.lab_to_rgb])
+def test_gradients_are_finite_for_black_white_and_out_of_gamut(convert: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    corners = torch.tensor([[0.0, 0, 0], [1, 1, 1], [100, 0, 0], [50, 120, -120], [1, -90, 90], [0.001, 0, 0]])
+    pixels = corners.T[None, :, :, None].clone().requires_grad_()
+    convert(pixels).sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.isfinite().all()

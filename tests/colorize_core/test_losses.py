@@ -1,91 +1,237 @@
-import math
+"""Every loss against a closed form or a library, and its gradient against finite differences."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models import vgg16
 
-from colorize_core import losses
+from colorize_core import bins, losses
+from colorize_core.losses import LOSSES, ColorLoss
+
+PRIOR = [[0.0, 0.0, 0.6], [10.0, 20.0, 0.3], [-40.0, 40.0, 0.1]]
 
 
 @pytest.fixture
-def pair() -> tuple[torch.Tensor, torch.Tensor]:
+def pair() -> tuple[Tensor, Tensor]:
     """A prediction and a truth on the network's scale."""
     generator = torch.Generator().manual_seed(0)
-    predicted, truth = torch.rand(2, 3, 2, 8, 6, generator=generator) * 2 - 1
+    predicted, truth = torch.rand(2, 3, 2, 8, 6, generator=generator) * 1.4 - 0.7
     return predicted, truth
 
 
-def test_l1_is_the_mean_absolute_difference(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    total, _ = losses.pixel_loss({"l1": 1.0}, *pair)
-    torch.testing.assert_close(total, (pair[0] - pair[1]).abs().mean())
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of torchvision's VGG-16 with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    state = vgg16(weights=None).state_dict()
+    torch.save({key: value for key, value in state.items() if key.startswith("features.")}, path)
+    return path
 
 
-def test_mse_is_the_mean_squared_difference(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    total, _ = losses.pixel_loss({"mse": 1.0}, *pair)
-    torch.testing.assert_close(total, (pair[0] - pair[1]).square().mean())
+def only(name: str, predicted: Tensor, truth: Tensor, **options: float) -> Tensor:
+    """The value of one loss, weight 1."""
+    loss = ColorLoss({name: 1.0}, color_prior=PRIOR, **options)  # type: ignore[arg-type]
+    return loss({"ab": predicted}, torch.zeros_like(truth[:, :1]), truth)[0]
 
 
-def test_pixel_loss_is_the_weighted_sum(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    difference = pair[0] - pair[1]
-    total, _ = losses.pixel_loss({"l1": 100.0, "mse": 0.5}, *pair)
-    torch.testing.assert_close(total, 100 * difference.abs().mean() + 0.5 * difference.square().mean())
+def test_l1_is_the_mean_absolute_difference(pair: tuple[Tensor, Tensor]) -> None:
+    torch.testing.assert_close(only("l1", *pair), (pair[0] - pair[1]).abs().mean())
 
 
-def test_parts_are_unweighted(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    _, parts = losses.pixel_loss({"l1": 100.0}, *pair)
-    torch.testing.assert_close(parts, {"l1": (pair[0] - pair[1]).abs().mean()})
+def test_mse_is_the_mean_squared_difference(pair: tuple[Tensor, Tensor]) -> None:
+    torch.testing.assert_close(only("mse", *pair), (pair[0] - pair[1]).square().mean())
 
 
-def test_parts_hold_no_graph(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    _, parts = losses.pixel_loss({"l1": 1.0}, pair[0].requires_grad_(), pair[1])
-    assert not parts["l1"].requires_grad
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_smooth_l1_is_squared_below_beta_and_absolute_above(beta: float, pair: tuple[Tensor, Tensor]) -> None:
+    error = (pair[0] - pair[1]).abs()
+    expected = torch.where(error < beta, error.square() / (2 * beta), error - beta / 2).mean()
+    torch.testing.assert_close(only("smooth_l1", *pair, smooth_l1_beta=beta), expected)
 
 
-@pytest.mark.parametrize("name", sorted(losses.PIXEL_LOSSES))
-def test_a_perfect_prediction_costs_nothing(name: str, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    assert losses.PIXEL_LOSSES[name](pair[0], pair[0].clone()).item() == 0
+def test_total_variation_of_a_ramp_is_its_slope() -> None:
+    ramp = torch.arange(6.0).expand(1, 2, 4, 6) * 0.5
+    assert losses.total_variation(ramp).item() == pytest.approx(0.5)
+    assert losses.total_variation(ramp.transpose(2, 3)).item() == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("name", sorted(losses.PIXEL_LOSSES))
-def test_a_worse_prediction_costs_more(name: str, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    loss, truth = losses.PIXEL_LOSSES[name], pair[1]
-    assert loss(truth + 0.2, truth) > loss(truth + 0.1, truth) > 0
+def test_total_variation_is_the_mean_of_numpy_differences(pair: tuple[Tensor, Tensor]) -> None:
+    ab = pair[0].numpy()
+    expected = np.abs(np.diff(ab, axis=3)).mean() + np.abs(np.diff(ab, axis=2)).mean()
+    assert only("tv", *pair).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(losses.PIXEL_LOSSES))
-def test_every_pixel_loss_gives_a_gradient(name: str, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    predicted = pair[0].requires_grad_()
-    losses.PIXEL_LOSSES[name](predicted, pair[1]).backward()
-    assert predicted.grad is not None
-    assert (predicted.grad != 0).all()
+def test_color_weighted_is_the_squared_error_times_the_weight_of_the_true_bin() -> None:
+    weights = bins.rebalancing_weights(bins.bin_prior(PRIOR))
+    colors = torch.tensor([[0.0, 0.0], [10.0, 20.0]])
+    index = [bins.bin_centers().tolist().index(color) for color in colors.tolist()]
+    truth = colors.T.reshape(1, 2, 1, 2) / 110
+    error = torch.tensor([0.1, 0.3]).reshape(1, 1, 1, 2)
+    expected = (weights[index] * error.flatten().square()).mean().item()
+    assert only("color_weighted", truth + error, truth).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("real", [True, False])
-def test_adversarial_bce_at_chance_is_ln_2(real: bool) -> None:
-    assert losses.adversarial_bce(torch.zeros(2, 1, 30, 30), real).item() == pytest.approx(math.log(2))
+def test_color_weighted_is_mse_on_average_over_the_prior() -> None:
+    """Weights have mean 1 under the prior: an error that does not depend on the colour costs the same."""
+    truth = torch.tensor([[a, b] for a, b, share in PRIOR for _ in range(round(share * 10))]).T.reshape(1, 2, 1, 10)
+    truth = truth / 110
+    torch.testing.assert_close(only("color_weighted", truth + 0.2, truth), torch.tensor(0.04))
 
 
-@pytest.mark.parametrize("logit", [-3.0, -0.5, 0.7, 4.0])
-def test_adversarial_bce_against_real_is_softplus_of_minus_the_logit(logit: float) -> None:
-    loss = losses.adversarial_bce(torch.full((2, 1, 3, 3), logit), True)
-    assert loss.item() == pytest.approx(math.log1p(math.exp(-logit)))
+def test_cross_entropy_of_an_even_distribution_is_ln_313() -> None:
+    truth = torch.tensor([[a, b] for a, b, share in PRIOR for _ in range(round(share * 10))]).T.reshape(1, 2, 1, 10)
+    loss = losses.bin_cross_entropy(torch.zeros(1, 313, 1, 10), truth / 110, torch.ones(313))
+    assert loss.item() == pytest.approx(np.log(313), rel=1e-6)
 
 
-@pytest.mark.parametrize("logit", [-3.0, -0.5, 0.7, 4.0])
-def test_adversarial_bce_against_fake_is_softplus_of_the_logit(logit: float) -> None:
-    loss = losses.adversarial_bce(torch.full((2, 1, 3, 3), logit), False)
-    assert loss.item() == pytest.approx(math.log1p(math.exp(logit)))
+def test_cross_entropy_is_torchs_with_the_dense_soft_labels(pair: tuple[Tensor, Tensor]) -> None:
+    logits = torch.randn(3, 313, 8, 6, generator=torch.Generator().manual_seed(2))
+    indices, shares = bins.soft_encode(pair[1] * 110)
+    dense = torch.zeros(3, 313, 8, 6).scatter_(1, indices, shares)
+    expected = F.cross_entropy(logits, dense)
+    torch.testing.assert_close(losses.bin_cross_entropy(logits, pair[1], torch.ones(313)), expected)
 
 
-def test_adversarial_bce_stays_finite_for_a_discriminator_that_is_sure() -> None:
-    assert losses.adversarial_bce(torch.full((1, 1, 2, 2), -1000.0), True).item() == pytest.approx(1000)
+def test_cross_entropy_weighs_pixels_by_their_likeliest_bin() -> None:
+    truth = torch.tensor([[0.0, 0.0], [10.0, 20.0]]).T.reshape(1, 2, 1, 2) / 110
+    weights = torch.zeros(313)
+    weights[bins.bin_centers().tolist().index([10.0, 20.0])] = 3.0
+    logits = torch.randn(1, 313, 1, 2, generator=torch.Generator().manual_seed(3))
+    only_second = losses.bin_cross_entropy(logits[..., 1:], truth[..., 1:], torch.ones(313))
+    torch.testing.assert_close(losses.bin_cross_entropy(logits, truth, weights), 3 * only_second / 2)
 
 
-def test_discriminator_bce_at_chance_is_ln_2() -> None:
-    chance = torch.zeros(2, 1, 4, 4)
-    assert losses.discriminator_bce(chance, chance).item() == pytest.approx(math.log(2))
+def test_cross_entropy_averages_the_truth_down_to_the_logits() -> None:
+    truth = torch.tensor([[0.0, 20.0], [20.0, 40.0]]).expand(1, 2, 2, 2) / 110
+    logits = torch.randn(1, 313, 1, 1, generator=torch.Generator().manual_seed(4))
+    whole = losses.bin_cross_entropy(logits, torch.full((1, 2, 1, 1), 20 / 110), torch.ones(313))
+    torch.testing.assert_close(losses.bin_cross_entropy(logits, truth, torch.ones(313)), whole)
 
 
-def test_discriminator_bce_halves_the_sum_of_its_two_terms() -> None:
-    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 3.0])
-    reference = -(torch.sigmoid(real).log().mean() + (1 - torch.sigmoid(fake)).log().mean()) / 2
-    torch.testing.assert_close(losses.discriminator_bce(real, fake), reference)
+def test_the_best_logits_are_the_log_of_the_labels(pair: tuple[Tensor, Tensor]) -> None:
+    indices, shares = bins.soft_encode(pair[1] * 110)
+    best = torch.full((3, 313, 8, 6), -50.0).scatter_(1, indices, shares.log())
+    at_best = losses.bin_cross_entropy(best, pair[1], torch.ones(313))
+    entropy = -(shares * shares.log()).sum(1).mean()
+    torch.testing.assert_close(at_best, entropy)
+
+
+def test_perceptual_is_the_mean_l1_of_the_four_stages(vgg_file: Path) -> None:
+    from skimage.color import lab2rgb
+
+    generator = torch.Generator().manual_seed(5)
+    L = torch.rand(1, 1, 32, 32, generator=generator) - 0.5
+    predicted, truth = (torch.rand(2, 1, 2, 32, 32, generator=generator) - 0.5) * 0.2
+    value, _ = ColorLoss({"perceptual": 1.0}, vgg_weights=str(vgg_file))({"ab": predicted}, L, truth)
+
+    torch.manual_seed(0)
+    network = vgg16(weights=None)
+    network.load_state_dict(torch.load(vgg_file, weights_only=True), strict=False)
+    features = network.features.eval()
+    stages: list[list[Tensor]] = []
+    for ab in (predicted, truth):
+        lab = torch.cat(((L + 1) * 50, ab * 110), 1)[0].permute(1, 2, 0).numpy()
+        x = (lab2rgb(lab) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        x = torch.from_numpy(x.transpose(2, 0, 1)[None]).float()
+        seen = []
+        for number, layer in enumerate(features):
+            x = layer(x)
+            if number in (3, 8, 15, 22):
+                seen.append(x.clone())
+        stages.append(seen)
+    expected = sum((a - b).abs().mean().item() for a, b in zip(*stages, strict=True)) / 4
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_perceptual_without_weights_to_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from colorize_core.errors import UserError
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(UserError, match=r"cannot be downloaded .*loss\.vgg_weights=PATH"):
+        ColorLoss({"perceptual": 1.0})
+
+
+def test_perceptual_refuses_weights_of_another_network(tmp_path: Path) -> None:
+    from colorize_core.errors import UserError
+
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="not a VGG-16 state dict"):
+        ColorLoss({"perceptual": 1.0}, vgg_weights=str(tmp_path / "other.pth"))
+
+
+# All together
+
+
+@pytest.fixture
+def outputs(pair: tuple[Tensor, Tensor]) -> Callable[[Tensor], dict[str, Tensor]]:
+    """What a model with bins would make."""
+    logits = torch.randn(3, 313, 8, 6, generator=torch.Generator().manual_seed(6))
+    return lambda ab: {"ab": ab, "logits": logits}
+
+
+def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted(pair: tuple[Tensor, Tensor]) -> None:
+    loss = ColorLoss({"l1": 100.0, "mse": 0.5, "tv": 0.01})
+    total, parts = loss({"ab": pair[0]}, pair[1][:, :1], pair[1])
+    assert set(parts) == {"l1", "mse", "tv"}
+    torch.testing.assert_close(total, 100 * parts["l1"] + 0.5 * parts["mse"] + 0.01 * parts["tv"])
+    torch.testing.assert_close(parts["l1"], (pair[0] - pair[1]).abs().mean())
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("tv", "cross_entropy", "perceptual")])
+def test_a_perfect_prediction_costs_nothing_and_a_worse_one_more(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    truth = pair[1]
+    assert only(name, truth.clone(), truth).item() == 0
+    assert only(name, truth + 0.2, truth) > only(name, truth + 0.1, truth) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("cross_entropy", "perceptual")])
+def test_gradients_are_those_of_finite_differences(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    predicted, truth = (part[:1, :, :3, :3].double().clone() for part in pair)
+    loss = ColorLoss({name: 1.0}, color_prior=PRIOR).double()
+
+    def value(ab: Tensor) -> Tensor:
+        return loss_in_double(loss, ab, truth)
+
+    assert torch.autograd.gradcheck(value, (predicted.requires_grad_(),))
+
+
+def loss_in_double(loss: ColorLoss, ab: Tensor, truth: Tensor) -> Tensor:
+    """`ColorLoss` computes in float32; gradcheck needs float64."""
+    original = Tensor.float
+    Tensor.float = lambda self: self  # type: ignore[method-assign, assignment]
+    try:
+        return loss({"ab": ab}, truth[:, :1], truth)[0]
+    finally:
+        Tensor.float = original  # type: ignore[method-assign]
+
+
+def test_the_gradient_of_cross_entropy_is_weight_times_softmax_minus_label() -> None:
+    truth = torch.tensor([12.0, -7.0]).reshape(1, 2, 1, 1) / 110
+    weights = torch.rand(313, generator=torch.Generator().manual_seed(7))
+    logits = torch.randn(1, 313, 1, 1, generator=torch.Generator().manual_seed(8)).requires_grad_()
+    losses.bin_cross_entropy(logits, truth, weights).backward()
+    indices, shares = bins.soft_encode(truth * 110)
+    label = torch.zeros(1, 313, 1, 1).scatter_(1, indices, shares)
+    weight = weights[indices.gather(1, shares.argmax(1, keepdim=True))]
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, weight * (torch.softmax(logits.detach(), 1) - label))
+
+
+def test_the_perceptual_gradient_reaches_the_prediction_alone(vgg_file: Path) -> None:
+    loss = ColorLoss({"perceptual": 1.0}, vgg_weights=str(vgg_file))
+    ab = torch.zeros(1, 2, 32, 32, requires_grad=True)
+    total, parts = loss({"ab": ab}, torch.zeros(1, 1, 32, 32), torch.full((1, 2, 32, 32), 0.3))
+    total.backward()
+    assert ab.grad is not None and ab.grad.isfinite().all() and ab.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    assert not parts["perceptual"].requires_grad

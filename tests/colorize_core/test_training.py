@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,33 +14,51 @@ from torch import nn
 from colorize_core.checkpoint import pack_state, unpack_state
 from colorize_core.models import build_model
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training import AdversarialStep, Step, SupervisedStep, prepare_batch, unwrap
+from colorize_core.adversarial import KINDS
+from colorize_core.descent import Descent
+from colorize_core.losses import ColorLoss
+from colorize_core.models.base import ColorModel
+from colorize_core.training import (
+    AdversarialRule,
+    AdversarialStep,
+    Batch,
+    Outputs,
+    Step,
+    SupervisedStep,
+    running_average,
+    unwrap,
+)
 
 
-def networks() -> tuple[nn.Module, nn.Module]:
+def networks() -> tuple[ColorModel, nn.Module]:
     """A small generator and discriminator, both with BatchNorm; equal at every call."""
     torch.manual_seed(0)
     return build_model("encoder_decoder", widths=[8, 8], latent=8), PatchGAN(layers=2, width=8)
 
 
-def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.rand(4, 1, 32, 32, generator=generator) * 2 - 1,
-        torch.rand(4, 2, 32, 32, generator=generator) * 2 - 1,
-    )
+def batch(seed: int) -> Batch:
+    """What the model sees differs from the true lightness, as with augmentation."""
+    random = torch.Generator().manual_seed(seed)
+    return Batch(*(torch.rand(4, channels, 32, 32, generator=random) * 2 - 1 for channels in (1, 1, 2)))
 
 
 def adam(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), 1e-3, betas=(0.5, 0.999))
 
 
-def supervised(model: nn.Module, weights: dict[str, float] | None = None) -> SupervisedStep:
-    return SupervisedStep(model, weights or {"l1": 1.0}, adam(model))
+def supervised(model: ColorModel, weights: dict[str, float] | None = None) -> SupervisedStep:
+    return SupervisedStep(Outputs(model), ColorLoss(weights or {"l1": 1.0}), Descent(adam(model)))
 
 
-def adversarial(generator: nn.Module, discriminator: nn.Module, weight: float = 0.1) -> AdversarialStep:
-    return AdversarialStep(generator, discriminator, {"l1": 2.0}, weight, adam(generator), adam(discriminator))
+def adversarial(generator: ColorModel, discriminator: nn.Module, **rule: Any) -> AdversarialStep:
+    return AdversarialStep(
+        Outputs(generator),
+        discriminator,
+        ColorLoss({"l1": 2.0}),
+        AdversarialRule(**{"weight": 0.1} | rule),
+        Descent(adam(generator)),
+        Descent(adam(discriminator)),
+    )
 
 
 def assert_equal_state(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> None:
@@ -54,7 +73,7 @@ def changed(network: nn.Module, before: nn.Module) -> list[str]:
     return [key for key, value in before.named_parameters() if not torch.equal(value, after[key])]
 
 
-class Ramp(nn.Module):
+class Ramp(ColorModel):
     """ab = weight * L: one parameter, whose first step can be told by hand."""
 
     def __init__(self) -> None:
@@ -65,55 +84,6 @@ class Ramp(nn.Module):
         return torch.cat((L, L), dim=1) * self.weight
 
 
-# Batches
-
-
-def rows() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    L = torch.randint(0, 256, (64, 1, 4, 6), dtype=torch.uint8, generator=generator)
-    return L, torch.cat((L, 255 - L), dim=1)
-
-
-def test_a_batch_is_on_the_networks_scale() -> None:
-    L, ab = prepare_batch(*rows(), "cpu")
-    torch.testing.assert_close(L, rows()[0] / 255 * 2 - 1)
-    torch.testing.assert_close(ab, (rows()[1].float() - 128) / 110)
-
-
-def test_without_a_generator_nothing_is_mirrored() -> None:
-    for one, other in zip(prepare_batch(*rows(), "cpu"), prepare_batch(*rows(), "cpu", None), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_mirroring_turns_lightness_and_chroma_together() -> None:
-    """The chroma of `rows` is a function of the lightness of the same pixel, and must stay one."""
-    L, ab = prepare_batch(*rows(), "cpu", torch.Generator().manual_seed(1))
-    stored = (L + 1) * 127.5
-    torch.testing.assert_close(ab[:, :1] * 110 + 128, stored, atol=1e-3, rtol=0)  # float32 there and back
-    torch.testing.assert_close(ab[:, 1:] * 110 + 128, 255 - stored, atol=1e-3, rtol=0)
-
-
-def test_every_photograph_is_itself_or_its_mirror_image() -> None:
-    plain, _ = prepare_batch(*rows(), "cpu")
-    mirrored, _ = prepare_batch(*rows(), "cpu", torch.Generator().manual_seed(1))
-    kept = (mirrored == plain).flatten(1).all(dim=1)
-    turned = (mirrored == plain.flip(-1)).flatten(1).all(dim=1)
-    assert (kept ^ turned).all()
-    assert 16 < kept.sum() < 48  # of 64 fair draws; outside once in 20000 seeds
-
-
-def test_the_generator_decides_what_is_mirrored() -> None:
-    draws = [prepare_batch(*rows(), "cpu", torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)]
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
-
-
-def test_mirroring_goes_on_drawing() -> None:
-    generator = torch.Generator().manual_seed(1)
-    first, second = (prepare_batch(*rows(), "cpu", generator)[0] for _ in range(2))
-    assert not torch.equal(first, second)
-
-
 # The supervised step
 
 
@@ -121,15 +91,19 @@ def test_the_first_step_of_adam_is_the_learning_rate() -> None:
     """Kingma and Ba 2015: whatever the size of the gradient, against its sign."""
     model = Ramp()
     L = torch.ones(1, 1, 2, 2)
-    SupervisedStep(model, {"mse": 1.0}, torch.optim.Adam(model.parameters(), 0.01))(L, torch.ones(1, 2, 2, 2))
+    descent = Descent(torch.optim.Adam(model.parameters(), 0.01))
+    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 1.0}), descent)
+    step(Batch(L, L, torch.ones(1, 2, 2, 2)))
     assert model.weight.item() == pytest.approx(0.01, rel=1e-5)
 
 
 def test_a_step_of_gradient_descent_is_that_of_the_closed_form() -> None:
     """Loss (w - 3)^2 at w = 0: gradient -6, w = 0.6 at a rate of 0.1; the weight of the loss doubles it."""
     model = Ramp()
-    step = SupervisedStep(model, {"mse": 2.0}, torch.optim.SGD(model.parameters(), 0.1))
-    losses = step(torch.ones(1, 1, 2, 2), torch.full((1, 2, 2, 2), 3.0))
+    descent = Descent(torch.optim.SGD(model.parameters(), 0.1))
+    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 2.0}), descent)
+    L = torch.ones(1, 1, 2, 2)
+    losses = step(Batch(L, L, torch.full((1, 2, 2, 2), 3.0)))
     assert model.weight.item() == pytest.approx(1.2)
     assert {name: value.item() for name, value in losses.items()} == {"loss": 18.0, "mse": 9.0}
 
@@ -139,9 +113,9 @@ def test_a_supervised_step_is_plain_autograd() -> None:
     reference = deepcopy(model)
     step, optimizer = supervised(model, {"l1": 2.0, "mse": 0.5}), adam(reference)
     for seed in range(3):
-        L, ab = batch(seed)
-        losses = step(L, ab)
-        predicted = reference(L)
+        seen, L, ab = batch(seed)
+        losses = step(Batch(seen, L, ab))
+        predicted = reference(seen)
         loss = 2 * (predicted - ab).abs().mean() + 0.5 * (predicted - ab).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -153,7 +127,7 @@ def test_a_supervised_step_is_plain_autograd() -> None:
 
 def test_losses_of_a_supervised_step_hold_no_graph() -> None:
     model, _ = networks()
-    assert not any(value.requires_grad for value in supervised(model)(*batch(0)).values())
+    assert not any(value.requires_grad for value in supervised(model)(batch(0)).values())
 
 
 # The adversarial step
@@ -164,11 +138,12 @@ def reference_step(
     discriminator: nn.Module,
     generator_optimizer: torch.optim.Optimizer,
     discriminator_optimizer: torch.optim.Optimizer,
+    seen: torch.Tensor,
     L: torch.Tensor,
     ab: torch.Tensor,
 ) -> dict[str, float]:
     """pix2pix by hand: the discriminator on real and detached fake (one batch, half weight), then the generator."""
-    fake = generator(L)
+    fake = generator(seen)
     n = len(L)
     judged = discriminator(torch.cat((L, L)), torch.cat((ab, fake.detach())))
     real_term = F.softplus(-judged[:n]).mean()  # -log sigmoid
@@ -196,7 +171,7 @@ def test_an_adversarial_step_is_plain_autograd() -> None:
     optimizers = adam(reference[0]), adam(reference[1])
     step = adversarial(generator, discriminator)
     for seed in range(3):
-        losses = step(*batch(seed))
+        losses = step(batch(seed))
         expected = reference_step(*reference, *optimizers, *batch(seed))
         assert {name: value.item() for name, value in losses.items()} == pytest.approx(expected, rel=1e-4)
     assert_equal_state(generator, reference[0], tolerance=1e-5)  # as of the supervised step
@@ -204,13 +179,13 @@ def test_an_adversarial_step_is_plain_autograd() -> None:
 
 
 def test_losses_of_an_adversarial_step_hold_no_graph() -> None:
-    assert not any(value.requires_grad for value in adversarial(*networks())(*batch(0)).values())
+    assert not any(value.requires_grad for value in adversarial(*networks())(batch(0)).values())
 
 
 def test_both_networks_learn_from_one_adversarial_step() -> None:
     generator, discriminator = networks()
     before = networks()
-    adversarial(generator, discriminator)(*batch(0))
+    adversarial(generator, discriminator)(batch(0))
     assert changed(generator, before[0]) == [name for name, _ in generator.named_parameters()]
     assert changed(discriminator, before[1]) == [name for name, _ in discriminator.named_parameters()]
 
@@ -229,9 +204,9 @@ def test_the_discriminator_gets_no_gradient_from_the_generators_update() -> None
     step = adversarial(generator, discriminator)
     own: list[list[torch.Tensor | None]] = []
     later: list[list[torch.Tensor | None]] = []
-    gradients_when(step.discriminator_optimizer, discriminator, own)
-    gradients_when(step.generator_optimizer, discriminator, later)
-    step(*batch(0))
+    gradients_when(step.discriminator_descent.optimizer, discriminator, own)
+    gradients_when(step.generator_descent.optimizer, discriminator, later)
+    step(batch(0))
     for before, after in zip(own[0], later[0], strict=True):
         assert before is not None
         assert after is None or torch.equal(before, after)
@@ -241,22 +216,22 @@ def test_the_generator_gets_no_gradient_from_the_discriminators_update() -> None
     generator, discriminator = networks()
     step = adversarial(generator, discriminator)
     seen: list[list[torch.Tensor | None]] = []
-    gradients_when(step.discriminator_optimizer, generator, seen)
-    step(*batch(0))
+    gradients_when(step.discriminator_descent.optimizer, generator, seen)
+    step(batch(0))
     assert seen == [[None] * len(list(generator.parameters()))]
 
 
 def test_without_an_adversarial_weight_the_generator_learns_as_supervised() -> None:
     generator, discriminator = networks()
     alone, _ = networks()
-    adversarial(generator, discriminator, weight=0.0)(*batch(0))
-    supervised(alone, {"l1": 2.0})(*batch(0))
+    adversarial(generator, discriminator, weight=0.0)(batch(0))
+    supervised(alone, {"l1": 2.0})(batch(0))
     assert_equal_state(generator, alone, tolerance=1e-6)
 
 
 def test_the_discriminator_can_learn_after_a_step() -> None:
     generator, discriminator = networks()
-    adversarial(generator, discriminator)(*batch(0))
+    adversarial(generator, discriminator)(batch(0))
     assert all(parameter.requires_grad for parameter in discriminator.parameters())
 
 
@@ -273,8 +248,10 @@ def test_one_step_is_one_forward_of_the_wrapped_networks() -> None:
             self.calls += 1
             return self.module(*inputs)
 
-    wrapped = Wrapper(generator), Wrapper(discriminator)
-    adversarial(*wrapped)(*batch(0))
+    wrapped = Wrapper(Outputs(generator)), Wrapper(discriminator)
+    step = adversarial(generator, discriminator)
+    step.generator, step.discriminator = wrapped
+    step(batch(0))
     assert [wrapper.calls for wrapper in wrapped] == [1, 1]
 
 
@@ -288,10 +265,81 @@ def test_unwrap_of_a_plain_network_is_itself() -> None:
     assert unwrap(network) is network
 
 
+# Kinds of adversary
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_networks_learn_from_every_kind(kind: str) -> None:
+    generator, _ = networks()
+    discriminator = PatchGAN(layers=2, width=8, norm="instance")
+    before = deepcopy((generator, discriminator))
+    losses = adversarial(generator, discriminator, kind=kind, r1=1.0)(batch(0))
+    assert {"adversarial", "discriminator", "r1"} <= losses.keys()
+    assert ("gradient_penalty" in losses) == (kind == "wgan_gp")
+    assert changed(generator, before[0])
+    assert changed(discriminator, before[1]) == [name for name, _ in discriminator.named_parameters()]
+
+
+def test_penalties_are_those_of_the_discriminator_alone() -> None:
+    """R1 by hand, image by image, through a discriminator that keeps images apart."""
+    generator, _ = networks()
+    discriminator = PatchGAN(layers=2, width=8, norm="none")
+    one = batch(0)
+    norms = []
+    for L, ab in zip(one.L, one.ab, strict=True):
+        real = ab[None].clone().requires_grad_()
+        discriminator(L[None], real).mean().backward()
+        assert real.grad is not None
+        norms.append(real.grad.square().sum())
+    discriminator.zero_grad()
+    losses = adversarial(generator, discriminator, r1=3.0)(one)
+    torch.testing.assert_close(losses["r1"], 3 * torch.stack(norms).mean() / 2)
+
+
+def test_r1_restrains_the_discriminator() -> None:
+    slopes = []
+    for r1 in (0.0, 100.0):
+        generator, _ = networks()
+        torch.manual_seed(1)
+        discriminator = PatchGAN(layers=2, width=8, norm="none")
+        step = adversarial(generator, discriminator, r1=r1, weight=0.0)
+        for seed in range(20):
+            step(batch(seed))
+        real = batch(50).ab.requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminator(batch(50).L, real).mean(), real)
+        slopes.append(gradient.square().sum().item())
+    assert slopes[1] < slopes[0] / 2
+
+
+# The moving average
+
+
+def test_the_average_follows_the_closed_form() -> None:
+    """Weights 0, 1, 2, ...: the first is copied, then decay rises as (1 + n) / (10 + n) to its limit."""
+    model = Ramp()
+    average = running_average(model, 0.3)
+    expected = 0.0
+    for value in range(8):
+        model.weight.data.fill_(float(value))
+        average.update_parameters(model)
+        decay = min(0.3, (1 + value) / (10 + value)) if value else 0.0
+        expected = decay * expected + (1 - decay) * value
+    assert average.module.weight.item() == pytest.approx(expected)
+
+
+def test_the_average_has_the_buffers_of_the_model() -> None:
+    model, _ = networks()
+    average = running_average(model, 0.9)
+    supervised(model)(batch(0))
+    average.update_parameters(model)
+    for ours, theirs in zip(average.module.buffers(), model.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 # Resuming
 
 
-def make(kind: str, pair: tuple[nn.Module, nn.Module]) -> Step:
+def make(kind: str, pair: tuple[ColorModel, nn.Module]) -> Step:
     return supervised(pair[0]) if kind == "supervised" else adversarial(*pair)
 
 
@@ -300,7 +348,7 @@ def test_a_resumed_run_continues_identically(kind: str, tmp_path: Path) -> None:
     whole = networks()
     step = make(kind, whole)
     for seed in range(2):
-        step(*batch(seed))
+        step(batch(seed))
     (tmp_path / "state").write_bytes(pack_state({"model": whole[0].state_dict(), "step": step.state_dict()}))
 
     torch.manual_seed(99)  # other first weights: all must come from the file
@@ -311,7 +359,7 @@ def test_a_resumed_run_continues_identically(kind: str, tmp_path: Path) -> None:
     resumed_step.load_state_dict(state["step"])
 
     for seed in range(2, 5):
-        assert resumed_step(*batch(seed)) == step(*batch(seed))
+        assert resumed_step(batch(seed)) == step(batch(seed))
     assert_equal_state(resumed[0], whole[0])
     if kind == "adversarial":
         assert_equal_state(resumed[1], whole[1])
@@ -322,11 +370,11 @@ def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
     """What the test above would miss if Adam's moments did not matter."""
     whole = networks()
     step = make(kind, whole)
-    step(*batch(0))
+    step(batch(0))
     bare = deepcopy(whole)
     bare_step = make(kind, bare)
-    step(*batch(1))
-    bare_step(*batch(1))
+    step(batch(1))
+    bare_step(batch(1))
     assert changed(bare[0], whole[0])
 
 
@@ -337,22 +385,28 @@ import sys, torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from colorize_core.models import build_model
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training import AdversarialStep, SupervisedStep
+from colorize_core.descent import Descent
+from colorize_core.losses import ColorLoss
+from colorize_core.training import AdversarialRule, AdversarialStep, Batch, Outputs, SupervisedStep
 
 kind, rank, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 torch.manual_seed(rank)  # DDP must make the weights equal, not the seed
-generator = DistributedDataParallel(build_model("encoder_decoder", widths=[8, 8], latent=8))
-discriminator = DistributedDataParallel(PatchGAN(layers=2, width=8))
-adam = lambda network: torch.optim.Adam(network.parameters(), 1e-3)
+generator = DistributedDataParallel(Outputs(build_model("encoder_decoder", widths=[8, 8], latent=8)))
+norm = "instance" if kind == "wgan_gp" else "batch"
+discriminator = DistributedDataParallel(PatchGAN(layers=2, width=8, norm=norm))
+adam = lambda network: Descent(torch.optim.Adam(network.parameters(), 1e-3))
 if kind == "supervised":
-    step = SupervisedStep(generator, {"l1": 1.0}, adam(generator))
+    step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), adam(generator))
 else:
-    step = AdversarialStep(generator, discriminator, {"l1": 1.0}, 0.1, adam(generator), adam(discriminator))
+    rule = AdversarialRule(kind, 0.1, r1=float(kind == "wgan_gp"))
+    step = AdversarialStep(
+        generator, discriminator, ColorLoss({"l1": 1.0}), rule, adam(generator), adam(discriminator)
+    )
 first = [p.detach().clone() for p in generator.parameters()]
 torch.manual_seed(100 + rank)
 for _ in range(3):
-    losses = step(torch.rand(2, 1, 32, 32) * 2 - 1, torch.rand(2, 2, 32, 32) * 2 - 1)
+    losses = step(Batch(*(torch.rand(2, channels, 32, 32) * 2 - 1 for channels in (1, 1, 2))))
 assert all(value.isfinite() for value in losses.values())
 assert not any(torch.equal(p, q) for p, q in zip(first, generator.parameters(), strict=True))
 torch.save([list(n.module.parameters()) for n in (generator, discriminator)], f"{folder}/rank{rank}")
@@ -382,7 +436,7 @@ def run_two_ranks(tmp_path: Path) -> Callable[[str], list[list[list[torch.Tensor
     return run
 
 
-@pytest.mark.parametrize("kind", ["supervised", "adversarial"])
+@pytest.mark.parametrize("kind", ["supervised", "bce", "wgan_gp"])
 def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(
     kind: str, run_two_ranks: Callable[[str], list[list[list[torch.Tensor]]]]
 ) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cluster.storage import StorageOptions, open_storage
-from colorize_core.checkpoint import load_checkpoint, read_checkpoint_config
+from colorize_core.checkpoint import load_checkpoint, read_checkpoint_config, unpack_state
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train import read_metrics
+from jobs.train_loop import is_exhausted
 
 TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
 
@@ -127,3 +129,55 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     assert {"best", "last", "checkpoints", "samples", "tensorboard", "metrics.csv", "run.json"} <= keys
     model, _ = load_checkpoint(output.child("best").path(), output.filesystem)
     assert model.architecture["name"] == "encoder_decoder"
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "exhausted"),
+    [
+        ([0.3, 0.2, 0.1], 1, False),
+        ([0.3, 0.2, 0.2], 1, True),
+        ([0.1, 0.2, 0.3], 2, True),
+        ([0.1, 0.2, 0.3], 3, False),
+        ([0.2, 0.3, 0.1], 2, False),
+        ([0.1, 0.2, 0.3], None, False),
+        ([], 1, False),
+    ],
+)
+def test_patience_ends_when_so_many_epochs_were_no_better(
+    scores: list[float], patience: int | None, exhausted: bool
+) -> None:
+    assert is_exhausted([{"mae_ab": score} for score in scores], patience) == exhausted
+
+
+@pytest.mark.slow
+def test_everything_at_once_trains_and_resumes_with_its_average(dataset: str, tmp_path: Path) -> None:
+    """Classes, moving average, schedule, clipping, crops, old-photo input: two epochs, of which one after a restart."""
+    options = ["model.name=zhang_eccv16", "loss.cross_entropy=1", "loss.tv=0.1", "train.batch_size=2", "train.ema=0.9"]
+    options += ["train.schedule=cosine", "train.warmup_epochs=0.5", "train.clip_norm=1", "train.lr=1e-4"]
+    options += ["augment.style={grain: 1, film: 1}", "train.precision=fp32", "train.shuffle_buffer=8"]
+    command_line = ["train", f"shards={dataset}", f"output={tmp_path}/run", *options]
+    assert main([*command_line, "train.epochs=1"]) == 0
+    state = unpack_state(tmp_path / "run/checkpoints/epoch_0001/training_state.safetensors")
+    raw, averaged = state["raw"], load_checkpoint(tmp_path / "run" / "last")[0].state_dict()
+    assert not torch.equal(raw["model1.0.weight"], averaged["model1.0.weight"])
+    assert main([*command_line, "train.epochs=2"]) == 0
+    rows = read_metrics(open_storage(f"{tmp_path}/run", StorageOptions()))
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert {"cross_entropy", "tv"} <= rows[1].keys()
+    resumed = unpack_state(tmp_path / "run/checkpoints/epoch_0002/training_state.safetensors")
+    assert int(resumed["averaged_steps"]) == 2 * int(state["averaged_steps"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["loss.cross_entropy=1"], "encoder_decoder predicts no bins"),
+        (["augment.crop=32"], "augment.crop = 32: must be below the 32 px"),
+        (["loss.perceptual=1", "loss.vgg_weights=/nowhere.pth"], "/nowhere.pth"),
+    ],
+)
+def test_what_the_dataset_or_the_model_cannot_do_is_one_line(
+    dataset: str, tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(dataset, tmp_path / "run", *options)) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""Adversarial losses by kind, and gradient penalties. Logits are a discriminator's, of any shape."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KINDS = ("bce", "lsgan", "hinge", "wgan_gp")
+
+
+def discriminator_loss(kind: str, real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """What the discriminator minimises.
+
+    Args:
+        kind: bce (Goodfellow et al. 2014; ln 2 = 0.693 is chance), lsgan (Mao et al. 2017), both the mean of the
+            real and the fake term as pix2pix halves it; hinge (Lim and Ye 2017), wgan_gp (Arjovsky et al. 2017), both
+            their sum.
+        real: logits of true colours.
+        fake: logits of predicted colours.
+        label_smoothing: the label of real is 1 minus this (Salimans et al. 2016, one-sided), for bce and lsgan.
+    """
+    label = torch.full_like(real, 1 - label_smoothing)
+    match kind:
+        case "bce":
+            return (F.binary_cross_entropy_with_logits(real, label) + F.softplus(fake).mean()) / 2
+        case "lsgan":
+            return (F.mse_loss(real, label) + fake.square().mean()) / 2
+        case "hinge":
+            return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        case "wgan_gp":
+            return fake.mean() - real.mean()
+    raise KeyError(kind)
+
+
+def generator_loss(kind: str, fake: Tensor) -> Tensor:
+    """What the generator minimises: that the logits of its colours are taken for real (see `discriminator_loss`)."""
+    match kind:
+        case "bce":
+            return F.softplus(-fake).mean()
+        case "lsgan":
+            return (fake - 1).square().mean()
+        case "hinge" | "wgan_gp":
+            return -fake.mean()
+    raise KeyError(kind)
+
+
+def mix(real: Tensor, fake: Tensor) -> Tensor:
+    """A point on the line between each real and fake (B, 2, H, W), drawn uniformly (Gulrajani et al. 2017)."""
+    share = torch.rand((len(real), 1, 1, 1), device=real.device, dtype=real.dtype)
+    return torch.lerp(real, fake, share).requires_grad_()
+
+
+def squared_gradients(logits: Tensor, ab: Tensor) -> Tensor:
+    """Squared norm of the gradient of each image's mean logit by its colours, differentiable once more.
+
+    Args:
+        logits: (B, ...) of a discriminator that treats images apart (no BatchNorm).
+        ab: (B, 2, H, W), the leaf they were computed from. Lightness is the condition and not penalised.
+
+    Returns:
+        (B,) float.
+    """
+    (gradient,) = torch.autograd.grad(logits.flatten(1).mean(1).sum(), ab, create_graph=True)
+    return gradient.float().square().sum(dim=(1, 2, 3))
+
+
+def gradient_penalty(logits: Tensor, mixed: Tensor) -> Tensor:
+    """WGAN-GP: mean squared distance of the gradient's norm at mixed points from 1 (Gulrajani et al. 2017, eq. 3)."""
+    return ((squared_gradients(logits, mixed) + 1e-12).sqrt() - 1).square().mean()
+
+
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """R1: half the mean squared norm of the gradient at real colours (Mescheder et al. 2018, eq. 9, gamma 1)."""
+    return squared_gradients(logits, real).mean() / 2

@@ -1,0 +1,102 @@
+"""How weights move: one optimizer with its learning-rate schedule and gradient clipping; precision."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+SCHEDULES = ("constant", "linear", "cosine")
+Autocast = Callable[[], AbstractContextManager[Any]]
+
+
+def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) -> float:
+    """What the learning rate is multiplied by at a step of a run.
+
+    Args:
+        schedule: constant; linear (pix2pix: constant for the first half, then down to 0 in a straight line); cosine
+            (Loshchilov and Hutter 2017, without restarts: down to 0).
+        step: from 0.
+        steps: of the whole run.
+        warmup: steps of linear increase at the beginning.
+    """
+    rise = min(1.0, (step + 1) / (warmup + 1))
+    share = min(max(step - warmup, 0) / max(steps - warmup, 1), 1.0)
+    match schedule:
+        case "constant":
+            return rise
+        case "linear":
+            return rise * min(1.0, 2 * (1 - share))
+        case "cosine":
+            return rise * (1 + math.cos(math.pi * share)) / 2
+    raise KeyError(schedule)
+
+
+class Descent:
+    """Follows the gradient of one network's loss."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None = None,
+        factor: Callable[[int], float] | None = None,
+    ) -> None:
+        """Keep the optimizer.
+
+        Args:
+            optimizer: of the network's parameters.
+            clip_norm: gradients of a larger norm are scaled down to it.
+            factor: what the learning rate is multiplied by, by step.
+        """
+        self.optimizer, self._clip_norm = optimizer, clip_norm
+        self._schedule = LambdaLR(optimizer, factor) if factor else None
+
+    def step(self, loss: Tensor) -> None:
+        """Move the weights once, down the gradient of a scalar."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._clip_norm:
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self._clip_norm)
+        self.optimizer.step()
+        if self._schedule:
+            self._schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        steps = self._schedule.last_epoch if self._schedule else 0
+        return {"optimizer": self.optimizer.state_dict(), "steps": steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`, on the schedule of this run."""
+        rates = [group["initial_lr"] for group in self.optimizer.param_groups] if self._schedule else []
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._schedule:
+            self._schedule.last_epoch = state["steps"]
+            for group, rate, factor in zip(self.optimizer.param_groups, rates, self._schedule.lr_lambdas, strict=True):
+                group["initial_lr"] = rate
+                group["lr"] = rate * factor(state["steps"])
+
+
+def autocast(precision: str, device: torch.device) -> Autocast:
+    """The context in which networks run.
+
+    Args:
+        precision: fp32, bf16, or auto: bf16 where the device computes in it natively (GPUs since Ampere, CPUs with
+            AVX-512 BF16 or AMX), else fp32.
+        device: of the networks.
+    """
+    enabled = precision == "bf16" or (precision == "auto" and has_bf16(device))
+    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices natively."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -1,0 +1,103 @@
+"""What a worker of `train` teaches: the model, its average, the step that optimises it, and their checkpoint."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from cluster.storage import open_storage
+from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
+from colorize_core.descent import Descent, autocast, learning_rate_factor
+from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
+from colorize_core.models.patchgan import PatchGAN
+from colorize_core.training import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
+from jobs.train_config import TrainConfig
+
+_STATE = "training_state.safetensors"
+
+
+@dataclass
+class Learner:
+    """A model in training."""
+
+    model: ColorModel
+    """The weights that are optimised."""
+    step: Step
+    average: AveragedModel | None
+    """Their moving average, with train.ema."""
+
+    @property
+    def scored(self) -> ColorModel:
+        """The weights that are validated and kept: the average where there is one."""
+        return self.average.module if self.average else self.model  # type: ignore[return-value]
+
+    def learn(self, batch: Batch) -> dict[str, Tensor]:
+        """Take one step; returns the losses by name."""
+        losses = self.step(batch)
+        if self.average:
+            self.average.update_parameters(self.model)
+        return losses
+
+    def save(self, directory: str, working_size: int, training: dict[str, Any], progress: dict[str, Any]) -> None:
+        """Write a checkpoint of the scored weights, and beside it what `restore` needs."""
+        save_checkpoint(directory, self.scored, working_size, training)
+        state: dict[str, Any] = {"step": self.step.state_dict(), "progress": progress}
+        if self.average:
+            state["raw"] = self.model.state_dict()
+            state["averaged_steps"] = self.average.n_averaged
+        (Path(directory) / _STATE).write_bytes(pack_state(state))
+
+    def restore(self, directory: str) -> dict[str, Any]:
+        """Continue from what `save` wrote; returns its progress."""
+        saved, _ = load_checkpoint(directory)
+        load_weights(self.scored, saved.state_dict(), directory)
+        state = unpack_state(Path(directory) / _STATE)
+        if self.average:
+            load_weights(self.model, state["raw"], directory)
+            self.average.n_averaged.copy_(state["averaged_steps"])
+        self.step.load_state_dict(state["step"])
+        return state["progress"]
+
+
+def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per_epoch: int) -> Learner:
+    """The model on this worker's device and its step: through DDP where there are several workers."""
+    model = build_model(config.model.name, **config.model.options)
+    if config.model.init_from:
+        store = open_storage(config.model.init_from, config.storage)
+        start, _ = load_checkpoint(store.path(), store.filesystem)
+        load_weights(model, start.state_dict(), config.model.init_from)
+    device, train = ray.train.torch.get_device(), config.train
+    network = ray.train.torch.prepare_model(Outputs(model).to(memory_format=torch.channels_last))
+    average = running_average(model, train.ema) if train.ema else None
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True)
+    factor = partial(
+        learning_rate_factor,
+        train.schedule,
+        steps=train.epochs * steps_per_epoch,
+        warmup=round(train.warmup_epochs * steps_per_epoch),
+    )
+    descent = Descent(optimizer, clip_norm=train.clip_norm, factor=factor)
+    loss = config.loss.build(color_prior).to(device)
+    context = autocast(train.precision, device)
+    forward = torch.compile(network) if train.compile else network
+    if not config.loss.adversarial:
+        return Learner(model, SupervisedStep(forward, loss, descent, context), average)
+    rule = config.discriminator
+    judge: nn.Module = PatchGAN(rule.layers, norm=rule.norm).to(memory_format=torch.channels_last)
+    if device.type == "cuda":
+        judge = nn.SyncBatchNorm.convert_sync_batchnorm(judge)
+    judge = ray.train.torch.prepare_model(judge)
+    judge_optimizer = torch.optim.Adam(
+        judge.parameters(), lr=rule.lr or train.lr, betas=rule.betas or train.betas, fused=True
+    )
+    judge_descent = Descent(judge_optimizer, factor=factor)
+    adversary = rule.rule(config.loss.adversarial)
+    step = AdversarialStep(forward, judge, loss, adversary, descent, judge_descent, context)
+    return Learner(model, step, average)

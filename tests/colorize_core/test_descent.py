@@ -1,0 +1,106 @@
+"""Schedules, clipping, precision."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from colorize_core.checkpoint import pack_state, unpack_state
+from colorize_core.descent import SCHEDULES, Descent, autocast, has_bf16, learning_rate_factor
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])
+def test_linear_is_constant_for_half_and_then_a_straight_line(step: int, factor: float) -> None:
+    assert learning_rate_factor("linear", step, 100) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 1), (25, (1 + math.sqrt(0.5)) / 2), (50, 0.5), (100, 0)])
+def test_cosine_is_half_a_wave(step: int, factor: float) -> None:
+    assert learning_rate_factor("cosine", step, 100) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_warm_up_rises_in_equal_steps_and_then_the_schedule_begins(schedule: str) -> None:
+    rise = [learning_rate_factor(schedule, step, 100, warmup=4) for step in range(5)]
+    assert rise == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert learning_rate_factor(schedule, 52, 100, warmup=4) == learning_rate_factor(schedule, 48, 96)
+
+
+def test_cosine_is_torchs() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    for step in range(40):
+        assert learning_rate_factor("cosine", step, 40) == pytest.approx(torchs.get_last_lr()[0])
+        optimizer.step()
+        torchs.step()
+
+
+def descend(descent: Descent, weight: nn.Parameter, steps: int) -> None:
+    for _ in range(steps):
+        descent.step((weight - 3).square().sum())
+
+
+def make(**options: object) -> tuple[Descent, nn.Parameter]:
+    weight = nn.Parameter(torch.zeros(2))
+    return Descent(torch.optim.SGD([weight], 0.1), **options), weight  # type: ignore[arg-type]
+
+
+def test_a_step_is_down_the_gradient() -> None:
+    descent, weight = make()
+    descend(descent, weight, 1)
+    torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
+
+
+def test_long_gradients_are_shortened() -> None:
+    """The gradient is (-6, -6), of norm 8.49: clipped to 1 its parts are 0.707."""
+    descent, weight = make(clip_norm=1.0)
+    descend(descent, weight, 1)
+    torch.testing.assert_close(weight.data, torch.full((2,), 0.1 / math.sqrt(2)), atol=1e-6, rtol=0)
+
+
+def test_the_schedule_moves_with_the_steps() -> None:
+    descent, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
+    descend(descent, weight, 5)
+    torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
+
+
+def test_a_resumed_descent_is_where_it_was(tmp_path: Path) -> None:
+    def factor(step: int) -> float:
+        return learning_rate_factor("cosine", step, 20, warmup=3)
+
+    whole, expected = make(factor=factor)
+    descend(whole, expected, 8)
+    (tmp_path / "state").write_bytes(pack_state(whole.state_dict()))
+    resumed, weight = make(factor=factor)
+    weight.data.copy_(expected.data)
+    resumed.load_state_dict(unpack_state(tmp_path / "state"))
+    descend(whole, expected, 5)
+    descend(resumed, weight, 5)
+    assert torch.equal(weight, expected)
+
+
+def test_a_longer_run_follows_its_own_schedule() -> None:
+    """More epochs: the rate is that of the longer schedule at once."""
+    short, weight = make(factor=lambda step: learning_rate_factor("linear", step, 10))
+    descend(short, weight, 10)
+    longer, _ = make(factor=lambda step: learning_rate_factor("linear", step, 40))
+    longer.load_state_dict(short.state_dict())
+    assert longer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_networks_compute_in_the_precision_asked_for(precision: str, expected: torch.dtype) -> None:
+    with autocast(precision, torch.device("cpu"))():
+        assert nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype == expected
+
+
+def test_auto_is_bf16_where_the_processor_has_it() -> None:
+    device = torch.device("cpu")
+    with autocast("auto", device)():
+        found = nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype
+    assert found == (torch.bfloat16 if has_bf16(device) else torch.float32)
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if flags and hasattr(torch.cpu, "get_capabilities"):
+        assert has_bf16(device) == ("avx512_bf16" in flags or "amx_bf16" in flags)

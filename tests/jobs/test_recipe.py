@@ -1,0 +1,198 @@
+"""Recipes: the presets of the papers' tables, and how a recipe checks, runs and continues."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torchvision.models import resnet18
+
+from colorize_core.checkpoint import read_checkpoint_config
+from colorize_core.models import build_model
+from colorize_core.shards import read_dataset_info
+from jobs.cli import main
+from jobs.recipe import RecipeConfig
+
+PRESETS = sorted((Path(__file__).parents[2] / "configs" / "seeds").glob("*.yaml"))
+TINY_MODEL = "name: encoder_decoder, options: {widths: [8, 8], latent: 8}"
+TINY_TRAIN = "train: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
+TWO_STAGES = f"""
+prepare: {{size: 32, split: folders}}
+stages:
+  alone: {{model: {{{TINY_MODEL}}}, loss: {{mse: 1}}, {TINY_TRAIN}}}
+  gan: {{model: {{{TINY_MODEL}}}, loss: {{l1: 100, adversarial: 1}}, discriminator: {{layers: 1}}, {TINY_TRAIN}}}
+evaluate: {{split: val, lpips: {{backbone: none}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Random weights in the published formats, for networks whose presets start from downloaded ones."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    torch.save(resnet18(weights=None).state_dict(), folder / "resnet18.pth")
+    torch.save(build_model("zhang_eccv16").state_dict(), folder / "zhang.pth")
+    return {"backbone_weights": str(folder / "resnet18.pth"), "weights": str(folder / "zhang.pth")}
+
+
+def with_local_weights(model: dict[str, Any], weights: dict[str, str]) -> None:
+    options = model.get("options", {})
+    options.update({key: path for key, path in weights.items() if key in options})
+
+
+def toy(preset: Path, weights: dict[str, str]) -> dict[str, Any]:
+    """A preset with its own models, losses and stages, at a scale for a CPU."""
+    recipe: dict[str, Any] = yaml.safe_load(preset.read_text())
+    recipe["prepare"] |= {"size": 64, "split": "hash", "val_fraction": 0.3, "test_fraction": 0}
+    for stage in recipe["stages"].values() if "stages" in recipe else ():
+        with_local_weights(stage["model"], weights)
+        stage["train"] |= {"epochs": 1, "batch_size": 2, "shuffle_buffer": 8, "samples": 2}
+        if "crop" in stage["augment"]:
+            stage["augment"]["crop"] = 32
+    if "published" in recipe:
+        with_local_weights(recipe["published"], weights)
+    recipe["evaluate"] |= {"lpips": {"backbone": "none"}, "resamples": 100, "grid_rows": 2}
+    return recipe
+
+
+@pytest.fixture
+def run_recipe(tmp_path: Path, photo_folder: Path) -> Callable[[str, Path], int]:
+    """Write a recipe to a file and run it on a few photographs."""
+
+    def run(text: str, output: Path) -> int:
+        (tmp_path / "recipe.yaml").write_text(text)
+        return main(["recipe", "--config", str(tmp_path / "recipe.yaml"), f"source={photo_folder}", f"output={output}"])
+
+    return run
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: dict[str, str]) -> None:
+    from jobs.recipe import plan
+
+    recipe = yaml.safe_load(preset.read_text())
+    for stage in recipe.get("stages", {}).values():
+        with_local_weights(stage["model"], weights)
+    if "published" in recipe:
+        with_local_weights(recipe["published"], weights)
+    (tmp_path / "photos").mkdir()
+    config = RecipeConfig.part({**recipe, "source": f"{tmp_path}/photos", "output": f"{tmp_path}/run"}, preset.name)
+    assert "prepare" in plan(config)
+
+
+def test_every_row_of_the_papers_has_a_preset() -> None:
+    listed = (PRESETS[0].parent / "README.md").read_text()
+    assert len(PRESETS) == 12
+    assert all(f"| {preset.name} |" in listed for preset in PRESETS)
+
+
+@pytest.mark.seeds
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_runs_at_toy_scale(
+    preset: Path,
+    tmp_path: Path,
+    weights: dict[str, str],
+    ray_local: None,
+    run_recipe: Callable[[str, Path], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / preset.stem
+    assert run_recipe(yaml.safe_dump(toy(preset, weights), sort_keys=False), output) == 0
+    table = (output / "evaluation" / "table.md").read_text()
+    assert preset.stem in table
+    with capsys.disabled():
+        print(f"\n{preset.name}\n{table}")
+
+
+# Running
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> tuple[list[str], Path]:
+    """A recipe of two stages that has run: its command and its output."""
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "recipe.yaml").write_text(TWO_STAGES)
+    command = ["recipe", "--config", str(folder / "recipe.yaml"), f"source={photo_folder}", f"output={folder}/row"]
+    assert main(command) == 0
+    return command, folder / "row"
+
+
+def test_a_recipe_prepares_trains_each_stage_and_evaluates(finished: tuple[list[str], Path]) -> None:
+    _, output = finished
+    assert read_dataset_info(str(output / "shards")).size == 32
+    assert [read_checkpoint_config(output / name / "last").training["epoch"] for name in ("alone", "gan")] == [1, 1]
+    assert "row" in json.loads((output / "evaluation" / "metrics.json").read_text())["models"]
+
+
+def test_a_stage_begins_with_the_weights_of_the_one_before(finished: tuple[list[str], Path]) -> None:
+    _, output = finished
+    run = json.loads((output / "gan" / "run.json").read_text())
+    assert run["config"]["model"]["init_from"] == f"{output}/alone/last"
+
+
+def test_the_last_checkpoint_is_evaluated(finished: tuple[list[str], Path]) -> None:
+    _, output = finished
+    result = json.loads((output / "evaluation" / "metrics.json").read_text())
+    assert result["checkpoints"]["row"] == read_checkpoint_config(output / "gan" / "last").weights_sha256
+
+
+def test_the_same_command_again_trains_nothing(
+    finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, output = finished
+    before = (output / "gan" / "last" / "model.safetensors").stat().st_mtime_ns
+    shards = (output / "shards" / "dataset.json").stat().st_mtime_ns
+    assert main(command) == 0
+    assert "has all its 1 epochs" in capsys.readouterr().out
+    assert (output / "gan" / "last" / "model.safetensors").stat().st_mtime_ns == before
+    assert (output / "shards" / "dataset.json").stat().st_mtime_ns == shards
+
+
+def test_a_dataset_prepared_otherwise_is_refused(
+    finished: tuple[list[str], Path], one_line: Callable[[list[str], int], str]
+) -> None:
+    command, _ = finished
+    assert "prepared otherwise (size)" in one_line([*command, "prepare.size=64"], 2)
+
+
+def test_recipes_can_share_a_dataset(
+    finished: tuple[list[str], Path], tmp_path: Path, ray_local: None, weights: dict[str, str]
+) -> None:
+    """With published weights, which need no training."""
+    _, output = finished
+    recipe = {
+        "shards": str(output / "shards"),
+        "published": {"name": "zhang_eccv16", "options": {"weights": weights["weights"]}},
+        "evaluate": {"split": "val", "lpips": {"backbone": "none"}},
+    }
+    (tmp_path / "zhang.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["recipe", "--config", f"{tmp_path}/zhang.yaml", f"output={tmp_path}/zhang"]) == 0
+    assert not (tmp_path / "zhang" / "shards").exists()
+    assert "zhang" in json.loads((tmp_path / "zhang/evaluation/metrics.json").read_text())["models"]
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("stages.gan.train.epoch=3", "stages.gan: train.epoch = 3: unknown key; did you mean train.epochs?"),
+        ("prepare.sise=3", "prepare: sise = 3: unknown key; did you mean size?"),
+        ("evaluate.split=vall", "evaluate: split = 'vall'"),
+        ("stages.gan.model.name=resnet_unett", "did you mean 'resnet_unet'?"),
+        ("shards=x", "give either source (photographs) or shards"),
+        ("published={name: zhang_eccv16}", "give either stages to train or published weights"),
+        ("stages={}", "give either stages to train or published weights"),
+    ],
+)
+def test_a_mistake_in_any_step_is_one_line_before_anything_begins(
+    change: str, said: str, tmp_path: Path, photo_folder: Path, one_line: Callable[[list[str], int], str]
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(TWO_STAGES)
+    command = ["recipe", "--config", f"{tmp_path}/recipe.yaml", f"source={photo_folder}", f"output={tmp_path}/row"]
+    assert said in one_line([*command, change], 2)
+    assert not (tmp_path / "row").exists()

@@ -1,0 +1,78 @@
+"""What can be said of a training run, and what must not."""
+
+from dataclasses import asdict
+
+import pytest
+
+from colorize_core.adversarial import KINDS
+from colorize_core.augment import Augmentation
+from colorize_core.descent import SCHEDULES
+from colorize_core.errors import UserError
+from colorize_core.gray_style import OLD_PHOTO, GrayStyle
+from colorize_core.losses import LOSSES
+from jobs.train_config import (
+    AugmentSection,
+    DiscriminatorSection,
+    GrayStyleSection,
+    LossSection,
+    TrainConfig,
+    TrainSection,
+)
+
+NEEDED = ["shards=x", "output=y", "model.name=lite"]
+
+
+def error_of(*overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        TrainConfig.load(None, [*NEEDED, *overrides])
+    return str(caught.value)
+
+
+def test_every_loss_of_the_core_has_a_weight() -> None:
+    everything = LossSection(**dict.fromkeys(LOSSES, 1.0))
+    assert tuple(everything.weights()) == LOSSES
+    assert LossSection(l1=2, adversarial=1).weights() == {"l1": 2}
+
+
+def test_kinds_and_schedules_are_those_of_the_core() -> None:
+    assert DiscriminatorSection.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
+    assert TrainSection.model_json_schema()["properties"]["schedule"]["enum"] == list(SCHEDULES)
+
+
+def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
+    assert AugmentSection().rule() == Augmentation()
+    assert GrayStyleSection().model_dump() == asdict(GrayStyle())
+
+
+def test_what_augmentation_says_reaches_the_core() -> None:
+    style = asdict(OLD_PHOTO)
+    section = AugmentSection(flip=False, crop=64, style=GrayStyleSection(**style))
+    assert section.rule() == Augmentation(flip=False, crop=64, style=OLD_PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("loss.tv=1", "no loss compares with the truth"),
+        ("loss.adversarial=1", "no loss compares with the truth"),
+        ("discriminator.layers=2 loss.l1=1", "discriminator has no effect without loss.adversarial"),
+        ("loss.l1=1 loss.adversarial=1 discriminator.loss=wgan_gp", "needs images judged apart"),
+        ("loss.l1=1 loss.adversarial=1 discriminator.r1=1", "use discriminator.norm=instance, spectral or none"),
+        ("loss.l1=1 loss.adversarial=1 discriminator.gradient_penalty=1", "no effect without loss: wgan_gp"),
+        (
+            "loss.l1=1 loss.adversarial=1 discriminator.loss=hinge discriminator.label_smoothing=0.1",
+            "label_smoothing has no effect with loss: hinge",
+        ),
+        ("loss.l1=1 augment.crop=100", "augment.crop = 100"),
+        ("loss.l1=1 augment.style.grain=2", "augment.style.grain = 2"),
+        ("loss.l1=1 loss.l3=1", "did you mean loss.l1?"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change: str, said: str) -> None:
+    assert said in error_of(*change.split())
+
+
+def test_a_preset_for_old_photographs_is_accepted_as_yaml() -> None:
+    style = ", ".join(f"{name}: {value}" for name, value in asdict(OLD_PHOTO).items())
+    config = TrainConfig.load(None, [*NEEDED, "loss.l1=1", f"augment.style={{{style}}}"])
+    assert config.augment.rule().style == OLD_PHOTO
