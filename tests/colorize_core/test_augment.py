@@ -1,0 +1,145 @@
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from colorize_core.augment import Augmentation, augment, draw_uniform
+from colorize_core.color import lab_to_uint8
+from colorize_core.errors import UserError
+from colorize_core.gray_style import OLD_PHOTO
+from colorize_core.shards import pixels_to_lab
+
+AS_IT_IS = Augmentation(flip=False)
+EVERYTHING = Augmentation(crop=64, style=OLD_PHOTO)
+
+
+def ids(count: int) -> list[str]:
+    return [hashlib.sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(count)]
+
+
+def coordinates(count: int, side: int) -> tuple[Tensor, Tensor]:
+    """Photographs whose L is the column, whose a is the row, and whose b is the column again."""
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    pixels = torch.stack((column, row, column)).to(torch.uint8).expand(count, -1, -1, -1)
+    return pixels[:, :1], pixels[:, 1:]
+
+
+def pixels_of(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """The 8-bit values behind the network's scale."""
+    return ((L + 1) * 50 * 2.55).round().int(), (ab * 110 + 128).round().int()
+
+
+@pytest.fixture
+def rows(photos: np.ndarray) -> tuple[Tensor, Tensor]:
+    return lab_to_uint8(pixels_to_lab(photos[:, :128, :128]))
+
+
+def test_without_a_rule_photographs_are_only_scaled(rows: tuple[Tensor, Tensor]) -> None:
+    seen, L, ab = augment(*rows, ids(6), 1, AS_IT_IS, 0)
+    torch.testing.assert_close(L, rows[0].float() * 100 / 255 / 50 - 1)
+    torch.testing.assert_close(ab, (rows[1].float() - 128) / 110)
+    assert torch.equal(seen, L)
+
+
+def test_by_default_photographs_are_whole_and_half_of_them_mirrored() -> None:
+    L, ab = coordinates(400, 32)
+    _, found, _ = augment(L, ab, ids(400), 1, Augmentation(), 0)
+    found, _ = pixels_of(found, ab)
+    mirrored = (found == L.flip(-1)).flatten(1).all(1)
+    assert ((found == L).flatten(1).all(1) ^ mirrored).all()
+    assert 160 < mirrored.sum() < 240  # 200, 4 standard deviations
+
+
+def test_crops_and_mirrors_move_lightness_and_colours_alike() -> None:
+    L, ab = coordinates(200, 96)
+    seen, L, ab = augment(L, ab, ids(200), 1, Augmentation(crop=64), 0)
+    assert L.shape == (200, 1, 64, 64)
+    assert ab.shape == (200, 2, 64, 64)
+    assert torch.equal(seen, L)
+    columns, (rows, again) = pixels_of(L, ab)[0][:, 0], pixels_of(L, ab)[1].unbind(1)
+    assert torch.equal(columns, again)
+    assert (rows.diff(dim=1) == 1).all()
+    steps = columns.diff(dim=2)
+    assert ((steps == 1).flatten(1).all(1) | (steps == -1).flatten(1).all(1)).all()
+
+
+def test_crops_lie_everywhere_with_equal_chance() -> None:
+    L, ab = coordinates(2000, 36)
+    _, L, ab = augment(L, ab, ids(2000), 1, Augmentation(flip=False, crop=32), 0)
+    left, top = pixels_of(L, ab)[0][:, 0, 0, 0], pixels_of(L, ab)[1][:, 0, 0, 0]
+    for places in (left, top):
+        values, counts = places.unique(return_counts=True)
+        assert values.tolist() == [0, 1, 2, 3, 4]
+        assert all(320 < count < 480 for count in counts.tolist())  # 400, 4 standard deviations
+    assert abs(np.corrcoef(left, top)[0, 1]) < 0.1
+
+
+def test_the_style_changes_what_is_seen_and_not_the_truth(rows: tuple[Tensor, Tensor]) -> None:
+    seen, L, ab = augment(*rows, ids(6), 1, EVERYTHING, 0)
+    _, plain_L, plain_ab = augment(*rows, ids(6), 1, Augmentation(crop=64), 0)
+    assert torch.equal(L, plain_L)
+    assert torch.equal(ab, plain_ab)
+    assert (seen != L).flatten(1).any(1).any()
+    assert seen.shape == L.shape
+
+
+def test_the_rows_that_came_in_stay_as_they_are(rows: tuple[Tensor, Tensor]) -> None:
+    before = [part.clone() for part in rows]
+    augment(*rows, ids(6), 1, EVERYTHING, 0)
+    assert all(torch.equal(part, kept) for part, kept in zip(rows, before, strict=True))
+
+
+def test_a_photograph_is_varied_alike_in_any_batch(rows: tuple[Tensor, Tensor]) -> None:
+    names = ids(6)
+    together = augment(*rows, names, 3, EVERYTHING, 7)
+    order = [4, 0, 5, 2]
+    others = augment(*(part[order] for part in rows), [names[i] for i in order], 3, EVERYTHING, 7)
+    for all_rows, some in zip(together, others, strict=True):
+        assert torch.equal(all_rows[order], some)
+    for number in range(6):
+        alone = augment(*(part[number : number + 1] for part in rows), names[number : number + 1], 3, EVERYTHING, 7)
+        for all_rows, one in zip(together, alone, strict=True):
+            assert torch.equal(all_rows[number : number + 1], one)
+
+
+def test_numbers_of_threads_and_the_state_of_torch_do_not_matter(rows: tuple[Tensor, Tensor]) -> None:
+    torch.manual_seed(1)
+    first = augment(*rows, ids(6), 3, EVERYTHING, 7)
+    torch.manual_seed(2)
+    torch.set_num_threads(2)
+    second = augment(*rows, ids(6), 3, EVERYTHING, 7)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("epoch", "seed"), [(4, 7), (3, 8)])
+def test_another_epoch_or_seed_varies_otherwise(epoch: int, seed: int, rows: tuple[Tensor, Tensor]) -> None:
+    first, other = augment(*rows, ids(6), 3, EVERYTHING, 7), augment(*rows, ids(6), epoch, EVERYTHING, seed)
+    assert all((a != b).flatten(1).any(1).all() for a, b in zip(first, other, strict=True))
+
+
+def test_ids_of_a_parquet_column_are_taken_too(rows: tuple[Tensor, Tensor]) -> None:
+    names = np.array(ids(6), dtype=object)
+    found, expected = (augment(*rows, given, 1, EVERYTHING, 0) for given in (names, list(names)))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_random_numbers_are_uniform_and_independent() -> None:
+    names = ids(5000)
+    numbers = torch.cat([draw_uniform(names, 1, 0, name, 2) for name in ("flip", "grain")], dim=1).numpy()
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    for column in numbers.T:
+        counts, _ = np.histogram(column, bins=20, range=(0, 1))
+        assert ((counts - 250) ** 2 / 250).sum() < 43.8  # chi-squared of 19 degrees of freedom, p = 0.001
+    correlation = np.corrcoef(numbers.T) - np.eye(4)
+    assert np.abs(correlation).max() < 4 / np.sqrt(5000)
+
+
+def test_a_crop_must_fit() -> None:
+    with pytest.raises(UserError, match="crop = 48: must be a multiple of 32"):
+        Augmentation(crop=48)
+    L, ab = coordinates(1, 64)
+    with pytest.raises(UserError, match="crop = 64: must be smaller than the photographs, which have 64 px"):
+        augment(L, ab, ids(1), 1, Augmentation(crop=64), 0)
