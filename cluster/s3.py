@@ -2,9 +2,11 @@
 
 import functools
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 S3 = "s3://"
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 20.0
+_PASSING_STATUSES = (429, 500, 502, 503, 504)
+_PASSING_CODES = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
+_NOT_FOUND = ("404", "NoSuchKey", "NotFound")
+
+Answer = TypeVar("Answer")
 
 
 class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -28,7 +36,8 @@ class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docst
     region: str | None = None
     """Region of the bucket; AWS_REGION or AWS_DEFAULT_REGION when empty."""
     max_attempts: int = 10
-    """Tries per request, with growing pauses, before a read or write counts as failed."""
+    """Tries of a read or write, with growing random pauses between them, before it counts as failed; ten ride out
+    half a minute."""
     anonymous: bool = False
     """Send no credentials: for public buckets."""
     path_style: bool = False
@@ -81,16 +90,16 @@ class S3Storage:
 
     def check(self) -> None:
         """Ask for one key, quickly; raises ClusterError when the store does not answer or refuses."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
+        where = {"Bucket": self.bucket, "Prefix": self.prefix, **self._payer()}
         try:
-            client = _s3_client(self.options, attempts=2)
-            client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1, **self._payer())
+            _insist(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
         except ClientError as error:
             raise ClusterError(f"{self.uri}: refused ({error.response['Error'].get('Code', error)})") from error
-        except BotoCoreError as error:
-            where = _endpoint(self.options) or "AWS S3"
-            raise ClusterError(f"{self.uri}: {where} cannot be reached ({_one_line(error)})") from error
+        except _faults() as error:
+            server = _endpoint(self.options) or "AWS S3"
+            raise ClusterError(f"{self.uri}: {server} cannot be reached ({_one_line(error)})") from error
 
     def list(self) -> Iterator[Entry]:
         """All objects below, in the order of their keys; 1,000 at a time."""
@@ -103,64 +112,57 @@ class S3Storage:
 
     def _pages(self, folder: str, own_files_only: bool) -> Iterator[Page]:
         """Listings of up to 1,000 objects of a folder ("" or "a/b/"); raises ClusterError."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         top = f"{self.prefix}/" if self.prefix else ""
         arguments = {"Bucket": self.bucket, "Prefix": top + folder, **self._payer()}
         if own_files_only:
             arguments["Delimiter"] = "/"
-        try:
-            for answer in _s3_client(self.options).get_paginator("list_objects_v2").paginate(**arguments):
-                found = ((item["Key"][len(top) :], item["Size"]) for item in answer.get("Contents", ()))
-                files = [Entry(key, size) for key, size in found if key and not key.endswith("/")]
-                yield Page(files, [item["Prefix"][len(top) :] for item in answer.get("CommonPrefixes", ())])
-        except (BotoCoreError, ClientError) as error:
-            raise ClusterError(f"{self.uri}: cannot be listed ({_one_line(error)})") from error
+        client, more = _s3_client(self.options), True
+        while more:
+            try:
+                answer = _insist(lambda: client.list_objects_v2(**arguments), self.options.max_attempts)
+            except _faults() as error:
+                raise ClusterError(f"{self.uri}: cannot be listed ({_one_line(error)})") from error
+            found = ((item["Key"][len(top) :], item["Size"]) for item in answer.get("Contents", ()))
+            files = [Entry(key, size) for key, size in found if key and not key.endswith("/")]
+            yield Page(files, [item["Prefix"][len(top) :] for item in answer.get("CommonPrefixes", ())])
+            more = answer.get("IsTruncated", False)
+            arguments["ContinuationToken"] = answer.get("NextContinuationToken")
 
     def _payer(self) -> dict[str, str]:
         return {"RequestPayer": "requester"} if self.options.requester_pays else {}
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object."""
-        from botocore.exceptions import ClientError
-
+        """Whether there is an object; raises OSError after all tries."""
         try:
-            _s3_client(self.options).head_object(Bucket=self.bucket, Key=self._full(key), **self._payer())
-        except ClientError as error:
-            if error.response["Error"].get("Code") in ("404", "NoSuchKey", "NotFound"):
-                return False
-            raise _os_error(error) from error
+            self._request("head_object", key)
+        except FileNotFoundError:
+            return False
         return True
 
     def read(self, key: str) -> bytes:
         """A whole object; raises FileNotFoundError or another OSError after all tries."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = _s3_client(self.options).get_object(Bucket=self.bucket, Key=self._full(key), **self._payer())
-            return answer["Body"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise _os_error(error) from error
+        # The body comes after the call has returned: a connection that breaks by then is ours to mend, not boto3's.
+        return self._request("get_object", key, finish=lambda answer: answer["Body"].read())
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
         """Write a whole object with one PUT; raises OSError after all tries."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        extra = {"ContentType": content_type, "SSEKMSKeyId": self.options.kms_key}
-        extra |= {"ServerSideEncryption": self.options.encryption, **self._payer()}
-        extra = {name: value for name, value in extra.items() if value}
-        try:
-            _s3_client(self.options).put_object(Bucket=self.bucket, Key=self._full(key), Body=data, **extra)
-        except (BotoCoreError, ClientError) as error:
-            raise _os_error(error) from error
+        extra: dict[str, Any] = {"ContentType": content_type, "SSEKMSKeyId": self.options.kms_key}
+        extra |= {"ServerSideEncryption": self.options.encryption}
+        self._request("put_object", key, Body=data, **{name: value for name, value in extra.items() if value})
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        """Remove an object; one that is not there is no error. Raises OSError after all tries."""
+        self._request("delete_object", key)
 
+    def _request(
+        self, operation: str, key: str, finish: Callable[[Any], Any] = lambda answer: answer, **arguments: Any
+    ) -> Any:
+        """One operation on an object, with what `finish` makes of its answer; raises OSError after all tries."""
+        send = getattr(_s3_client(self.options), operation)
+        where = {"Bucket": self.bucket, "Key": self._full(key), **self._payer()}
         try:
-            _s3_client(self.options).delete_object(Bucket=self.bucket, Key=self._full(key), **self._payer())
-        except (BotoCoreError, ClientError) as error:
+            return _insist(lambda: finish(send(**where, **arguments)), self.options.max_attempts)
+        except _faults() as error:
             raise _os_error(error) from error
 
     def _full(self, key: str) -> str:
@@ -177,8 +179,12 @@ def _region(options: StorageOptions) -> str:
 
 
 @functools.cache
-def _s3_client(options: StorageOptions, attempts: int | None = None) -> Any:
-    """One client per process and set of options; boto3 clients are safe to share between threads."""
+def _s3_client(options: StorageOptions) -> Any:
+    """One client per process and set of options; boto3 clients are safe to share between threads.
+
+    Its adaptive mode counts the answers of all threads and holds their requests back once S3 says SlowDown. Trying
+    again is left to `_insist`: boto3 does it from a quota that a short outage uses up, and stops then.
+    """
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -191,7 +197,7 @@ def _s3_client(options: StorageOptions, attempts: int | None = None) -> Any:
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
-            retries={"mode": "adaptive", "total_max_attempts": attempts or options.max_attempts},
+            retries={"mode": "adaptive", "total_max_attempts": 1},
             max_pool_connections=64,
             **({"signature_version": UNSIGNED} if options.anonymous else {}),
             **style,
@@ -199,9 +205,46 @@ def _s3_client(options: StorageOptions, attempts: int | None = None) -> Any:
     )
 
 
+def _insist(request: Callable[[], Answer], attempts: int) -> Answer:
+    """Make a request up to `attempts` times, while its faults are such as pass; raises the last one.
+
+    Pauses are drawn evenly from nothing to a bound that doubles, so that those who failed together do not come back
+    together ("full jitter": Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015).
+    """
+    for attempt in range(1, attempts):
+        try:
+            return request()
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+        time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))
+    return request()
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What boto3 raises. The errors of its HTTP client escape it where the body of a refusal breaks off."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, ClientError, HTTPError
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a fault is one of the network or of a busy server, not of the request."""
+    from botocore import exceptions
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, exceptions.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status in _PASSING_STATUSES or error.response["Error"].get("Code") in _PASSING_CODES
+    damaged = (exceptions.IncompleteReadError, exceptions.FlexibleChecksumError, HTTPError)
+    return isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError, *damaged))
+
+
 def _os_error(error: Exception) -> OSError:
-    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-    return FileNotFoundError(str(error)) if code in ("404", "NoSuchKey", "NotFound") else OSError(_one_line(error))
+    answer = getattr(error, "response", None) or {}  # None on faults of the connection
+    code = answer.get("Error", {}).get("Code", "")
+    return FileNotFoundError(str(error)) if code in _NOT_FOUND else OSError(_one_line(error))
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,178 @@
+"""An HTTP proxy that damages a known share of what passes through it, as networks and busy servers do."""
+
+import http.client
+import os
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from types import TracebackType
+from urllib.parse import urlsplit
+
+SLOW_DOWN, ERROR, RESET, LOST, CUT, BROKEN, SLOW, STALL = (
+    "slow_down",  # 503 SlowDown, as S3 says it
+    "error",  # 500 InternalError
+    "reset",  # the connection is reset before the request is passed on
+    "lost",  # the request is done, and the connection is reset before its answer
+    "cut",  # the body ends early, in good order; Content-Length promised more
+    "broken",  # the connection is reset in the middle of the body
+    "slow",  # the body comes in pieces with pauses
+    "stall",  # the body stops in the middle and the connection stays open
+)
+KINDS = (SLOW_DOWN, ERROR, RESET, LOST, CUT, BROKEN, SLOW)
+"""Every fault that ends by itself."""
+
+_REFUSALS = {SLOW_DOWN: (503, "SlowDown", "Please reduce your request rate."), ERROR: (500, "InternalError", "Again.")}
+_OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
+_PIECES, _PAUSE_SECONDS = 5, 0.05
+
+
+class FaultProxy(ThreadingHTTPServer):
+    """Stands before an HTTP server and injects faults while `rate` says so.
+
+    Which request meets which fault depends on the seed, the request and how often it was made, not on the order in
+    which threads happen to ask: the same work meets the same faults.
+    """
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, target: str, *, rate: float = 0.0, kinds: Sequence[str] = KINDS, seed: int = 0) -> None:
+        """Listen on a free port.
+
+        Args:
+            target: URL of the server.
+            rate: share of the requests that meet a fault, 0 to 1; may be changed at any time.
+            kinds: faults to choose from.
+            seed: of the choice.
+        """
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = urlsplit(target).netloc
+        self.rate, self.kinds, self.seed = rate, list(kinds), seed
+        self.times: list[float] = []
+        """When each request came, time.monotonic()."""
+        self.injected: Counter[str] = Counter()
+        """Faults by kind."""
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self) -> "FaultProxy":
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def choose(self, request: str) -> str | None:
+        """The fault that a request meets now; None for most."""
+        with self._lock:
+            self.times.append(time.monotonic())
+            self._seen[request] += 1
+            draw = Random(f"{self.seed} {request} {self._seen[request]}")
+            if draw.random() >= self.rate:
+                return None
+            fault = draw.choice(self.kinds)
+            self.injected[fault] += 1
+            return fault
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections, and answers `Expect: 100-continue` by itself
+    disable_nagle_algorithm = True
+    server: FaultProxy
+
+    def _pass_on(self) -> None:
+        body = self._body()
+        fault = self.server.choose(f"{self.command} {self.path}")
+        if fault in _REFUSALS:
+            return self._refuse(*_REFUSALS[fault])
+        if fault == RESET:
+            return self._reset()
+        status, reason, headers, answer = self._ask(body)
+        if fault == LOST or (fault in (CUT, BROKEN, STALL) and not answer):
+            return self._reset()
+        self.send_response_only(status, reason)
+        for name, value in headers:
+            if name.lower() not in _OF_ONE_CONNECTION:
+                self.send_header(name, value)
+        length = next((value for name, value in headers if name.lower() == "content-length"), None)
+        if status not in (204, 304):
+            self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(answer)))
+        self.end_headers()
+        self._send(answer, fault)
+        return None
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
+
+    def _body(self) -> bytes:
+        """The body of the request, also one in chunks (pyarrow's uploads are)."""
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers
+            pass
+        return b"".join(pieces)
+
+    def _ask(self, body: bytes) -> tuple[int, str, list[tuple[str, str]], bytes]:
+        """The server's answer: status, reason, headers, body."""
+        connection = http.client.HTTPConnection(self.server.target, timeout=60)
+        try:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in _OF_ONE_CONNECTION:
+                    connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.reason, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        document = b"" if self.command == "HEAD" else f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        data = document if isinstance(document, bytes) else document.encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _send(self, data: bytes, fault: str | None) -> None:
+        if fault in (CUT, BROKEN, STALL):
+            self.wfile.write(data[: len(data) // 2])
+            self.wfile.flush()
+            if fault == STALL:
+                self.connection.recv(1)  # until the client has had enough
+            if fault == BROKEN:
+                time.sleep(_PAUSE_SECONDS)  # what was sent shall arrive
+                self._reset()
+            self.close_connection = True
+            return
+        step = max(len(data) // _PIECES, 1) if fault == SLOW else max(len(data), 1)
+        for start in range(0, len(data), step):
+            self.wfile.write(data[start : start + step])
+            if fault == SLOW:
+                time.sleep(_PAUSE_SECONDS)
+
+    def _reset(self) -> None:
+        """Close with RST instead of FIN: nothing lingers, and the descriptor goes at once, whoever else holds it."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+        self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
