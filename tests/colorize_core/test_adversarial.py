@@ -101,5 +101,7 @@ def test_mixed_colors_lie_between_real_and_fake() -> None:
     mixed = adversarial.mix(real, fake)
     shares = mixed.detach().flatten(1)
     assert (shares == shares[:, :1]).all()  # one share for each image
-    assert 0 <= shares.min() < 0.2 and 0.8 < shares.max() <= 1
-    assert mixed.requires_grad and mixed.is_leaf
+    assert 0 <= shares.min() < 0.2
+    assert 0.8 < shares.max() <= 1
+    assert mixed.requires_grad
+    assert mixed.is_leaf

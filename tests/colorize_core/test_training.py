@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from colorize_core.checkpoint import pack_state, unpack_state
-from colorize_core.models import build_model
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.adversarial import KINDS
+from colorize_core.checkpoint import pack_state, unpack_state
 from colorize_core.descent import Descent
 from colorize_core.losses import ColorLoss
+from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
+from colorize_core.models.patchgan import PatchGAN
 from colorize_core.training import (
     AdversarialRule,
     AdversarialStep,
@@ -382,64 +382,94 @@ def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
 
 DDP = """
 import sys, torch, torch.distributed as dist
+from functools import partial
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from colorize_core.models import build_model
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.descent import Descent
 from colorize_core.losses import ColorLoss
+from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
+from colorize_core.models.patchgan import PatchGAN
 from colorize_core.training import AdversarialRule, AdversarialStep, Batch, Outputs, SupervisedStep
 
-kind, rank, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-torch.manual_seed(rank)  # DDP must make the weights equal, not the seed
-generator = DistributedDataParallel(Outputs(build_model("encoder_decoder", widths=[8, 8], latent=8)))
-norm = "instance" if kind == "wgan_gp" else "batch"
-discriminator = DistributedDataParallel(PatchGAN(layers=2, width=8, norm=norm))
-adam = lambda network: Descent(torch.optim.Adam(network.parameters(), 1e-3))
+class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1))
+    def forward(self, L):
+        return self.net(L)
+
+kind, model, steps, rank, world, folder = *sys.argv[1:3], *map(int, sys.argv[3:6]), sys.argv[6]
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet{world}", rank=rank, world_size=world)
+torch.manual_seed(0 if model == "apart" else rank)  # DDP must make the weights equal, not the seed
+generator = Apart() if model == "apart" else build_model("encoder_decoder", widths=[8, 8], latent=8)
+norm = "instance" if kind == "wgan_gp" or model == "apart" else "batch"
+generator, judge = Outputs(generator), PatchGAN(layers=2, width=8, norm=norm)
+generator, judge = DistributedDataParallel(generator), DistributedDataParallel(judge)
+# Adam divides by the size of a gradient, and would lift the rounding of tiny ones
+optimizer = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
+descent = lambda network: Descent(optimizer(network.parameters()))
 if kind == "supervised":
-    step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), adam(generator))
+    step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), descent(generator))
 else:
     rule = AdversarialRule(kind, 0.1, r1=float(kind == "wgan_gp"))
-    step = AdversarialStep(
-        generator, discriminator, ColorLoss({"l1": 1.0}), rule, adam(generator), adam(discriminator)
-    )
+    step = AdversarialStep(generator, judge, ColorLoss({"l1": 1.0}), rule, descent(generator), descent(judge))
 first = [p.detach().clone() for p in generator.parameters()]
-torch.manual_seed(100 + rank)
-for _ in range(3):
-    losses = step(Batch(*(torch.rand(2, channels, 32, 32) * 2 - 1 for channels in (1, 1, 2))))
-assert all(value.isfinite() for value in losses.values())
+batches, totals = torch.Generator().manual_seed(5), []
+for _ in range(steps):
+    whole = [torch.rand(4, channels, 32, 32, generator=batches) * 2 - 1 for channels in (1, 1, 2)]
+    share = 4 // world
+    losses = step(Batch(*(part[rank * share : (rank + 1) * share] for part in whole)))
+    total = torch.stack([losses[name] for name in sorted(losses)])
+    dist.all_reduce(total)
+    totals.append(total / world)
+assert torch.stack(totals).isfinite().all()
 assert not any(torch.equal(p, q) for p, q in zip(first, generator.parameters(), strict=True))
-torch.save([list(n.module.parameters()) for n in (generator, discriminator)], f"{folder}/rank{rank}")
+networks = [[p.detach() for p in n.module.parameters()] for n in (generator, judge)]
+torch.save((torch.stack(totals), networks), f"{folder}/{world}-rank{rank}")
 dist.destroy_process_group()
 """
 
+Outcome = tuple[torch.Tensor, list[list[torch.Tensor]]]
+
 
 @pytest.fixture
-def run_two_ranks(tmp_path: Path) -> Callable[[str], list[list[list[torch.Tensor]]]]:
-    """Runs three steps in two processes and gives the parameters of both networks, by rank."""
+def run_ranks(tmp_path: Path) -> Callable[..., list[Outcome]]:
+    """Runs steps in several processes; gives the mean losses of each step and both networks' parameters, by rank."""
 
-    def run(kind: str) -> list[list[list[torch.Tensor]]]:
+    def run(kind: str, *, model: str = "encoder_decoder", steps: int = 3, world: int = 2) -> list[Outcome]:
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", DDP, kind, str(rank), str(tmp_path)],
+                [sys.executable, "-c", DDP, kind, model, str(steps), str(rank), str(world), str(tmp_path)],
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=Path(__file__).parents[2],
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
-            for rank in range(2)
+            for rank in range(world)
         ]
         errors = [process.communicate(timeout=120)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-        return [torch.load(tmp_path / f"rank{rank}", weights_only=False) for rank in range(2)]
+        assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
+        return [torch.load(tmp_path / f"{world}-rank{rank}", weights_only=True) for rank in range(world)]
 
     return run
 
 
 @pytest.mark.parametrize("kind", ["supervised", "bce", "wgan_gp"])
 def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(
-    kind: str, run_two_ranks: Callable[[str], list[list[list[torch.Tensor]]]]
+    kind: str, run_ranks: Callable[..., list[Outcome]]
 ) -> None:
-    one, other = run_two_ranks(kind)
+    (_, one), (_, other) = run_ranks(kind)
     for ours, theirs in zip(one, other, strict=True):
         assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["supervised", "bce"])
+def test_two_workers_learn_what_one_does_from_the_same_batches(
+    kind: str, run_ranks: Callable[..., list[Outcome]]
+) -> None:
+    alone, both = (run_ranks(kind, model="apart", steps=20, world=world)[0] for world in (1, 2))
+    torch.testing.assert_close(both[0], alone[0], atol=1e-5, rtol=1e-4)
+    for ours, theirs in zip(both[1], alone[1], strict=True):
+        for p, q in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(p, q, atol=1e-5, rtol=1e-4)

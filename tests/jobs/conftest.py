@@ -1,36 +1,15 @@
-"""One Ray for all job tests, a small dataset and a small model."""
+"""A small dataset, pictures as bytes, and the command line."""
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cluster.session import RayOptions, ray_session
-from colorize_core.checkpoint import save_checkpoint
-from colorize_core.models import build_model
 from jobs.cli import main
-
-TINY = {"widths": [8, 8], "latent": 8}
-
-
-@pytest.fixture(scope="session")
-def ray_local(s3_environment: None) -> Iterator[None]:
-    """The Ray every job of the test session joins; it starts after the credentials its workers inherit are set."""
-    with ray_session(RayOptions(num_cpus=4)):
-        yield
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained encoder-decoder of a few thousand parameters."""
-    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    save_checkpoint(folder, build_model("encoder_decoder", **TINY), 32)
-    return str(folder)
-
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:

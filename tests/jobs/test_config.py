@@ -121,18 +121,6 @@ def test_configs_of_the_project_load(file: Path) -> None:
     assert model.load(str(file), [f"{name}=x" for name in required])
 
 
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (["loss.adversarial=1"], "no loss has a weight"),
-        (["loss.l1=1", "discriminator.layers=2"], "discriminator has no effect without loss.adversarial"),
-    ],
-)
-def test_train_refuses_settings_without_effect(overrides: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        TrainConfig.load(None, ["shards=s", "output=o", "model.name=encoder_decoder", *overrides])
-
-
 def test_prepare_refuses_fractions_with_folders() -> None:
     with pytest.raises(UserError, match="no effect with split=folders"):
         PrepareConfig.load(None, ["source=s", "output=o", "split=folders", "val_fraction=0.2"])
