@@ -1,5 +1,6 @@
-"""Photographs and an S3 server for all tests."""
+"""Photographs, an S3 server, one Ray and a small model for all tests."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -12,6 +13,10 @@ import boto3
 import pytest
 from PIL import Image
 from skimage import data
+
+from cluster.session import RayOptions, ray_session
+from colorize_core.checkpoint import save_checkpoint
+from colorize_core.models import build_model
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
 _NUMBER = 32
@@ -84,6 +89,21 @@ def s3_endpoint(s3_environment: None) -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
     """A new bucket; its name."""
-    name = f"test-{abs(hash(request.node.nodeid)) % 10**12}"
+    name = f"test-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
     boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def ray_local(s3_environment: None) -> Iterator[None]:
+    """The Ray every job of the test session joins; it starts after the credentials its workers inherit are set."""
+    with ray_session(RayOptions(num_cpus=4)):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained encoder-decoder of a few thousand parameters."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_checkpoint(folder, build_model("encoder_decoder", widths=[8, 8], latent=8), 32)
+    return str(folder)

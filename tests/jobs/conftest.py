@@ -11,6 +11,7 @@ from PIL import Image
 
 from jobs.cli import main
 
+
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:
     """Colour photographs in train/ and val/."""

@@ -1,0 +1,72 @@
+"""Archives to colour, some of their photographs broken, and what a run made of them."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from cluster.storage import Storage
+from jobs.rows import read_rows
+
+_SIDE = 64
+
+
+def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, format, **options)
+    return sink.getvalue()
+
+
+def photographs(paths: list[Path], count: int) -> dict[str, bytes]:
+    """Small photographs by key, all different, in folders of 50: every third gray, every fifth a PNG."""
+    files = {}
+    sources = [Image.open(path).convert("RGB") for path in paths]
+    for number in range(count):
+        source = sources[number % len(sources)]
+        shift = 7 * (number // len(sources)) % (min(source.size) - _SIDE)
+        image = source.crop((shift, shift, shift + _SIDE, shift + _SIDE + number % 3))
+        image = image.convert("L") if number % 3 == 0 else image
+        ending, format = ("png", "PNG") if number % 5 == 0 else ("jpg", "JPEG")
+        files[f"{number // 50:03d}/{number:05d}.{ending}"] = encoded(image, format)
+    return files
+
+
+def break_some(files: Mapping[str, bytes], share: float) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Break a share of the photographs in eight ways; also the status each of the broken ones must get."""
+    broken, expected = dict(files), {}
+    for number, key in enumerate(list(files)[:: round(1 / share)]):
+        broken[key], expected[key] = _break(number % 8, files[key])
+    return broken, expected
+
+
+def _break(way: int, data: bytes) -> tuple[bytes, str]:
+    image = Image.open(io.BytesIO(data))
+    if way < 5:
+        jpeg, png = encoded(image), encoded(image, "PNG")
+        return (
+            (b"", "empty"),
+            (jpeg[: len(jpeg) * 2 // 3], "truncated"),
+            (b"The plate is missing from this folder.\n", "not_an_image"),
+            (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "not_an_image"),
+            (png[: len(png) * 2 // 3], "truncated"),
+        )[way]
+    if way == 5:
+        return bytes(4096), "not_an_image"
+    if way == 6:  # a name that lies about a sound file
+        return encoded(image, "WEBP"), "ok"
+    return encoded(image, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", icc_profile=b"no profile" * 20), "ok"
+
+
+def rows_of(output: Storage) -> pd.DataFrame:
+    """All rows, in the order of keys."""
+    tables = [table.to_pandas() for table in read_rows(output)]
+    return pd.concat(tables).sort_values("key", ignore_index=True)
+
+
+def pictures_of(output: Storage) -> dict[str, str]:
+    """SHA-256 of every picture by its key."""
+    images = output.child("images")
+    return {entry.key: hashlib.sha256(images.read(entry.key)).hexdigest() for entry in images.list()}
