@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 the job failed; 2 bad usage or configuration; 3 done, but more inputs failed than allowed.
 """
 
+import argparse
 import importlib
 import shutil
 import sys
@@ -21,9 +22,14 @@ VERBS = {
     "evaluate": "checkpoints against test shards: table, intervals, sample grid",
     "archive": "an archive of gray photographs to colour, with Ray Data",
     "photo": "one picture, without starting Ray",
+    "import": "weights published elsewhere to a checkpoint",
+    "export": "a checkpoint to ONNX or torch.export",
     "recipe": "prepare, train in stages, evaluate: one row of a paper's table from one file",
+    "sweep": "one training run for each combination of values: table and curves",
     "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
 }
+
+_MODULES = {"import": "import_weights"}  # where a verb's name cannot be a module's
 
 _EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
 
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         return complain(f"unknown verb {verb!r}; verbs are {', '.join(VERBS)}")
-    return importlib.import_module(f"jobs.{verb}").main(rest)
+    return importlib.import_module(f"jobs.{_MODULES.get(verb, verb)}").main(rest)
 
 
 def _overview() -> str:
@@ -90,6 +96,23 @@ def run_job(
         return complain("interrupted; the same command continues", FAILED)
     except Exception as error:
         return _failed(error, verbose="--verbose" in arguments)
+
+
+def run_command(
+    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], arguments: Sequence[str] | None
+) -> int:
+    """Parse the arguments of a verb without configuration, run it, and turn whatever happens into an exit code."""
+    try:
+        action(parser.parse_args(arguments))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else USAGE
+    except UserError as error:
+        return complain(str(error))
+    except ClusterError as error:
+        return complain(str(error), FAILED)
+    except KeyboardInterrupt:
+        return complain("interrupted", FAILED)
+    return DONE
 
 
 def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], set[str]]:

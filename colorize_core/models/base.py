@@ -21,6 +21,9 @@ class ColorModel(nn.Module):
     has_bins: ClassVar[bool] = False
     """Whether `outputs` holds logits over the 313 colours of `bins`."""
 
+    stride: int = 32
+    """Sides that are multiples of it are taken without padding."""
+
     def outputs(self, L: Tensor) -> dict[str, Tensor]:
         """All that training may need, from one forward pass: ab, and logits (B, 313, h, w) of a model with bins."""
         return {"ab": self(L)}

@@ -55,6 +55,7 @@ class Pix2PixUNet(ColorModel):
             raise UserError(f"model 'pix2pix_unet': variant is pix2pix or keras, not {variant!r}")
         keras = variant == "keras"
         norm = partial(_BatchNorm, eps=1e-3, momentum=0.01) if keras else _BatchNorm
+        self.stride = 2**levels
         self._slope = 0.3 if keras else 0.2
         self._skip_slope = self._slope if keras else 0.0
         normed_downs = range(1, levels if keras else levels - 1)
@@ -82,8 +83,7 @@ class Pix2PixUNet(ColorModel):
     def forward(self, L: Tensor) -> Tensor:
         """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) in [-1, 1]; any H and W."""
         height, width = L.shape[-2:]
-        multiple = 2 ** len(self.downs)
-        x = F.pad(L, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        x = F.pad(L, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         skips: list[Tensor] = []
         for down in self.downs:
             x = down(F.leaky_relu(x, self._slope) if skips else x)

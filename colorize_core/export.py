@@ -1,0 +1,115 @@
+"""Models for other runtimes: ONNX and torch.export, in CIELAB units, checked against the checkpoint."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from colorize_core.color import denormalize_ab, normalize_L
+from colorize_core.errors import UserError
+from colorize_core.models.base import ColorModel
+
+TOLERANCE = 1e-2  # CIELAB units; a level of 8-bit ab is 1
+_LARGEST_SIDE, _LARGEST_BATCH = 16384, 4096
+_CHECKED = ((1, 2, 2), (3, 3, 5), (2, 6, 4))  # batch, and sides in multiples of the model's stride
+
+
+class LabModel(nn.Module):
+    """A model in CIELAB units: the network's scale is part of what is exported, so that nobody can get it wrong."""
+
+    def __init__(self, model: ColorModel) -> None:
+        """Wrap a model in evaluation mode."""
+        super().__init__()
+        self.model = model.eval()
+
+    def forward(self, L: Tensor) -> Tensor:
+        """L (B, 1, H, W) in [0, 100] to a and b (B, 2, H, W)."""
+        return denormalize_ab(self.model(normalize_L(L)))
+
+
+def export_model(model: ColorModel, target: Path, working_size: int) -> float:
+    """Write a model for another runtime, and run it there.
+
+    Args:
+        model: of `build_model`.
+        target: ends in .onnx (input "L", output "ab") or .pt2 (torch.export.load); batch, height and width are
+            dynamic, the last two in multiples of `ColorModel.stride` from twice that on (at once the stride a trace
+            would hold that the innermost level has one pixel). The file appears when its outputs have been compared.
+        working_size: goes into the metadata, as `working_size`.
+
+    Returns:
+        Largest difference from the model itself, in CIELAB units, over several shapes.
+
+    Raises:
+        UserError: another ending, the ONNX packages are missing, or the outputs differ by more than `TOLERANCE`.
+    """
+    if target.suffix not in (".onnx", ".pt2"):
+        raise UserError(f"{target}: the name must end in .onnx or .pt2")
+    lab_model, inputs = LabModel(model), _inputs(model.stride)
+    scratch = target.with_name(f".writing-{target.name}")
+    try:
+        program = _trace(lab_model, model.stride)
+        if target.suffix == ".onnx":
+            _write_onnx(program, scratch, working_size)
+            outputs = _run_onnx(scratch, inputs)
+        else:
+            torch.export.save(program, scratch, extra_files={"working_size": str(working_size)})
+            loaded = torch.export.load(scratch).module()
+            outputs = [loaded(L) for L in inputs]
+        with torch.no_grad():
+            differences = [(lab_model(L) - ab).abs().max() for L, ab in zip(inputs, outputs, strict=True)]
+        worst = float(torch.stack(differences).max())
+        if not worst <= TOLERANCE:
+            raise UserError(f"{target}: not written: its outputs differ from the checkpoint's by {worst:.3g}")
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return worst
+
+
+def _inputs(stride: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [
+        torch.rand((batch, 1, rows * stride, columns * stride), generator=random) * 100
+        for batch, rows, columns in _CHECKED
+    ]
+
+
+def _trace(model: nn.Module, stride: int) -> ExportedProgram:
+    most = _LARGEST_SIDE // stride
+    shape = {
+        0: Dim("batch", min=1, max=_LARGEST_BATCH),
+        2: stride * Dim("rows", min=2, max=most),
+        3: stride * Dim("columns", min=2, max=most),
+    }
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example = torch.rand(2, 1, 3 * stride, 4 * stride) * 100
+        return torch.export.export(model, (example,), dynamic_shapes=(shape,))
+
+
+def _write_onnx(program: ExportedProgram, target: Path, working_size: int) -> None:
+    try:
+        import onnxruntime  # noqa: F401 (needed for the check that follows)
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed; pip install 'colorize[export]'") from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written = torch.onnx.export(
+            program, (), dynamo=True, input_names=["L"], output_names=["ab"], verbose=False, external_data=False
+        )
+    assert written is not None
+    written.model.metadata_props["working_size"] = str(working_size)
+    written.save(target)
+
+
+def _run_onnx(path: Path, inputs: list[Tensor]) -> list[Tensor]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(session.run(["ab"], {"L": L.numpy()})[0]) for L in inputs]

@@ -1,0 +1,69 @@
+"""Exported models against the model itself, in the runtime they are for."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from colorize_core import export
+from colorize_core.errors import UserError
+from colorize_core.export import export_model
+from colorize_core.models import build_model
+from colorize_core.models.base import ColorModel
+from colorize_core.prediction import predict_ab
+
+
+@pytest.fixture
+def model() -> ColorModel:
+    torch.manual_seed(0)
+    return build_model("encoder_decoder", widths=[8, 8], latent=8).eval()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 64, 64), (5, 1, 96, 128)])
+def test_onnx_takes_any_batch_and_size_in_cielab_units(
+    model: ColorModel, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    export_model(model, tmp_path / "model.onnx", 256)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    L = torch.rand(shape) * 100
+    found = session.run(["ab"], {"L": L.numpy()})[0]
+    np.testing.assert_allclose(found, predict_ab(model, L), atol=1e-3)
+    assert session.get_modelmeta().custom_metadata_map["working_size"] == "256"
+
+
+def test_torch_export_takes_any_batch_and_size(model: ColorModel, tmp_path: Path) -> None:
+    export_model(model, tmp_path / "model.pt2", 64)
+    extra = {"working_size": ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra).module()
+    L = torch.rand(3, 1, 96, 64) * 100
+    torch.testing.assert_close(program(L), predict_ab(model, L).clone(), atol=1e-3, rtol=0)
+    assert extra == {"working_size": "64"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lite", "pix2pix_unet"])
+def test_large_architectures_can_be_exported(name: str, tmp_path: Path) -> None:
+    assert export_model(build_model(name), tmp_path / "model.pt2", 256) <= export.TOLERANCE
+
+
+def test_outputs_that_differ_are_not_kept(model: ColorModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = export._run_onnx
+    monkeypatch.setattr(export, "_run_onnx", lambda path, inputs: [ab + 1 for ab in run(path, inputs)])
+    with pytest.raises(UserError, match="its outputs differ from the checkpoint's by 1"):
+        export_model(model, tmp_path / "model.onnx", 256)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_are_no_numbers_are_not_kept(
+    model: ColorModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_run_onnx", lambda _, inputs: [L.expand(-1, 2, -1, -1) * float("nan") for L in inputs])
+    with pytest.raises(UserError, match="differ"):
+        export_model(model, tmp_path / "model.onnx", 256)
+
+
+def test_other_endings_are_refused(model: ColorModel, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"must end in \.onnx or \.pt2"):
+        export_model(model, tmp_path / "model.pb", 256)

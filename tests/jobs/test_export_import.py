@@ -1,0 +1,77 @@
+"""`colorize export` and `colorize import`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from colorize_core.checkpoint import load_checkpoint
+from colorize_core.models import build_model
+from jobs.cli import main
+
+OneLine = Callable[[list[str], int], str]
+
+
+def test_a_checkpoint_is_exported_and_compared(
+    tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", tiny_checkpoint, f"{tmp_path}/model.onnx"]) == 0
+    said = capsys.readouterr().out
+    assert "exported encoder_decoder" in said
+    assert "largest difference from the checkpoint" in said
+    assert (tmp_path / "model.onnx").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["CHECKPOINT", "OUT/model.pb"], "must end in .onnx or .pt2"),
+        (["/nowhere", "OUT/model.onnx"], "/nowhere: not a checkpoint"),
+        (["CHECKPOINT", "OUT/missing/model.onnx"], "does not exist"),
+    ],
+)
+def test_mistakes_of_exporting_are_one_line(
+    arguments: list[str], said: str, tiny_checkpoint: str, tmp_path: Path, one_line: OneLine
+) -> None:
+    filled = [word.replace("CHECKPOINT", tiny_checkpoint).replace("OUT", str(tmp_path)) for word in arguments]
+    assert said in one_line(["export", *filled], 2)
+
+
+def test_the_weights_of_zhang_become_a_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = build_model("zhang_eccv16", temperature=1.0).eval()
+    torch.save(theirs.state_dict(), tmp_path / "zhang.pth")
+    assert main(["import", f"{tmp_path}/zhang.pth", f"{tmp_path}/checkpoint"]) == 0
+    model, config = load_checkpoint(tmp_path / "checkpoint")
+    assert config.architecture == {"name": "zhang_eccv16", "options": {"temperature": 1.0}}
+    assert config.working_size == 256
+    L = torch.rand(1, 1, 32, 32)
+    assert torch.equal(model(L), theirs(L))
+
+
+def test_the_generator_of_the_tutorial_becomes_a_checkpoint(tmp_path: Path) -> None:
+    from colorize_core.models.fastai import _RENAMED
+
+    ours = build_model("resnet_unet")
+    theirs = {}
+    for key, value in ours.state_dict().items():
+        name = next(old + key.removeprefix(new) for old, new in _RENAMED.items() if key.startswith(new))
+        theirs[f"net_G.{name}"] = value
+    torch.save(theirs, tmp_path / "tutorial.pt")
+    assert main(["import", f"{tmp_path}/tutorial.pt", f"{tmp_path}/checkpoint", "--size", "128"]) == 0
+    model, config = load_checkpoint(tmp_path / "checkpoint")
+    assert config.working_size == 128
+    for one, other in zip(model.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_mistakes_of_importing_are_one_line(tmp_path: Path, one_line: OneLine) -> None:
+    torch.save({"classifier.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    torch.save({"model1.0.weight": torch.zeros(2)}, tmp_path / "cut.pth")
+    assert "neither the eccv16 weights" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out"], 2)
+    assert "weights of another architecture" in one_line(["import", f"{tmp_path}/cut.pth", f"{tmp_path}/out"], 2)
+    assert "no such file" in one_line(["import", f"{tmp_path}/missing.pth", f"{tmp_path}/out"], 2)
+    assert "exists already" in one_line(["import", f"{tmp_path}/other.pth", str(tmp_path)], 2)
+    assert "--size 100" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out", "--size", "100"], 2)
+    assert not (tmp_path / "out").exists()
