@@ -1,0 +1,104 @@
+"""`kill -9` of whatever works on an archive: the same pictures and rows as if nothing had happened."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ray.cluster_utils import Cluster
+
+from cluster.storage import LocalStorage
+from jobs import rows
+from tests.faults.archives import break_some, photographs, pictures_of, rows_of
+from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
+
+pytestmark = pytest.mark.faults
+COUNT = 180
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path], tiny_checkpoint: str) -> list[str]:
+    """Colours an archive of 180 photographs, some broken, in small blocks; output to be named."""
+    source = LocalStorage(str(tmp_path_factory.mktemp("kills") / "source"))
+    for key, data in break_some(photographs(photo_paths, COUNT), 0.05)[0].items():
+        source.write(key, data)
+    sizes = ["block_size=12", "batch_size=4", "actors.count=2", "ray.num_cpus=4"]
+    return [f"source={source.root}", f"checkpoint={tiny_checkpoint}", *sizes]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    output = LocalStorage(str(tmp_path_factory.mktemp("undisturbed") / "out"))
+    finish(start([*command, f"output={output.root}"]))
+    return output
+
+
+def safe_rows(output: LocalStorage) -> int:
+    found = rows.staged(output, rows.FIRST, 0)
+    return 0 if found is None else len(found)
+
+
+def assert_same(output: LocalStorage, undisturbed: LocalStorage) -> None:
+    assert len(rows_of(output)) == COUNT
+    pd.testing.assert_frame_equal(rows_of(output), rows_of(undisturbed))
+    assert pictures_of(output) == pictures_of(undisturbed)
+    left = [
+        entry.key for entry in output.list() if not entry.key.startswith(("images/", "metrics/", "_state/manifest"))
+    ]
+    assert sorted(left) == ["_state/listing.json", "run.json"]
+
+
+def test_the_driver(command: list[str], undisturbed: LocalStorage, tmp_path: Path) -> None:
+    """Its actors go with it; the same command continues, and does not touch what was safe."""
+    output = LocalStorage(str(tmp_path / "out"))
+    job = start([*command, f"output={output.root}"])
+    wait_for(lambda: safe_rows(output) >= COUNT // 3, "a third is done")
+    below = descendants(job.pid)
+    kill(job.pid)
+    job.wait()
+    wait_for(lambda: not actors_among(below), "the actors end", 30)
+    for pid in below:  # Ray's own agents notice after minutes
+        with suppress(ProcessLookupError):
+            kill(pid)
+    safe = rows.staged(output, rows.FIRST, 0)
+    assert safe is not None
+    assert COUNT // 3 <= len(safe) < COUNT
+    pictures = [Path(output.path(f"images/{key}")) for key in safe.column("output_key").drop_null().to_pylist()]
+    before = [path.stat().st_mtime_ns for path in pictures]
+    finish(start([*command, f"output={output.root}"]))
+    assert_same(output, undisturbed)
+    assert [path.stat().st_mtime_ns for path in pictures] == before
+
+
+def test_an_actor(command: list[str], undisturbed: LocalStorage, tmp_path: Path) -> None:
+    output = LocalStorage(str(tmp_path / "out"))
+    job = start([*command, f"output={output.root}"])
+    wait_for(lambda: safe_rows(output) >= COUNT // 3, "a third is done")
+    victim = actors_among(descendants(job.pid))[0]
+    kill(victim)
+    finish(job)
+    assert_same(output, undisturbed)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head and two workers, each a raylet of its own."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_worker_node(cluster: Cluster, command: list[str], undisturbed: LocalStorage, tmp_path: Path) -> None:
+    output = LocalStorage(str(tmp_path / "out"))
+    elsewhere = [part for part in command if not part.startswith("ray.num_cpus")]
+    job = start([*elsewhere, f"output={output.root}", f"ray.address={cluster.address}", "actors.count=3"])
+    wait_for(lambda: safe_rows(output) >= COUNT // 3, "a third is done")
+    raylets = {node: node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes}
+    victim = next(node for node, pid in raylets.items() if actors_among(descendants(pid)))
+    cluster.remove_node(victim, allow_graceful=False)
+    finish(job)
+    assert_same(output, undisturbed)
