@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,9 +42,11 @@ class LocalStorage:
         return fs.LocalFileSystem()
 
     def path(self, key: str = "") -> str:
-        """A key as a path on `filesystem`; raises OSError for a key that would lead out of the store."""
+        """A key as a path on `filesystem`; raises OSError for a key that would lead out of the store or is no path."""
         if key.startswith("/") or ".." in key.split("/"):
             raise OSError(f"unsafe key {key!r}: it leads out of {self.root}")
+        if "\0" in key:
+            raise OSError(f"impossible key {key!r}: no file name can hold a zero byte")
         return os.path.join(self.root, key) if key else self.root
 
     def child(self, key: str) -> "LocalStorage":
@@ -54,13 +57,13 @@ class LocalStorage:
         """Nothing to reach."""
 
     def list(self) -> Iterator[Entry]:
-        """All files below, in the order of their keys within each directory."""
+        """All files below, in the order of their keys within each directory (`_as_text` of their names)."""
         for directory, folders, files in os.walk(self.root):
             folders.sort()
             for name in sorted(files):
                 path = os.path.join(directory, name)
                 key = os.path.relpath(path, self.root).replace(os.sep, "/")
-                yield Entry(key, os.stat(path, follow_symlinks=False).st_size)
+                yield Entry(_as_text(key), os.stat(path, follow_symlinks=False).st_size)
 
     def list_parallel(self, threads: int) -> Iterator[Entry]:
         """All files below: a directory tree is read by one thread."""
@@ -72,7 +75,8 @@ class LocalStorage:
 
     def read(self, key: str) -> bytes:
         """A whole file; raises FileNotFoundError or another OSError."""
-        return Path(self.path(key)).read_bytes()
+        path = os.fsencode(self.path(key))
+        return Path(os.fsdecode(path if os.path.exists(path) else _raw_bytes(path))).read_bytes()
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
         """Write a whole file: it appears complete or not at all; raises OSError."""
@@ -98,3 +102,13 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _as_text(name: str) -> str:
+    r"""A name from the operating system as text that tables can hold: bytes that are not UTF-8 become \xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _raw_bytes(path: bytes) -> bytes:
+    """What `_as_text` was made of."""
+    return re.sub(rb"\\x([89a-f][0-9a-f])", lambda escape: bytes.fromhex(escape[1].decode()), path)

@@ -242,10 +242,17 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _os_error(error: Exception) -> OSError:
-    answer = getattr(error, "response", None) or {}  # None on faults of the connection
-    code = answer.get("Error", {}).get("Code", "")
-    return FileNotFoundError(str(error)) if code in _NOT_FOUND else OSError(_one_line(error))
+    return (
+        FileNotFoundError(_one_line(error)) if _refusal(error).get("Code") in _NOT_FOUND else OSError(_one_line(error))
+    )
 
 
 def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    refusal = _refusal(error)
+    said = f"{refusal.get('Code')}: {refusal.get('Message')}" if refusal else str(error)
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
+def _refusal(error: Exception) -> dict[str, str]:
+    """Code and message of the server's; empty for faults of the connection, whose `response` is None."""
+    return (getattr(error, "response", None) or {}).get("Error", {})
