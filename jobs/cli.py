@@ -8,6 +8,7 @@ import importlib
 import shutil
 import sys
 import textwrap
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from cluster.errors import ClusterError
@@ -120,19 +121,30 @@ def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], set[str]]:
     file: str | None = None
     overrides: list[str] = []
     flags: set[str] = set()
-    rest = iter(arguments)
-    for argument in rest:
+    rest = deque(arguments)
+    while rest:
+        argument = rest.popleft()
         if argument == "--config" or argument.startswith("--config="):
-            file = argument.partition("=")[2] or next(rest, None)
+            file = argument.partition("=")[2] or (rest.popleft() if rest else None)
             if not file:
                 raise UserError("--config needs a file")
         elif argument in ("--dry-run", "--verbose"):
             flags.add(argument)
+        elif argument.startswith("--"):
+            overrides.append(_as_override(argument, rest))
         elif argument.startswith("-"):
             raise UserError(f"unknown option {argument}; keys are given as key=value, see --help")
         else:
             overrides.append(argument)
     return file, overrides, flags
+
+
+def _as_override(option: str, rest: deque[str]) -> str:
+    """--some-key, --some-key VALUE or --some-key=VALUE as some_key=VALUE; without a value it is switched on."""
+    name, separator, value = option.removeprefix("--").partition("=")
+    if not separator:
+        value = rest.popleft() if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
+    return f"{name.replace('-', '_')}={value}"
 
 
 def _job_help(verb: str, config_class: type[AnyConfig]) -> str:

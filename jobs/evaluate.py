@@ -2,101 +2,78 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import Section, StorageJobConfig
 from jobs.console import ProgressLine, say, summary
+from jobs.evaluate_config import EvaluateConfig, name_checkpoints
+from jobs.evaluation_table import columns_of, render, summarize_scores
 from jobs.run_record import now, versions
 from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
     from colorize_core.shards import DatasetInfo
 
 RESULT = "metrics.json"
-_TITLES = {"mae_ab": "MAE (ab/110)", "psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
-_DIGITS = {"mae_ab": 4, "psnr": 2, "ssim": 4, "lpips": 4}
 
 
-class LpipsSection(Section):
-    """Perceptual similarity; its backbone's weights are not part of the package."""
+@dataclass(frozen=True)
+class _Inputs:
+    """What was checked before Ray is started."""
 
-    backbone: Literal["vgg", "alex", "none"] = "vgg"
-    """Network: vgg (seed 000), alex (the usual one in papers), or none to leave the column out."""
-    weights: str | None = None
-    """Path or URI of torchvision's state dict of vgg16 or alexnet; downloaded when empty."""
-
-
-class EvaluateConfig(StorageJobConfig):
-    """Score checkpoints on the exact pixels of a dataset's test split, beside the gray and constant-colour baselines.
-
-    OUTPUT holds table.md, metrics.json (means and 95% bootstrap intervals), per_image.parquet and grid.png.
-    """
-
-    shards: str
-    """Dataset of `prepare`."""
-    checkpoint: str | list[str] | dict[str, str]
-    """One directory, a list of them, or directories by the name each has in the table."""
-    output: str
-    """Where the results go."""
-    split: Literal["test", "val"] = "test"
-    """Which photographs."""
-    lpips: LpipsSection = Field(default_factory=LpipsSection)
-    """Perceptual similarity."""
-    batch_size: int = Field(16, ge=1)
-    """Photographs at once."""
-    actors: int = Field(1, ge=1)
-    """Processes that hold the models."""
-    gpus: float = Field(0, ge=0)
-    """GPUs for each of them."""
-    resamples: int = Field(1000, ge=100)
-    """Bootstrap resamples behind the intervals."""
-    grid_rows: int = Field(8, ge=1)
-    """Photographs in the sample grid."""
+    shards: Storage
+    output: Storage
+    dataset: "DatasetInfo"
+    checkpoints: dict[str, tuple[str, str]]
+    """Location and SHA-256 of the weights, by name in the table."""
+    names: list[str]
+    """Rows of the table, in order."""
 
 
 def plan(config: EvaluateConfig) -> str:
     """What would run."""
-    shards, output, dataset, checkpoints = _check_inputs(config)
-    rows = dataset.splits[config.split]["rows"]
-    return f"evaluate would score {', '.join(checkpoints)} on {rows} photographs of {shards.uri}, into {output.uri}"
+    inputs = _check_inputs(config)
+    rows = inputs.dataset.splits[config.split]["rows"]
+    return (
+        f"evaluate would score {', '.join(inputs.checkpoints)} on {rows} photographs of {inputs.shards.uri}, "
+        f"into {inputs.output.uri}"
+    )
 
 
 def run(config: EvaluateConfig, verbose: bool) -> int:
-    """Score every photograph in Ray, then make the table and the grid."""
-    import pyarrow as pa
-
-    shards, output, dataset, checkpoints = _check_inputs(config)
-    lpips = _lpips_or_reason(config)
-    if isinstance(lpips, str):
-        say(f"evaluate: without LPIPS: {lpips}")
+    """Score every photograph in Ray, then make the tables and the grid."""
+    inputs = _check_inputs(config)
+    without = _without_lpips(config)
+    if without:
+        say(f"evaluate: without LPIPS: {without}")
     with ray_session(config.ray, verbose=verbose):
-        rows = _score(config, shards, dataset, with_lpips=lpips is None)
-    names = ["gray", "constant color", *checkpoints]
-    result = {
+        rows = _score(config, inputs, with_lpips=without is None)
+    rows, distances = _set_metrics(rows, inputs.names)
+    result: dict[str, Any] = {
         "split": config.split,
-        "photographs": rows.key.nunique(),
-        "size": dataset.size,
-        "shards": dataset.fingerprint,
-        "checkpoints": {name: weights for name, (_, weights) in checkpoints.items()},
-        "models": summarize_scores(rows, names, config.resamples),
-        "lpips": lpips or config.lpips.backbone,
+        "photographs": inputs.dataset.splits[config.split]["rows"],
+        "size": inputs.dataset.size,
+        "shards": inputs.dataset.fingerprint,
+        "checkpoints": {name: weights for name, (_, weights) in inputs.checkpoints.items()},
+        "models": summarize_scores(rows, inputs.names, columns_of(config.definitions), config.resamples),
+        "lpips": without or config.lpips.backbone,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
         "finished": now(),
     }
-    table = render_table(result)
-    output.write("per_image.parquet", parquet_bytes(pa.Table.from_pandas(rows, preserve_index=False)))
-    output.write("grid.png", _grid(config, shards, dataset, checkpoints), "image/png")
+    for name, values in distances.items():
+        result["models"][name] |= values
+    table = render(result, config.definitions)
+    output = inputs.output
+    output.write("per_image.parquet", parquet_bytes(rows))
+    output.write("grid.png", _grid(config, inputs), "image/png")
     output.write("table.md", table.encode(), "text/markdown")
     output.write(RESULT, json.dumps(result, indent=2).encode(), "application/json")
     say(f"\n{table}")
@@ -105,13 +82,9 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
     return DONE
 
 
-Checkpoints = dict[str, tuple[str, str]]
-"""Location and SHA-256 of the weights, by name in the table."""
-
-
-def _check_inputs(config: EvaluateConfig) -> tuple[Storage, Storage, "DatasetInfo", Checkpoints]:
+def _check_inputs(config: EvaluateConfig) -> _Inputs:
     from colorize_core.checkpoint import load_checkpoint
-    from colorize_core.evaluation import BASELINES
+    from colorize_core.evaluation import BASELINES, ceiling_name
     from colorize_core.shards import read_dataset_info
 
     shards, output = reach(config.storage, config.shards, config.output)
@@ -119,33 +92,25 @@ def _check_inputs(config: EvaluateConfig) -> tuple[Storage, Storage, "DatasetInf
     dataset.files(config.split, shards.uri)
     if not output.exists(RESULT) and next(iter(output.list()), None) is not None:
         raise UserError(f"{output.uri}: the output is not empty and holds no evaluation; use another output")
-    checkpoints = {}
+    checkpoints, sizes = {}, set()
     for name, location in name_checkpoints(config.checkpoint).items():
-        if name in BASELINES:
-            raise UserError(f"checkpoint.{name}: the name of a baseline; use another name")
         store = open_storage(location, config.storage)
         _, loaded = load_checkpoint(store.path(), store.filesystem)
         checkpoints[name] = (location, loaded.weights_sha256)
-    return shards, output, dataset, checkpoints
+        sizes.add(loaded.working_size)
+    references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
+    for name in checkpoints:
+        if name in references:
+            raise UserError(f"checkpoint.{name}: the name of a row that every table has; use another name")
+    if source := config.fid.source():
+        from colorize_core.metrics import InceptionFeatures
+
+        InceptionFeatures(source.path)
+    return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
-def name_checkpoints(checkpoint: str | list[str] | dict[str, str]) -> dict[str, str]:
-    """Location by the name in the table: the given one, or the run's folder, with the checkpoint's where both clash."""
-    if isinstance(checkpoint, dict):
-        return checkpoint
-    locations = [checkpoint] if isinstance(checkpoint, str) else checkpoint
-    if not locations:
-        raise UserError("checkpoint: the list is empty")
-    paths = [PurePosixPath(location.rstrip("/")) for location in locations]
-    runs = [path.parent.name if path.name in ("best", "last") else path.name for path in paths]
-    names = [run if runs.count(run) == 1 else f"{run}/{path.name}" for run, path in zip(runs, paths, strict=True)]
-    if len(set(names)) < len(names):
-        raise UserError("checkpoint: two checkpoints would have one name; give names (checkpoint: {NAME: DIRECTORY})")
-    return dict(zip(names, locations, strict=True))
-
-
-def _lpips_or_reason(config: EvaluateConfig) -> str | None:
-    """None where LPIPS can be computed, else why not. Weights that were named must be usable."""
+def _without_lpips(config: EvaluateConfig) -> str | None:
+    """Why LPIPS is not computed; None where it is. Weights that were named must be usable."""
     from colorize_core.metrics import LPIPS
 
     if config.lpips.backbone == "none":
@@ -159,27 +124,32 @@ def _lpips_or_reason(config: EvaluateConfig) -> str | None:
     return None
 
 
-def _score(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", with_lpips: bool) -> "pd.DataFrame":
-    """One row per photograph and model; pixels stay in the workers."""
-    import pandas as pd
+def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Table":
+    """One row per photograph and model, by key and in the order of the table; pixels stay in the workers.
+
+    Sorted, so that sums over it give the same digits however many actors worked.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import ray
 
-    from jobs.evaluate_stages import ScoreActor
+    from jobs.evaluate_stages import TRUTH, ScoreActor
     from jobs.progress import Progress
 
     progress = Progress()
+    shards, dataset = inputs.shards, inputs.dataset
     files = [shards.path(name) for name in dataset.files(config.split, shards.uri)]
     scored = (
         ray.data.read_parquet(files, filesystem=shards.filesystem)
         .select_columns(["key", "rgb"])
-        .repartition(target_num_rows_per_block=config.batch_size * 4)
+        .repartition(target_num_rows_per_block=config.batch_size)
         .map_batches(
             ScoreActor,
             batch_size=config.batch_size,
-            batch_format="numpy",
+            batch_format="pyarrow",
             fn_constructor_kwargs={
                 "config": config,
-                "constant": tuple(dataset.ab_median),
+                "dataset": dataset,
                 "with_lpips": with_lpips,
                 "progress": progress,
             },
@@ -189,56 +159,39 @@ def _score(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", with
         )
     )
     with ProgressLine("scored", dataset.splits[config.split]["rows"], progress.done):
-        parts = list(scored.iter_batches(batch_size=None, batch_format="pandas"))
-    return pd.concat(parts).sort_values(["key", "model"], ignore_index=True)
+        table = pa.concat_tables(list(scored.iter_batches(batch_size=None, batch_format="pyarrow")))
+    order = pa.array([*inputs.names, TRUTH])
+    table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))
+    return table.sort_by([("order", "ascending"), ("key", "ascending")]).drop_columns("order").combine_chunks()
 
 
-def summarize_scores(rows: "pd.DataFrame", names: Sequence[str], resamples: int) -> dict[str, dict[str, Any]]:
-    """Mean and 95% bootstrap interval of every metric, by model in the order of `names`."""
-    from colorize_core.metrics import HIGHER_IS_BETTER, bootstrap_interval
+def _set_metrics(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
+    """The rows without features, and FID and KID by model where there were features.
 
-    metrics = [name for name in HIGHER_IS_BETTER if name in rows.columns]
-    result: dict[str, dict[str, Any]] = {}
-    for name in names:
-        scores = rows[rows.model == name]
-        result[name] = {}
-        for metric in metrics:
-            values = scores[metric].to_numpy()
-            low, high = bootstrap_interval(values, resamples=resamples)
-            result[name][metric] = {"mean": float(values.mean()), "low": low, "high": high}
-    return result
+    Features travel as rows: KID needs every one of them, and sums over sorted rows do not depend on the workers.
+    """
+    import pyarrow.compute as pc
+    import torch
 
+    from colorize_core.metrics import fid, kid
+    from jobs.evaluate_stages import FEATURES, TRUTH
 
-def render_table(result: dict[str, Any]) -> str:
-    """The results as a Markdown table, baselines first; a model that loses to gray is marked."""
-    from colorize_core.evaluation import BASELINES
-    from colorize_core.metrics import HIGHER_IS_BETTER
-
-    models = result["models"]
-    metrics = list(next(iter(models.values())))
-    arrows = {name: "↑" if HIGHER_IS_BETTER[name] else "↓" for name in metrics}
-    header = ["model", *(f"{_TITLES[name]} {arrows[name]}" for name in metrics)]
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    worse = []
-    for model, scores in models.items():
-        mark = ""
-        if model not in BASELINES and scores["mae_ab"]["mean"] > models["gray"]["mae_ab"]["mean"]:
-            mark = " ⚠"
-            worse.append(model)
-        cells = ["{mean:.{d}f} [{low:.{d}f}, {high:.{d}f}]".format(**scores[name], d=_DIGITS[name]) for name in metrics]
-        lines.append(f"| {model}{mark} | {' | '.join(cells)} |")
-    lines += ["", f"{result['photographs']} photographs of the {result['split']} split at {result['size']} px; "]
-    lines[-1] += "means over images with 95% bootstrap intervals; PSNR and SSIM on uint8 RGB."
-    if "lpips" in metrics:
-        lines[-1] += f" LPIPS with {result['lpips']}."
-    elif result["config"]["lpips"]["backbone"] != "none":
-        lines[-1] += " LPIPS was not computed: its backbone's weights were not at hand."
-    if worse:
-        lines += ["", f"⚠ worse than leaving the photographs gray, by MAE: {', '.join(worse)}."]
-    return "\n".join(lines) + "\n"
+    if FEATURES not in rows.column_names:
+        return rows, {}
+    by_model = {}
+    for name in [*names, TRUTH]:
+        chosen = rows.filter(pc.equal(rows.column("model"), name)).column(FEATURES).combine_chunks()
+        by_model[name] = torch.from_numpy(chosen.flatten().to_numpy().reshape(len(chosen), -1))
+    truth = by_model.pop(TRUTH)
+    distances: dict[str, dict[str, Any]] = {}
+    metrics: Mapping[str, Callable[[Any, Any], float]] = {"fid": fid, "kid": kid}
+    for name, made in by_model.items():
+        distances[name] = {metric: {"value": compute(truth, made)} for metric, compute in metrics.items()}
+    kept = rows.filter(pc.not_equal(rows.column("model"), TRUTH)).drop_columns(FEATURES)
+    return kept, distances
 
 
-def _grid(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", checkpoints: Checkpoints) -> bytes:
+def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     """The first photographs of the split: gray, each model, truth."""
     import torch
 
@@ -247,10 +200,11 @@ def _grid(config: EvaluateConfig, shards: Storage, dataset: "DatasetInfo", check
     from colorize_core.grid import sample_grid
     from colorize_core.shards import read_batches
 
+    shards, dataset = inputs.shards, inputs.dataset
     first = shards.path(dataset.files(config.split, shards.uri)[0])
     rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
     models = {}
-    for name, (location, _) in checkpoints.items():
+    for name, (location, _) in inputs.checkpoints.items():
         store = open_storage(location, config.storage)
         model, loaded = load_checkpoint(store.path(), store.filesystem)
         models[name] = (model, loaded.working_size)

@@ -1,45 +1,59 @@
 """What `evaluate` runs in Ray's workers: exact pixels to scores."""
 
 import numpy as np
+import pyarrow as pa
 import torch
+from torch import Tensor
 
 from cluster.storage import open_storage
 from colorize_core import evaluation
 from colorize_core.checkpoint import load_checkpoint
-from colorize_core.metrics import LPIPS
-from jobs.evaluate import EvaluateConfig, name_checkpoints
+from colorize_core.metrics import LPIPS, InceptionFeatures
+from colorize_core.shards import DatasetInfo
+from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.progress import Progress
+
+TRUTH, FEATURES = "truth", "features"
+"""Model of the rows that hold the features of the photographs themselves; the column that holds features."""
 
 
 class ScoreActor:
     """Holds every model; scores a batch of photographs with each, and the baselines."""
 
-    def __init__(
-        self, config: EvaluateConfig, constant: tuple[float, float], with_lpips: bool, progress: Progress
-    ) -> None:
-        """Load the checkpoints, and LPIPS where its weights are at hand."""
+    def __init__(self, config: EvaluateConfig, dataset: DatasetInfo, with_lpips: bool, progress: Progress) -> None:
+        """Load the checkpoints, and the networks of LPIPS and FID where they are wanted and at hand."""
         self._device = torch.device("cuda" if config.gpus else "cpu")
         self._models = {}
         for name, location in name_checkpoints(config.checkpoint).items():
             store = open_storage(location, config.storage)
             model, loaded = load_checkpoint(store.path(), store.filesystem)
             self._models[name] = (model.to(self._device), loaded.working_size)
-        self._lpips = None
-        if with_lpips and config.lpips.backbone != "none":
-            self._lpips = LPIPS(config.lpips.backbone, config.lpips.weights).to(self._device)
-        self._constant, self._progress = constant, progress
+        lpips = LPIPS(config.lpips.network(), config.lpips.weights).to(self._device) if with_lpips else None
+        self._score = evaluation.Scorer(dataset.color_prior, lpips, config.definitions)
+        source = config.fid.source()
+        self._inception = InceptionFeatures(source.path).to(self._device) if source else None
+        self._constant, self._progress = dataset.ab_median, progress
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns key and rgb (B, 3, S, S) uint8 to one row per photograph and model: key, model, metrics."""
-        rgb = torch.from_numpy(np.array(batch["rgb"])).to(self._device)
-        columns: dict[str, list[np.ndarray]] = {"key": [], "model": []}
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Columns key and rgb to one row per photograph and model: key, model, scores, and features where wanted."""
+        pixels = batch.column("rgb").combine_chunks()
+        rgb = torch.from_numpy(pixels.to_numpy_ndarray().copy()).to(self._device)
+        keys = batch.column("key").combine_chunks()
+        parts = []
         for name, predicted in evaluation.predictions(self._models, rgb, self._constant).items():
-            columns["key"].append(batch["key"])
-            columns["model"].append(np.full(len(rgb), name))
-            for metric, values in evaluation.score(predicted, rgb, self._lpips).items():
-                columns.setdefault(metric, []).append(values.cpu().double().numpy())
+            scores = self._score(predicted, rgb)
+            image = evaluation.assemble(evaluation.split_rgb(rgb)[0], predicted) if self._inception else None
+            parts.append(self._rows(keys, name, scores, image))
+        if self._inception:
+            nothing = {name: torch.full((len(rgb),), float("nan")) for name in scores}
+            parts.append(self._rows(keys, TRUTH, nothing, rgb))
         self._progress.add(len(rgb))
-        return {
-            name: np.concatenate([part.astype(object) if part.dtype.kind in "UO" else part for part in parts])
-            for name, parts in columns.items()
-        }
+        return pa.concat_tables(parts)
+
+    def _rows(self, keys: pa.Array, name: str, scores: dict[str, Tensor], image: Tensor | None) -> pa.Table:
+        columns = {"key": keys, "model": pa.array([name] * len(keys))}
+        columns |= {metric: pa.array(values.cpu().double().numpy()) for metric, values in scores.items()}
+        if self._inception and image is not None:
+            features = self._inception(image).cpu().numpy().astype(np.float32)
+            columns[FEATURES] = pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), features.shape[1])
+        return pa.table(columns)

@@ -7,40 +7,41 @@ are tried again). Work that is done twice, after a crash, stages its rows twice;
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cluster.storage import Storage
 from jobs.tables import parquet_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 METRICS = "metrics"
 FIRST, RETRIED = "_state/rows", "_state/retried"
 SUCCEEDED = ("ok", "skipped_color")
 
 
-def stage(output: Storage, folder: str, part: int, rows: pa.Table) -> None:
+def stage(output: Storage, folder: str, part: int, rows: "pa.Table") -> None:
     """Write rows of a part, as one file with a name of its own."""
     output.write(f"{folder}/{_name(part)}/{uuid4().hex}.parquet", parquet_bytes(rows))
 
 
-def staged(output: Storage, folder: str, part: int) -> pa.Table | None:
+def staged(output: Storage, folder: str, part: int) -> "pa.Table | None":
     """All rows staged for a part, perhaps some twice; None where there are none."""
+    import pyarrow as pa
+
     store = output.child(f"{folder}/{_name(part)}")
     tables = [_read(store, entry.key) for entry in store.list()]
     return pa.concat_tables(tables) if tables else None
 
 
-def merged(output: Storage, part: int) -> pa.Table | None:
+def merged(output: Storage, part: int) -> "pa.Table | None":
     """The rows of a finished part; None before it is finished."""
     name = f"{METRICS}/{_name(part)}.parquet"
     return _read(output, name) if output.exists(name) else None
 
 
-def merge(output: Storage, folder: str, part: int, inputs: pa.Table) -> pa.Table | None:
+def merge(output: Storage, folder: str, part: int, inputs: "pa.Table") -> "pa.Table | None":
     """Make the staged rows of a part part of OUTPUT/metrics, and forget that they were staged.
 
     A staged row replaces an earlier one of its input, and a success a failure staged beside it.
@@ -54,6 +55,9 @@ def merge(output: Storage, folder: str, part: int, inputs: pa.Table) -> pa.Table
     Returns:
         The rows of the part; None where there are none yet.
     """
+    import pandas as pd
+    import pyarrow as pa
+
     fresh, old = staged(output, folder, part), merged(output, part)
     if fresh is None:
         return old
@@ -72,22 +76,29 @@ def merge(output: Storage, folder: str, part: int, inputs: pa.Table) -> pa.Table
     return rows
 
 
-def without(inputs: pa.Table, *done: pa.Table | None) -> pa.Table:
+def without(inputs: "pa.Table", *done: "pa.Table | None") -> "pa.Table":
     """The inputs of a part that have no row in any of the tables."""
+    import pyarrow.compute as pc
+
     for rows in done:
         if rows is not None:
             inputs = inputs.filter(pc.invert(pc.is_in(inputs.column("key"), value_set=_keys(rows))))
     return inputs
 
 
-def failed(inputs: pa.Table, rows: pa.Table, statuses: Sequence[str]) -> pa.Table:
+def failed(inputs: "pa.Table", rows: "pa.Table", statuses: Sequence[str]) -> "pa.Table":
     """The inputs of a part whose row has one of the statuses."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     lost = rows.filter(pc.is_in(rows.column("status"), value_set=pa.array(statuses, pa.string())))
     return inputs.filter(pc.is_in(inputs.column("key"), value_set=_keys(lost)))
 
 
-def count_statuses(tables: Iterable[pa.Table]) -> Counter[str]:
+def count_statuses(tables: Iterable["pa.Table"]) -> Counter[str]:
     """Rows by status."""
+    import pyarrow.compute as pc
+
     counts: Counter[str] = Counter()
     for table in tables:
         for entry in pc.value_counts(table.column("status")).to_pylist():
@@ -95,17 +106,20 @@ def count_statuses(tables: Iterable[pa.Table]) -> Counter[str]:
     return counts
 
 
-def read_rows(output: Storage) -> Iterable[pa.Table]:
+def read_rows(output: Storage) -> Iterable["pa.Table"]:
     """The rows of every finished part, one table at a time."""
     store = output.child(METRICS)
     return (_read(store, entry.key) for entry in store.list())
 
 
-def _read(store: Storage, key: str) -> pa.Table:
+def _read(store: Storage, key: str) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     return pq.read_table(pa.BufferReader(store.read(key)))
 
 
-def _keys(rows: pa.Table) -> pa.Array:
+def _keys(rows: "pa.Table") -> "pa.Array":
     return rows.column("key").combine_chunks()
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from skimage.color import lab2rgb, rgb2lab
+from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from colorize_core import evaluation
+from colorize_core import evaluation, metrics
 from colorize_core.models.base import ColorModel
 from colorize_core.prediction import colorize_lightness
 
@@ -59,27 +59,87 @@ def test_colours_outside_srgb_are_clipped_as_scikit_image_does(rgb: torch.Tensor
     assert np.abs(painted.numpy() - lab2rgb(lab, channel_axis=1) * 255).max() <= 0.5 + 0.26
 
 
-def test_without_lpips_there_is_no_lpips(rgb: torch.Tensor) -> None:
-    assert list(evaluation.score(evaluation.split_rgb(rgb)[1], rgb)) == ["mae_ab", "psnr", "ssim"]
+PRIOR = [[0.0, 0.0, 0.5], [10.0, 10.0, 0.3], [-20.0, 30.0, 0.2]]
+
+
+class Recorder(metrics.LPIPS):
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        self.seen = predicted, truth
+        return torch.arange(3.0)
+
+    def in_unit_range(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        return torch.arange(3.0) / 2
+
+
+def test_an_evaluation_scores_what_training_scores_and_more(rgb: torch.Tensor) -> None:
+    ab = evaluation.split_rgb(rgb)[1] / 3
+    quick, whole = evaluation.score(ab, rgb), evaluation.Scorer(PRIOR)(ab, rgb)
+    for name, values in quick.items():
+        assert torch.equal(whole[name], values)
+    assert {"mse", "ssim_uniform", "ciede2000", "colorfulness", "auc", "auc_rebalanced"} <= whole.keys()
+    assert "lpips" not in whole
+
+
+def test_ciede2000_is_of_the_pictures_people_get(rgb: torch.Tensor) -> None:
+    L, ab = evaluation.split_rgb(rgb)
+    found = evaluation.Scorer(PRIOR)(ab / 3, rgb)["ciede2000"]
+    painted = evaluation.assemble(L, ab / 3).numpy()
+    expected = deltaE_ciede2000(rgb2lab(painted, channel_axis=1), rgb2lab(rgb.numpy(), channel_axis=1), channel_axis=1)
+    np.testing.assert_allclose(found.numpy(), expected.mean(axis=(1, 2)), atol=1e-2)
 
 
 def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> None:
-    class Recorder(nn.Module):
-        def forward(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-            self.seen = predicted, truth
-            return torch.arange(3.0)
-
     recorder = Recorder()
     L, ab = evaluation.split_rgb(rgb)
-    scores = evaluation.score(ab / 2, rgb, recorder)
+    scores = evaluation.Scorer(PRIOR, recorder)(ab / 2, rgb)
     assert scores["lpips"].tolist() == [0, 1, 2]
     assert torch.equal(recorder.seen[0], evaluation.assemble(L, ab / 2))
     assert torch.equal(recorder.seen[1], rgb)
 
 
+def test_a_definition_adds_its_own_scores(rgb: torch.Tensor) -> None:
+    ab = evaluation.split_rgb(rgb)[1]
+    plain = evaluation.Scorer(PRIOR, Recorder())(ab, rgb)
+    seeds = evaluation.Scorer(PRIOR, Recorder(), ["seed-000", "seed-002", "seed-003"])(ab, rgb)
+    assert seeds.keys() - plain.keys() == {"lpips_unit", "psnr_ab", "ssim_ab"}
+
+
+def test_seed_002_is_scored_on_ab_alone_in_its_own_ranges(rgb: torch.Tensor) -> None:
+    ab = evaluation.split_rgb(rgb)[1]
+    scores = evaluation.Scorer(PRIOR, definitions=["seed-002"])(ab / 2, rgb)
+    low, width = np.array([42, 20])[:, None, None], np.array([184, 203])[:, None, None]
+    for index in range(3):
+        truth, made = ((each[index].numpy() + 128 - low) / width for each in (ab, ab / 2))
+        psnr = peak_signal_noise_ratio(truth, made, data_range=1)
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        ssim = structural_similarity(truth, made, data_range=1, channel_axis=0, **options)
+        assert scores["psnr_ab"][index].item() == pytest.approx(psnr, abs=1e-3)
+        assert scores["ssim_ab"][index].item() == pytest.approx(ssim, abs=1e-4)
+
+
+def test_colours_that_training_never_saw_count_as_the_rarest_it_saw(rgb: torch.Tensor) -> None:
+    scorer = evaluation.Scorer([[0.0, 0.0, 0.75], [10.0, 0.0, 0.25]])
+    weights = scorer._bin_weights
+    assert weights.max() == pytest.approx(3 * float(weights.min()))
+    assert (weights == weights.max()).sum() == 312
+
+
 def test_baselines_come_first_and_models_in_order(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
     models = {"z": (tiny_model, 64), "a": (tiny_model, 32)}
-    assert list(evaluation.predictions(models, rgb, (1.0, 2.0))) == ["gray", "constant color", "z", "a"]
+    assert list(evaluation.predictions(models, rgb, (1.0, 2.0))) == [
+        "gray",
+        "constant color",
+        "oracle color",
+        "ceiling 32 px",
+        "ceiling 64 px",
+        "z",
+        "a",
+    ]
 
 
 def test_the_gray_baseline_scores_the_chroma_of_the_photograph(rgb: torch.Tensor) -> None:
@@ -106,3 +166,21 @@ def test_a_model_sees_nothing_of_the_colours(rgb: torch.Tensor, tiny_model: Colo
     one, other = (evaluation.predictions({"a": (tiny_model, 64)}, each, (0.0, 0.0))["a"] for each in (rgb, pale))
     assert (one - other).abs().max() < 1  # of 110
     assert one.abs().mean() > 1  # there is something to compare
+
+
+def test_the_oracle_is_the_best_constant_for_mae(rgb: torch.Tensor) -> None:
+    L, ab = evaluation.split_rgb(rgb)
+    oracle = evaluation.predictions({}, rgb, (0.0, 0.0))["oracle color"]
+    best = evaluation.score(oracle, rgb)["mae_ab"]
+    for shift in (-2.0, -0.5, 0.5, 2.0):
+        assert (evaluation.score(oracle + shift, rgb)["mae_ab"] >= best - 1e-7).all()
+    assert torch.equal(oracle[:, :, 0, 0], ab.flatten(2).median(dim=2).values)
+    assert L.shape[1] == 1
+
+
+def test_the_ceiling_is_true_chroma_through_the_working_size(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    models = {"small": (tiny_model, 32), "large": (tiny_model, 64)}
+    found = evaluation.predictions(models, rgb, (0.0, 0.0))
+    errors = [evaluation.score(found[f"ceiling {size} px"], rgb)["mae_ab"].mean() for size in (32, 64)]
+    assert errors[0] > errors[1] > 0
+    assert errors[0] < evaluation.score(found["gray"], rgb)["mae_ab"].mean()

@@ -53,8 +53,20 @@ def test_dry_run_prints_the_resolved_config_and_what_would_run(
     assert main(["archive", *arguments]) == 0
     text = capsys.readouterr().out
     assert "max_failed_fraction: 0.05" in text
-    assert "archive would colour the photographs below" in text
+    assert "archive would colour 32 of the 32 photographs" in text
 
 
-def test_unknown_option_is_one_line(one_line: Callable[[list[str], int], str]) -> None:
-    assert "unknown option --limit" in one_line(["archive", "--limit", "3"], 2)
+def test_keys_can_be_given_as_options(one_line: Callable[[list[str], int], str]) -> None:
+    for words in (["--limit", "0"], ["--limit=0"], ["limit=0"]):
+        line = one_line(["archive", "source=a", "output=b", "checkpoint=c", *words], 2)
+        assert "limit = 0: input should be greater than or equal to 1" in line
+
+
+def test_an_option_without_a_value_is_switched_on(one_line: Callable[[list[str], int], str]) -> None:
+    line = one_line(["archive", "--new-run", "--retry-failed", "source=a", "output=b", "checkpoint=c"], 2)
+    assert "new_run does everything again" in line
+
+
+def test_unknown_options_are_one_line(one_line: Callable[[list[str], int], str]) -> None:
+    assert "retry_filed = True: unknown key; did you mean retry_failed?" in one_line(["archive", "--retry-filed"], 2)
+    assert "unknown option -x" in one_line(["archive", "-x"], 2)

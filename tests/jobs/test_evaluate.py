@@ -12,7 +12,8 @@ from colorize_core.color import lab_to_rgb, rgb_to_lab
 from colorize_core.errors import UserError
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
-from jobs.evaluate import name_checkpoints, render_table
+from jobs.evaluate_config import name_checkpoints
+from jobs.evaluation_table import render
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +30,18 @@ def result(evaluated: Path) -> dict:
     return json.loads((evaluated / "metrics.json").read_text())
 
 
+ROWS = ("gray", "constant color", "oracle color", "ceiling 32 px", "one", "two")
+
+
 def test_baselines_come_first_then_the_models_as_named(result: dict) -> None:
-    assert list(result["models"]) == ["gray", "constant color", "one", "two"]
+    assert tuple(result["models"]) == ROWS
 
 
 def test_every_photograph_is_scored_by_every_model(evaluated: Path, dataset: str) -> None:
     rows = pd.read_parquet(evaluated / "per_image.parquet")
     count = read_dataset_info(dataset).splits["val"]["rows"]
-    assert rows.groupby("model").key.nunique().to_dict() == dict.fromkeys(
-        ("gray", "constant color", "one", "two"), count
-    )
+    assert rows.groupby("model").key.nunique().to_dict() == dict.fromkeys(ROWS, count)
+    assert rows.notna().all(axis=None)
 
 
 def test_gray_baseline_equals_scikit_image(evaluated: Path, dataset: str) -> None:
@@ -56,12 +59,33 @@ def test_gray_baseline_equals_scikit_image(evaluated: Path, dataset: str) -> Non
         assert rows.ssim[key] == pytest.approx(expected, abs=1e-5)
 
 
-def test_means_and_intervals_are_of_the_rows(evaluated: Path, result: dict) -> None:
+def test_values_and_intervals_are_of_the_rows(evaluated: Path, result: dict) -> None:
     rows = pd.read_parquet(evaluated / "per_image.parquet")
     for model, scores in result["models"].items():
-        for metric, summary in scores.items():
-            assert summary["mean"] == pytest.approx(rows[rows.model == model][metric].mean())
-            assert summary["low"] < summary["mean"] < summary["high"]
+        own = rows[rows.model == model]
+        for metric in ("mae_ab", "psnr", "ssim", "ciede2000", "auc", "mse", "ssim_uniform", "colorfulness"):
+            assert scores[metric]["value"] == pytest.approx(own[metric].mean())
+            assert scores[metric]["low"] <= scores[metric]["value"] <= scores[metric]["high"]
+        error = own.mse.mean()  # none at the ceiling, where the working size is the photographs' own
+        assert scores["psnr_pooled"]["value"] == pytest.approx(10 * np.log10(255**2 / error) if error else 100)
+        delta = abs(own.colorfulness.mean() - own.colorfulness_truth.mean())
+        assert scores["colorfulness_delta"]["value"] == pytest.approx(delta)
+        error = (own.colorfulness - own.colorfulness_truth).abs().mean()
+        assert scores["colorfulness_error"]["value"] == pytest.approx(error)
+        area = np.average(own.auc_rebalanced, weights=own.auc_weight)
+        assert scores["auc_rebalanced"]["value"] == pytest.approx(area)
+
+
+def test_references_are_in_the_order_that_reason_asks_for(result: dict) -> None:
+    error = {name: scores["mae_ab"]["value"] for name, scores in result["models"].items()}
+    assert error["ceiling 32 px"] < error["oracle color"] < error["gray"]
+
+
+def test_the_table_shows_every_metric_and_row(evaluated: Path) -> None:
+    table = (evaluated / "table.md").read_text()
+    assert all(f"| {name}" in table for name in ROWS)
+    for title in ("MAE (ab/110) ↓", "CIEDE2000 ↓", "Δ colourfulness ↓", "AuC ↑", "PSNR of the pooled MSE (dB) ↑"):
+        assert title in table
 
 
 def test_equal_models_get_equal_scores(result: dict) -> None:
@@ -89,22 +113,76 @@ def test_lpips_is_computed_with_given_weights(dataset: str, tiny_checkpoint: str
     arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
     assert main(["evaluate", *arguments, "lpips.backbone=alex", f"lpips.weights={tmp_path}/alexnet.pth"]) == 0
     rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
-    assert (rows.lpips > 0).all()
+    assert (rows.lpips[rows.model != "ceiling 32 px"] > 0).all()
     assert "LPIPS" in (tmp_path / "out" / "table.md").read_text()
 
 
 def score(mae: float) -> dict:
-    return {"mae_ab": {"mean": mae, "low": mae - 0.01, "high": mae + 0.01}}
+    return {"mae_ab": {"value": mae, "low": mae - 0.01, "high": mae + 0.01}}
 
 
 def test_a_model_below_gray_is_marked() -> None:
     models = {"gray": score(0.09), "constant color": score(0.08), "good": score(0.07), "bad": score(0.1)}
-    table = render_table(
-        {"models": models, "photographs": 5, "split": "test", "size": 64, "config": {"lpips": {"backbone": "none"}}}
-    )
+    result = {"models": models, "checkpoints": {"good": "", "bad": ""}, "photographs": 5, "split": "test", "size": 64}
+    table = render({**result, "config": {"lpips": {"backbone": "none"}}}, [])
     assert "| bad ⚠ | 0.1000 [0.0900, 0.1100] |" in table
     assert "worse than leaving the photographs gray, by MAE: bad." in table
     assert "| good | 0.0700" in table
+
+
+@pytest.mark.parametrize("spelling", [["definitions=[seed-002, seed-003]"], ["--definitions", "seed-002,seed-003"]])
+def test_definitions_of_papers_add_their_tables(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, spelling: list[str]
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    assert main(["evaluate", *arguments, "lpips.backbone=none", *spelling]) == 0
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "### As seed-002 computes" in table
+    assert "PSNR of ab, 32 photographs (seed-002) ↑" in table
+    assert "MSE (seed-003) ↓" in table
+    rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
+    assert {"psnr_ab", "ssim_ab"} <= set(rows.columns)
+
+
+def test_an_unknown_definition_is_one_line(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    assert main(["evaluate", *arguments, "--definitions", "seed-009"]) == 2
+    assert "seed-009" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the layout of FID's Inception."""
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    extractor = module.FeatureExtractorInceptionV3
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(extractor, "load_state_dict", lambda *_: None)
+        net = extractor("inception-v3-compat", ["2048"])
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+@pytest.mark.slow
+def test_any_number_of_actors_prints_the_same_digits(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, inception_file: Path
+) -> None:
+    """Also of FID and KID, which are of the whole set."""
+    arguments = [f"shards={dataset}", f"checkpoint={tiny_checkpoint}", "split=val", "lpips.backbone=none"]
+    arguments += [f"fid.weights={inception_file}", "batch_size=2", "resamples=100", "grid_rows=1"]
+    for actors in (1, 2):
+        assert main(["evaluate", *arguments, f"output={tmp_path}/{actors}", f"actors={actors}"]) == 0
+    tables = [(tmp_path / str(actors) / "table.md").read_text() for actors in (1, 2)]
+    assert tables[0] == tables[1]
+    assert "With fewer than 2049 FID is far too large" in tables[0]
+    scores = json.loads((tmp_path / "1" / "metrics.json").read_text())["models"]
+    assert scores["ceiling 32 px"]["fid"]["value"] < scores["gray"]["fid"]["value"]
+    assert "features" not in pd.read_parquet(tmp_path / "1" / "per_image.parquet").columns
 
 
 @pytest.mark.parametrize(

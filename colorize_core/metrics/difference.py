@@ -1,0 +1,103 @@
+"""Differences of colours in CIELAB: CIEDE2000, and Zhang's area under the curve."""
+
+import torch
+from torch import Tensor
+
+from colorize_core.bins import nearest_bins
+from colorize_core.strips import row_strips
+
+_AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016
+_KCHROMA = 25.0**7
+
+
+def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean CIEDE2000 colour difference, per image (Sharma et al. 2005; all weights 1).
+
+    Args:
+        predicted: (B, 3, H, W) CIELAB.
+        truth: the same shape.
+
+    Returns:
+        (B,) float64; 1 is about what people can see.
+    """
+    batch, _, height, width = predicted.shape
+    total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
+    for rows in row_strips(height, batch * width):
+        difference = _ciede2000(predicted[:, :, rows].float(), truth[:, :, rows].float())
+        total += difference.sum(dim=(1, 2), dtype=torch.float64)
+    return total / (height * width)
+
+
+def _ciede2000(one: Tensor, other: Tensor) -> Tensor:
+    (L1, a1, b1), (L2, a2, b2) = one.unbind(1), other.unbind(1)
+    mean_chroma = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
+    seventh = mean_chroma**7
+    stretch = 1.5 - 0.5 * (seventh / (seventh + _KCHROMA)).sqrt()
+    a1, a2 = a1 * stretch, a2 * stretch
+    C1, C2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
+    h1, h2 = torch.atan2(b1, a1) % (2 * torch.pi), torch.atan2(b2, a2) % (2 * torch.pi)
+
+    dL, dC = L2 - L1, C2 - C1
+    turn = h2 - h1
+    turn = torch.where(turn > torch.pi, turn - 2 * torch.pi, torch.where(turn < -torch.pi, turn + 2 * torch.pi, turn))
+    colorless = C1 * C2 == 0
+    dH = 2 * (C1 * C2).sqrt() * torch.sin(torch.where(colorless, torch.zeros_like(turn), turn) / 2)
+
+    L, C, h = (L1 + L2) / 2, (C1 + C2) / 2, h1 + h2
+    far = (h1 - h2).abs() > torch.pi
+    h = torch.where(far, h + torch.where(h < 2 * torch.pi, 2 * torch.pi, -2 * torch.pi), h)
+    h = torch.where(colorless, h, h / 2)
+    degree = torch.pi / 180
+    T = (
+        1
+        - 0.17 * torch.cos(h - 30 * degree)
+        + 0.24 * torch.cos(2 * h)
+        + 0.32 * torch.cos(3 * h + 6 * degree)
+        - 0.20 * torch.cos(4 * h - 63 * degree)
+    )
+    lightness = (L - 50).square()
+    SL = 1 + 0.015 * lightness / (20 + lightness).sqrt()
+    SC, SH = 1 + 0.045 * C, 1 + 0.015 * C * T
+    seventh = C**7
+    rotation = (60 * degree * torch.exp(-((h / degree - 275) / 25).square())).sin()
+    RT = -2 * (seventh / (seventh + _KCHROMA)).sqrt() * rotation
+    terms = (dL / SL).square() + (dC / SC).square() + (dH / SH).square() + RT * (dC / SC) * (dH / SH)
+    return terms.clamp_min(0).sqrt()
+
+
+def auc(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Area under the curve of pixels whose ab error is below a threshold from 0 to 150, per image.
+
+    Zhang et al. 2016, section 3.1, who sum over whole thresholds. Between them the closed form: the mean of
+    1 - min(error, 150) / 150.
+
+    Args:
+        predicted: (B, 2, H, W) CIELAB units.
+        truth: the same shape.
+
+    Returns:
+        (B,) float64 in [0, 1].
+    """
+    return _closeness(predicted, truth).mean(dim=(1, 2), dtype=torch.float64)
+
+
+def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """`auc` with pixels weighted by their true colour, rare ones more (Zhang et al. 2016, eq. 4 with lambda 0).
+
+    Args:
+        predicted: (B, 2, H, W) CIELAB units.
+        truth: the same shape.
+        bin_weights: (313,) weight by bin.
+
+    Returns:
+        The weighted area of each image, and the mean weight of its pixels, both (B,) float64: the area of a set is the
+        weighted mean of the images' areas.
+    """
+    weights = bin_weights.to(predicted.device)[nearest_bins(truth)[:, 0]].double()
+    weighted = (weights * _closeness(predicted, truth)).sum(dim=(1, 2))
+    return weighted / weights.sum(dim=(1, 2)), weights.mean(dim=(1, 2))
+
+
+def _closeness(predicted: Tensor, truth: Tensor) -> Tensor:
+    error = torch.linalg.vector_norm((predicted - truth).float(), dim=1)
+    return 1 - error.clamp_max(_AUC_LIMIT) / _AUC_LIMIT

@@ -1,0 +1,112 @@
+"""How close a set of pictures is to a set of photographs: FID and KID, in the features of Inception."""
+
+import tempfile
+from contextlib import redirect_stderr
+from io import StringIO
+
+import torch
+from torch import Tensor, nn
+
+from colorize_core.errors import UserError
+from colorize_core.models.backbone import read_state_dict
+
+FEATURES = 2048
+FULL_RANK = FEATURES + 1
+"""Pictures below which the covariance of features is singular, and FID is far off."""
+_KERNEL_ROWS = 1024
+
+
+class InceptionFeatures(nn.Module):
+    """Features of the Inception-v3 that FID is defined with (Heusel et al. 2017), through torch-fidelity.
+
+    Its weights were ported from TensorFlow; torchvision's Inception gives other numbers. Pictures are enlarged to
+    299 px as TensorFlow 1 did, inside the network.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        """Load the network.
+
+        Args:
+            weights: path or URI of torch-fidelity's weights-inception-2015-12-05-6726825d.pth; None downloads it.
+
+        Raises:
+            UserError: the weights cannot be had or do not fit; random ones are never used.
+        """
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        try:
+            with redirect_stderr(StringIO()), tempfile.NamedTemporaryFile(suffix=".pth") as checked:
+                if weights is not None:
+                    # Read with the restricted loader first; torch-fidelity would run code from the file.
+                    torch.save(read_state_dict(weights), checked.name)
+                self.net = FeatureExtractorInceptionV3(
+                    "inception-v3-compat", [str(FEATURES)], checked.name if weights is not None else None
+                )
+        except UserError:
+            raise
+        except RuntimeError as error:
+            raise UserError(f"{weights}: not the weights of FID's Inception (a tensor does not fit)") from error
+        except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
+            raise UserError(
+                f"the weights of FID's Inception cannot be downloaded ({error}); give fid.weights=PATH to them"
+            ) from error
+
+    @torch.inference_mode()
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 sRGB to (B, 2048) float32."""
+        return self.net(rgb)[0]
+
+
+def fid(real: Tensor, made: Tensor) -> float:
+    """Frechet Inception distance: between two Gaussians with the sets' means and covariances (Heusel et al. 2017).
+
+    Args:
+        real: (N, D) features of photographs.
+        made: (M, D) features of pictures.
+    """
+    (mean_real, cov_real), (mean_made, cov_made) = (_moments(each) for each in (real, made))
+    return frechet_distance(mean_real, cov_real, mean_made, cov_made)
+
+
+def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
+    """Squared Frechet (Wasserstein-2) distance of two Gaussians (Dowson and Landau 1982), in float64.
+
+    The trace of the root of cov1 cov2 is taken from the symmetric root(cov1) cov2 root(cov1), whose eigenvalues are
+    the same and real.
+    """
+    values, vectors = torch.linalg.eigh(cov1.double())
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov2.double() @ root).clamp_min(0).sqrt().sum()
+    squared = (mean1.double() - mean2.double()).square().sum()
+    return float(squared + torch.trace(cov1.double()) + torch.trace(cov2.double()) - 2 * cross)
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    features = features.double()
+    return features.mean(dim=0), torch.cov(features.T)
+
+
+def kid(real: Tensor, made: Tensor) -> float:
+    """Kernel Inception distance: unbiased squared MMD, kernel (x.y / D + 1)^3 (Binkowski et al. 2018).
+
+    Over all pairs at once; packages usually average over random subsets, which has the same expectation.
+
+    Args:
+        real: (N, D) features of photographs.
+        made: (M, D) features of pictures.
+    """
+    within = [
+        (_kernel_sum(each, each) - _kernel_diagonal(each)) / (len(each) * (len(each) - 1)) for each in (real, made)
+    ]
+    return within[0] + within[1] - 2 * _kernel_sum(real, made) / (len(real) * len(made))
+
+
+def _kernel_sum(x: Tensor, y: Tensor) -> float:
+    y = y.double()
+    parts = (((rows.double() @ y.T) / x.shape[1] + 1) ** 3 for rows in x.split(_KERNEL_ROWS))
+    return float(sum(part.sum() for part in parts))
+
+
+def _kernel_diagonal(x: Tensor) -> float:
+    return float(((x.double().square().sum(dim=1) / x.shape[1] + 1) ** 3).sum())

@@ -1,0 +1,100 @@
+"""What can be said of an evaluation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from colorize_core.errors import UserError
+from jobs.config import Section, StorageJobConfig
+
+Definition = Literal["seed-000", "seed-002", "seed-003"]
+
+
+class LpipsSection(Section):
+    """Perceptual similarity; its backbone's weights are not part of the package."""
+
+    backbone: Literal["vgg", "alex", "none"] = "vgg"
+    """Network: vgg (seed 000), alex (the usual one in papers), or none to leave the column out."""
+    weights: str | None = None
+    """Path or URI of torchvision's state dict of vgg16 or alexnet; downloaded when empty."""
+
+    def network(self) -> Literal["vgg", "alex"]:
+        """The backbone, where there is one."""
+        assert self.backbone != "none"
+        return self.backbone
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where weights come from."""
+
+    path: str | None
+    """Path or URI; None downloads them."""
+
+
+class FidSection(Section):
+    """FID and KID, distances between the set of pictures and the set of photographs."""
+
+    weights: str | None = None
+    """`download`, or path or URI of torch-fidelity's weights of FID's Inception; no FID and KID when empty."""
+
+    def source(self) -> WeightsSource | None:
+        """Where the weights come from; None where FID is not wanted."""
+        if self.weights is None:
+            return None
+        return WeightsSource(None if self.weights == "download" else self.weights)
+
+
+class EvaluateConfig(StorageJobConfig):
+    """Score checkpoints on the exact pixels of a dataset's test split, beside trivial baselines and the ceiling.
+
+    OUTPUT holds table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet and grid.png.
+    """
+
+    shards: str
+    """Dataset of `prepare`."""
+    checkpoint: str | list[str] | dict[str, str]
+    """One directory, a list of them, or directories by the name each has in the table."""
+    output: str
+    """Where the results go."""
+    split: Literal["test", "val"] = "test"
+    """Which photographs."""
+    definitions: list[Definition] = Field(default_factory=list)
+    """Papers whose metrics are added as each computed them: seed-000, seed-002, seed-003."""
+    lpips: LpipsSection = Field(default_factory=LpipsSection)
+    """Perceptual similarity."""
+    fid: FidSection = Field(default_factory=FidSection)
+    """FID and KID."""
+    batch_size: int = Field(16, ge=1)
+    """Photographs at once."""
+    actors: int = Field(1, ge=1)
+    """Processes that hold the models."""
+    gpus: float = Field(0, ge=0)
+    """GPUs for each of them."""
+    resamples: int = Field(1000, ge=100)
+    """Bootstrap resamples behind the intervals."""
+    grid_rows: int = Field(8, ge=1)
+    """Photographs in the sample grid."""
+
+    @field_validator("definitions", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
+
+
+def name_checkpoints(checkpoint: str | Sequence[str] | dict[str, str]) -> dict[str, str]:
+    """Location by the name in the table: the given one, or the run's folder, with the checkpoint's where both clash."""
+    if isinstance(checkpoint, dict):
+        return checkpoint
+    locations = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    if not locations:
+        raise UserError("checkpoint: the list is empty")
+    paths = [PurePosixPath(location.rstrip("/")) for location in locations]
+    runs = [path.parent.name if path.name in ("best", "last") else path.name for path in paths]
+    names = [run if runs.count(run) == 1 else f"{run}/{path.name}" for run, path in zip(runs, paths, strict=True)]
+    if len(set(names)) < len(names):
+        raise UserError("checkpoint: two checkpoints would have one name; give names (checkpoint: {NAME: DIRECTORY})")
+    return dict(zip(names, locations, strict=True))

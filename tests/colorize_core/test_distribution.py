@@ -1,0 +1,137 @@
+"""FID and KID against closed forms, direct formulas and torchmetrics; Inception as torch-fidelity runs it."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics.image.kid import poly_mmd
+
+from colorize_core import metrics
+from colorize_core.errors import UserError
+
+
+def gaussian(mean: float, deviation: float, count: int, seed: int, size: int = 8) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return mean + deviation * torch.randn(count, size, generator=random, dtype=torch.float64)
+
+
+def test_frechet_distance_of_independent_gaussians_is_the_closed_form() -> None:
+    """Diagonal covariances: the squared distance of means plus that of standard deviations, axis by axis."""
+    random = np.random.default_rng(0)
+    mean1, mean2 = torch.from_numpy(random.normal(size=(2, 6)))
+    deviation1, deviation2 = torch.from_numpy(random.uniform(0.5, 3, size=(2, 6)))
+    expected = (mean1 - mean2).square().sum() + (deviation1 - deviation2).square().sum()
+    found = metrics.frechet_distance(mean1, torch.diag(deviation1**2), mean2, torch.diag(deviation2**2))
+    assert found == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_frechet_distance_does_not_depend_on_the_axes() -> None:
+    rotation = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    first, second = torch.diag(torch.tensor([1.0, 2, 3, 4]).double()), torch.eye(4).double()
+    zero = torch.zeros(4)
+    turned = metrics.frechet_distance(zero, rotation @ first @ rotation.T, zero, rotation @ second @ rotation.T)
+    assert turned == pytest.approx(metrics.frechet_distance(zero, first, zero, second), rel=1e-9)
+
+
+def test_fid_approaches_the_distance_of_the_distributions() -> None:
+    real, made = gaussian(0, 1, 40_000, 1), gaussian(0.5, 2, 40_000, 2)
+    assert metrics.fid(real, made) == pytest.approx(8 * (0.25 + 1), rel=0.03)
+
+
+def test_fid_is_that_of_scipys_matrix_root() -> None:
+    from scipy.linalg import sqrtm
+
+    real = gaussian(0, 1, 300, 1) @ torch.randn(8, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    made = gaussian(1, 1, 200, 2)
+    c1, c2 = np.cov(real.numpy().T), np.cov(made.numpy().T)
+    difference = real.mean(0) - made.mean(0)
+    expected = float(difference @ difference) + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2).real)
+    assert metrics.fid(real, made) == pytest.approx(expected, rel=1e-6)
+
+
+def test_fid_of_a_set_with_itself_is_nothing() -> None:
+    real = gaussian(0, 1, 20, 1, size=64).float()  # fewer than dimensions: the covariance is singular
+    assert metrics.fid(real, real) == pytest.approx(0, abs=1e-5)
+
+
+def test_kid_is_that_of_torchmetrics() -> None:
+    real, made = gaussian(0, 1, 300, 1), gaussian(0.3, 1.2, 300, 2)
+    expected = float(poly_mmd(real, made, degree=3, gamma=None, coef=1.0))
+    assert metrics.kid(real, made) == pytest.approx(expected, rel=1e-6)
+
+
+def test_kid_is_unbiased_for_sets_of_different_size() -> None:
+    """Pair by pair, by the definition."""
+    real, made = gaussian(0, 1, 7, 1, size=3), gaussian(0.3, 1, 5, 2, size=3)
+
+    def kernel(x: Tensor, y: Tensor) -> float:
+        return float((x @ y / 3 + 1) ** 3)
+
+    def within(each: Tensor) -> float:
+        pairs = [kernel(x, y) for i, x in enumerate(each) for j, y in enumerate(each) if i != j]
+        return sum(pairs) / len(pairs)
+
+    across = [kernel(x, y) for x in real for y in made]
+    assert metrics.kid(real, made) == pytest.approx(within(real) + within(made) - 2 * sum(across) / len(across))
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the layout of FID's Inception."""
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    extractor = module.FeatureExtractorInceptionV3
+    torch.manual_seed(0)
+    with (
+        patch.object(module, "load_state_dict_from_url", lambda *_, **__: {}),
+        patch.object(extractor, "load_state_dict", lambda *_: None),
+    ):
+        net = extractor("inception-v3-compat", ["2048"])
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+@pytest.mark.slow
+def test_features_are_those_of_torch_fidelity(inception_file: Path) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    rgb = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(inception_file))(rgb)[0]
+    found = metrics.InceptionFeatures(str(inception_file))(rgb)
+    assert found.shape == (2, 2048)
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="not the weights of FID's Inception"):
+        metrics.InceptionFeatures(str(tmp_path / "other.pth"))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="not a readable state dict"):
+        metrics.InceptionFeatures(str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_cannot_be_had_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(module, "load_state_dict_from_url", unreachable)
+    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\); give fid\.weights=PATH"):
+        metrics.InceptionFeatures()
