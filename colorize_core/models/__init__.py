@@ -6,8 +6,9 @@ of 32. A new architecture is one file here and one line in `_MODELS`.
 
 import difflib
 import importlib
-import inspect
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
@@ -25,7 +26,11 @@ _MODELS = {
 # does not carry them, since it carries the weights themselves.
 _INITIAL_WEIGHT_OPTIONS = {"backbone_weights", "weights"}
 
-__all__ = ["build_model", "model_names"]
+__all__ = ["OptionError", "build_model", "model_names"]
+
+
+class OptionError(UserError, ValueError):
+    """A value that an option does not take; a ValueError to those who read options from a file, as checkpoints do."""
 
 
 def model_names() -> list[str]:
@@ -45,14 +50,21 @@ def build_model(name: str, **options: Any) -> ColorModel:
 
     Raises:
         UserError: unknown name or option, with the nearest valid one; initial weights that cannot be had.
+        OptionError: a value that the option does not take.
     """
     if name not in _MODELS:
         raise UserError(f"model {name!r} is unknown; {_suggest(name, model_names())}")
     model_class = getattr(importlib.import_module(f"{__name__}.{name}"), _MODELS[name])
-    known = [p for p in inspect.signature(model_class.__init__).parameters if p != "self"]
-    for option in options:
+    known = get_type_hints(model_class.__init__, include_extras=True)
+    del known["return"]
+    for option, value in options.items():
         if option not in known:
-            raise UserError(f"model {name!r} has no option {option!r}; {_suggest(option, known)}")
+            raise UserError(f"model {name!r} has no option {option!r}; {_suggest(option, list(known))}")
+        try:
+            TypeAdapter(known[option]).validate_python(value, strict=True)
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"].replace("Input", "it")
+            raise OptionError(f"model {name!r}: {option} = {value!r}: {wrong}") from error
     model: ColorModel = model_class(**options)
     kept = {key: value for key, value in options.items() if key not in _INITIAL_WEIGHT_OPTIONS}
     model.architecture = {"name": name, "options": kept}

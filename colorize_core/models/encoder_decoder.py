@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from colorize_core.models.base import ColorModel
@@ -22,7 +23,7 @@ class EncoderDecoder(ColorModel):
     The paper (seed 000, section "CNN Encoder-Decoder") gives the kinds of layer and no widths; these are ours.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 128, 256), latent: int = 512) -> None:
+    def __init__(self, widths: Sequence[PositiveInt] = (32, 64, 128, 256), latent: PositiveInt = 512) -> None:
         """Build the network from the channels of each encoder level and of the latent."""
         super().__init__()
         encoder: list[nn.Module] = []

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from colorize_core.models.base import ColorModel
@@ -21,7 +22,7 @@ class Lite(ColorModel):
     side and enlarged bilinearly. At the bottleneck every pixel learns what the whole picture shows.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: PositiveInt = 16) -> None:
         """Build the network; `width` is the channels at half the side, and parameters grow with its square."""
         super().__init__()
         channels = [width * factor for factor in _CHANNELS]

@@ -2,17 +2,15 @@
 
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 from colorize_core.models.initialization import init_pix2pix
-
-_LEVELS = range(5, 9)
 
 
 class Pix2PixUNet(ColorModel):
@@ -32,9 +30,9 @@ class Pix2PixUNet(ColorModel):
 
     def __init__(
         self,
-        levels: int = 8,
-        width: int = 64,
-        dropout: float = 0.5,
+        levels: Annotated[int, Field(ge=5, le=8)] = 8,
+        width: PositiveInt = 64,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         variant: Literal["pix2pix", "keras"] = "pix2pix",
     ) -> None:
         """Build the network.
@@ -44,15 +42,8 @@ class Pix2PixUNet(ColorModel):
             width: channels of the first level.
             dropout: share of channels' values dropped in the innermost layers.
             variant: see above.
-
-        Raises:
-            UserError: levels or variant that there are not.
         """
         super().__init__()
-        if levels not in _LEVELS:
-            raise UserError(f"model 'pix2pix_unet': levels is 5 to 8, not {levels!r}")
-        if variant not in ("pix2pix", "keras"):
-            raise UserError(f"model 'pix2pix_unet': variant is pix2pix or keras, not {variant!r}")
         keras = variant == "keras"
         norm = partial(_BatchNorm, eps=1e-3, momentum=0.01) if keras else _BatchNorm
         self.stride = 2**levels

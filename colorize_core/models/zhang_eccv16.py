@@ -3,11 +3,11 @@
 from typing import ClassVar
 
 import torch.nn.functional as F
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from colorize_core.bins import BINS, TEMPERATURE, bin_centers
 from colorize_core.color import normalize_ab
-from colorize_core.errors import UserError
 from colorize_core.models.backbone import read_state_dict
 from colorize_core.models.base import ColorModel, load_strictly
 
@@ -49,19 +49,17 @@ class ZhangECCV16(ColorModel):
 
     has_bins: ClassVar[bool] = True
 
-    def __init__(self, temperature: float = TEMPERATURE, weights: str | None = None) -> None:
+    def __init__(self, temperature: PositiveFloat = TEMPERATURE, weights: str | None = None) -> None:
         """Build the network.
 
         Args:
-            temperature: above 0; 1 is the mean of the distribution, towards 0 its mode.
+            temperature: 1 is the mean of the distribution, towards 0 its mode.
             weights: path or s3:// URI of the published state dict, or None for random weights.
 
         Raises:
-            UserError: a temperature of 0 or below; weights that cannot be read or are not this network's.
+            UserError: weights that cannot be read, or are not this network's.
         """
         super().__init__()
-        if not temperature > 0:
-            raise UserError(f"model 'zhang_eccv16': temperature is above 0, not {temperature!r}")
         self._temperature = temperature
         self.model1 = _block(1, 64, 2, stride=2)
         self.model2 = _block(64, 128, 2, stride=2)

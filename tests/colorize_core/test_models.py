@@ -188,3 +188,17 @@ def test_an_option_near_to_none_gets_all() -> None:
 
 def test_self_is_no_option() -> None:
     assert "'self'" in message("encoder_decoder", **{"self": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "line"),
+    [
+        ("lite", {"width": "wide"}, "width = 'wide': it should be a valid integer"),
+        ("lite", {"width": 0}, "width = 0: it should be greater than 0"),
+        ("encoder_decoder", {"widths": [8, "a"]}, "widths = [8, 'a']: it should be a valid integer"),
+        ("resnet_unet", {"blur": "yes"}, "blur = 'yes': it should be a valid boolean"),
+        ("resnet_unet", {"weights": 3}, "weights = 3: it should be a valid string"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_said(name: str, options: dict[str, object], line: str) -> None:
+    assert message(name, **options) == f"model '{name}': {line}"

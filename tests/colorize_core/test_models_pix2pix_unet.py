@@ -167,12 +167,13 @@ def test_colours_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"levels": 4}, "model 'pix2pix_unet': levels is 5 to 8, not 4"),
-        ({"levels": "8"}, "model 'pix2pix_unet': levels is 5 to 8, not '8'"),
-        ({"variant": "tf"}, "model 'pix2pix_unet': variant is pix2pix or keras, not 'tf'"),
+        ({"levels": 4}, "levels = 4: it should be greater than or equal to 5"),
+        ({"levels": "8"}, "levels = '8': it should be a valid integer"),
+        ({"dropout": 1.0}, "dropout = 1.0: it should be less than 1"),
+        ({"variant": "tf"}, "variant = 'tf': it should be 'pix2pix' or 'keras'"),
     ],
 )
 def test_options_that_there_are_not_are_refused(options: dict[str, object], line: str) -> None:
     with pytest.raises(UserError) as caught:
         build_model("pix2pix_unet", **options)
-    assert str(caught.value) == line
+    assert str(caught.value) == f"model 'pix2pix_unet': {line}"

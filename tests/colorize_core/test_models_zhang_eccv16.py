@@ -197,7 +197,9 @@ def test_a_missing_tensor_is_refused(published: dict[str, torch.Tensor], tmp_pat
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_a_temperature_that_is_not_above_zero_is_refused(temperature: float) -> None:
-    assert refusal(temperature=temperature) == f"model 'zhang_eccv16': temperature is above 0, not {temperature!r}"
+    assert refusal(temperature=temperature) == (
+        f"model 'zhang_eccv16': temperature = {temperature!r}: it should be greater than 0"
+    )
 
 
 def test_only_the_temperature_is_part_of_the_architecture(published_file: Path) -> None:
