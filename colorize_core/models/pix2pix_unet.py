@@ -40,7 +40,7 @@ class Pix2PixUNet(ColorModel):
         Args:
             levels: times the side is halved, 5 to 8. The input is padded to a multiple of 2**levels.
             width: channels of the first level.
-            dropout: share of channels' values dropped in the innermost layers.
+            dropout: share of values dropped in the innermost layers.
             variant: see above.
         """
         super().__init__()
