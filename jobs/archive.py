@@ -119,11 +119,11 @@ def _forget(output: Storage) -> None:
     """Remove the rows and the state of the archive run that the output holds, if it holds one."""
     if not output.exists(RUN_FILE) or json.loads(output.read(RUN_FILE)).get("verb") != "archive":
         return
+    output.delete(_LISTING)  # first: a listing without its manifest could not be worked from
     for folder in (rows.METRICS, rows.FIRST, rows.RETRIED, MANIFEST):
         store = output.child(folder)
         for entry in list(store.list()):
             store.delete(entry.key)
-    output.delete(_LISTING)
 
 
 def _list_once(config: ArchiveConfig, source: Storage, output: Storage) -> Listing:
@@ -185,13 +185,19 @@ def _colorize(job: _Run) -> int:
 
 
 def _retry(job: _Run) -> int:
-    """Try failed inputs again where that is asked for; returns their number."""
+    """Try failed inputs again where that is asked for; returns their number.
+
+    Rows of an earlier retry that was cut off are taken over in any case: their pictures are there already.
+    """
+    statuses = job.config.retried_statuses()
+    if not statuses and next(iter(job.output.child(rows.RETRIED).list()), None) is None:
+        return 0
     worked = 0
-    if statuses := job.config.retried_statuses():
-        for part in range(job.listing.parts):
-            if (done := rows.merged(job.output, part)) is not None:
-                inputs = read_part(job.output, part)
-                worked += _work(job, rows.RETRIED, part, inputs, rows.failed(inputs, done, statuses))
+    for part in range(job.listing.parts):
+        if (done := rows.merged(job.output, part)) is not None:
+            inputs = read_part(job.output, part)
+            worked += _work(job, rows.RETRIED, part, inputs, rows.failed(inputs, done, statuses))
+    if statuses:
         say(f"archive: {worked} failed photographs tried again")
     return worked
 

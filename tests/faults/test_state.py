@@ -1,0 +1,116 @@
+"""What a run finds when an earlier one was cut off between two of its writes, or is still there."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from cluster.storage import LocalStorage, StorageOptions, open_storage
+from jobs import rows
+from jobs.cli import main
+from tests.faults.archives import photographs, pictures_of, rows_of
+from tests.faults.processes import start, wait_for
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(str(tmp_path / "out"))
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str, output: LocalStorage) -> list[str]:
+    """Colours four photographs."""
+    source = LocalStorage(str(tmp_path / "source"))
+    for key, data in photographs(photo_paths, 4).items():
+        source.write(key, data)
+    return [f"source={source.root}", f"output={output.root}", f"checkpoint={tiny_checkpoint}"]
+
+
+def test_a_merge_that_was_cut_off_is_repeated(arguments: list[str], output: LocalStorage, ray_local: None) -> None:
+    assert main(["archive", *arguments]) == 0
+    whole = rows.merged(output, 0)
+    assert whole is not None
+    rows.stage(output, rows.FIRST, 0, whole.slice(1, 2))  # merged, but not yet forgotten
+    assert main(["archive", *arguments]) == 0
+    assert rows.merged(output, 0) == whole
+    assert rows.staged(output, rows.FIRST, 0) is None
+
+
+def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
+    arguments: list[str], output: LocalStorage, ray_local: None, tmp_path: Path
+) -> None:
+    """Its pictures are there: rows that go on calling them failures would be wrong."""
+    broken = next((tmp_path / "source").rglob("*.jpg"))
+    good = broken.read_bytes()
+    broken.write_bytes(b"")
+    assert main(["archive", *arguments, "max_failed_fraction=0.5"]) == 0
+    broken.write_bytes(good)
+    failed = output.read("metrics/part-00000.parquet")
+    assert main(["archive", *arguments, "retry_failed=true"]) == 0
+    whole = rows.merged(output, 0)
+    assert whole is not None
+    output.write("metrics/part-00000.parquet", failed)  # as if killed before its row was merged
+    key = broken.relative_to(tmp_path / "source").as_posix()
+    rows.stage(output, rows.RETRIED, 0, whole.filter(pc.equal(whole.column("key"), key)))
+    assert main(["archive", *arguments]) == 0
+    assert rows.merged(output, 0) == whole
+
+
+def test_a_new_run_that_was_cut_off_while_it_forgot_the_old_one(
+    arguments: list[str], output: LocalStorage, ray_local: None
+) -> None:
+    assert main(["archive", *arguments]) == 0
+    pictures = pictures_of(output)
+    output.delete("_state/listing.json")
+    output.delete("_state/manifest/part-00000.parquet")
+    assert main(["archive", *arguments]) == 0
+    assert pictures_of(output) == pictures
+    assert len(rows_of(output)) == 4
+
+
+def test_overlapping_places_are_refused_on_s3(
+    s3_endpoint: str, bucket: str, tiny_checkpoint: str, photo_paths: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint))
+    store.write("gray/in/1.jpg", photo_paths[0].read_bytes())
+    pairs = [("gray", "gray"), ("gray", "gray/out"), ("gray/in", "gray"), ("gray/", "gray//"), ("", "out")]
+    for source, output in pairs:
+        where = [f"source=s3://{bucket}/{source}", f"output=s3://{bucket}/{output}", f"checkpoint={tiny_checkpoint}"]
+        assert main(["archive", *where, f"storage.endpoint={s3_endpoint}"]) == 2
+        assert "overlap" in capsys.readouterr().err
+    assert [entry.key for entry in store.list()] == ["gray/in/1.jpg"]
+
+
+def test_an_output_that_holds_something_else_is_left_alone(
+    arguments: list[str], output: LocalStorage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.write("letters/1921.txt", b"Dear Ann")
+    assert main(["archive", *arguments]) == 2
+    assert "the output is not empty and holds no archive run" in capsys.readouterr().err
+    assert main(["archive", *arguments, "new_run=true"]) == 2
+    output.write("run.json", json.dumps({"verb": "train"}).encode())
+    assert main(["archive", *arguments, "new_run=true"]) == 2
+    assert "holds a run of 'train'" in capsys.readouterr().err
+    assert sorted(entry.key for entry in output.list()) == ["letters/1921.txt", "run.json"]
+
+
+@pytest.mark.faults
+def test_one_of_three_runs_works(
+    arguments: list[str], output: LocalStorage, photo_paths: list[Path], tmp_path: Path
+) -> None:
+    """Two begun at once, and a third while they are at work: one does everything, the others say why not."""
+    source = LocalStorage(str(tmp_path / "source"))
+    for key, data in photographs(photo_paths, 120).items():
+        source.write(key, data)
+    slow = [*arguments, "batch_size=2", "block_size=2", "ray.num_cpus=4"]
+    jobs = [start(slow), start(slow)]
+    wait_for(lambda: output.exists("run.json"), "a run begins")
+    jobs.append(start(slow))
+    said = [job.communicate(timeout=300)[0] for job in jobs]
+    assert sorted(job.returncode for job in jobs)[0] == 0, said
+    refused = [lines for job, lines in zip(jobs, said, strict=True) if job.returncode]
+    assert len(refused) == 2, said
+    assert all("another run" in lines for lines in refused), refused
+    assert len(rows_of(output)) == len(pictures_of(output)) == 120
+    assert not output.exists("_state/lock.json")
