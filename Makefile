@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test seeds-smoke check format constraints clean
+.PHONY: help setup demo test test-faults seeds-smoke check format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -24,6 +24,9 @@ demo: setup  ## prepare, train, archive and evaluate on sample photographs, into
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest
+
+test-faults: setup  ## failing storage, killed processes, memory, hostile input: about ten minutes
+	$(BIN)/python -m pytest -m '' --durations=10 tests/faults
 
 seeds-smoke: setup  ## every recipe of configs/seeds at toy scale
 	$(BIN)/python -m pytest -m seeds tests/jobs/test_recipe.py

@@ -1,6 +1,7 @@
 """Counting done work across a cluster."""
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 class _Counter:
@@ -21,8 +22,9 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        """Start the counter's actor."""
-        self._actor = ray.remote(num_cpus=0)(_Counter).remote()
+        """Start the counter's actor, beside the driver: a node that is lost must not take the count with it."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._actor = ray.remote(num_cpus=0, scheduling_strategy=here)(_Counter).remote()
 
     def add(self, number: int) -> None:
         """Add without waiting."""

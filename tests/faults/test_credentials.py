@@ -1,0 +1,37 @@
+"""Credentials reach S3 through the environment, and nothing else."""
+
+import tempfile
+from pathlib import Path
+
+from cluster.storage import StorageOptions, open_storage
+from tests.faults.archives import photographs
+from tests.faults.processes import finish, start
+
+SECRET, TOKEN = "secret-of-the-archive-0123456789", "token-of-the-archive-0123456789"
+
+
+def test_credentials_are_never_written(
+    s3_endpoint: str, bucket: str, photo_paths: list[Path], tiny_checkpoint: str
+) -> None:
+    """Neither into what the job says, even at length, nor into what it stores, nor into Ray's logs."""
+    options = StorageOptions(endpoint=s3_endpoint)
+    source, output = (open_storage(f"s3://{bucket}/{name}", options) for name in ("gray", "color"))
+    for key, data in photographs(photo_paths, 3).items():
+        source.write(key, data)
+    with tempfile.TemporaryDirectory(prefix="ray-") as logs:  # short: it holds sockets
+        where = [f"source={source.uri}", f"output={output.uri}", f"checkpoint={tiny_checkpoint}"]
+        job = start(
+            [*where, f"storage.endpoint={s3_endpoint}", "--verbose"],
+            AWS_SECRET_ACCESS_KEY=SECRET,
+            AWS_SESSION_TOKEN=TOKEN,
+            RAY_TMPDIR=logs,
+        )
+        said = finish(job)
+        written = {str(path): path.read_bytes() for path in Path(logs).rglob("*") if path.is_file()}
+    assert any("raylet" in path for path in written)
+    assert "ok" in said
+    assert [entry.key for entry in output.child("images").list()] == [entry.key for entry in source.list()]
+    written |= {entry.key: output.read(entry.key) for entry in output.list()} | {"said": said.encode()}
+    assert "run.json" in written
+    for secret in (SECRET, TOKEN):
+        assert [where for where, data in written.items() if secret.encode() in data] == []
