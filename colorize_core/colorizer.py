@@ -2,9 +2,10 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +14,21 @@ from torch import Tensor, nn
 
 from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
-from colorize_core.color import GRAY_CHROMA, chroma, fit_gamut, lab_to_rgb, rgb_to_lab, to_uint8
-from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, encode, left_out
-from colorize_core.prediction import enlarge, predict_ab, shrink, working_shape
+from colorize_core.color import GRAY_CHROMA, chroma, fit_gamut, lab_to_rgb, rgb_to_lab
+from colorize_core.encoding import Encoding, encode, left_out
+from colorize_core.levels import levels_to_lab, to_depth
+from colorize_core.memory import groups_within, needed_memory, show
+from colorize_core.out_of_memory import in_halves, is_out_of_memory
+from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, open_image
+from colorize_core.prediction import content_shape, pad, predict_ab, shrink, working_shape
+from colorize_core.provenance import Provenance, software
 from colorize_core.strips import row_strips
+from colorize_core.upsampling import ChromaRows, Upsampling
 
 OnColor = Literal["colorize", "skip", "copy"]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_DEFAULT = Encoding()
 
 
 @dataclass
@@ -41,44 +51,77 @@ class ColorizedPhoto:
     is_color: bool | None = None
     """Whether the input had colour: mean chroma of at least `color.GRAY_CHROMA`."""
     scores: dict[str, float] = field(default_factory=dict)
-    """mean_chroma and gamut_clipped (share of pixels that lost chroma to fit sRGB); against an input in colour also
-    mae_ab, psnr and ssim, at full size."""
+    """mean_chroma, gamut_clipped (share of pixels that lost chroma to fit sRGB) and max_lightness_error (of L, in
+    levels of 255, after rounding, before a lossy encoder); against an input in colour also mae_ab, psnr and ssim, at
+    full size."""
 
 
 @dataclass
 class _Work:
-    """An input on its way through a batch: encoded-size pixels and working-size tensors, nothing larger."""
+    """An input on its way through a batch: its pixels, and tensors at the working size."""
 
+    index: int
+    data: bytes
     photo: Photo
     L: Tensor
-    """(1, 1, h, w) lightness at the working shape."""
+    """(1, 1, h, w) lightness at its content shape."""
     is_color: bool
     ab: Tensor | None = None
-    """(1, 2, h, w), as predicted."""
+    """(1, 2, h, w), as predicted; None where the model ran out of memory."""
 
 
 class Colorizer:
     """A model ready to colour photographs at their full size, keeping their lightness."""
 
-    def __init__(self, model: nn.Module, working_size: int, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        working_size: int,
+        device: str | torch.device | None = None,
+        *,
+        upsampling: Upsampling = "guided",
+        provenance: Provenance | None = None,
+        threads: int = 1,
+    ) -> None:
         """Put a model to work.
 
         Args:
             model: of `models.build_model`.
             working_size: side in pixels, about, at which it sees photographs.
             device: CUDA where there is one when None.
+            upsampling: how chroma gets from there to full size.
+            provenance: what to say in the metadata of pictures; nothing when None.
+            threads: that decode and encode at a time.
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device).eval()
-        self.working_size = working_size
+        self.working_size, self.upsampling, self.provenance, self.threads = (
+            working_size,
+            upsampling,
+            provenance,
+            threads,
+        )
 
     @classmethod
     def load(
-        cls, path_or_uri: str, device: str | torch.device | None = None, filesystem: fs.FileSystem | None = None
+        cls,
+        path_or_uri: str,
+        device: str | torch.device | None = None,
+        filesystem: fs.FileSystem | None = None,
+        *,
+        working_size: int | None = None,
+        upsampling: Upsampling = "guided",
+        threads: int = 1,
     ) -> "Colorizer":
-        """Load a checkpoint directory; raises UserError when it cannot be used (`checkpoint.load_checkpoint`)."""
+        """Load a checkpoint directory, which names the working size unless that is given.
+
+        Raises:
+            UserError: it cannot be used (`checkpoint.load_checkpoint`).
+        """
         model, config = load_checkpoint(path_or_uri, filesystem)
-        return cls(model, config.working_size, device)
+        provenance = Provenance(software(), config.architecture["name"], config.weights_sha256)
+        size = working_size or config.working_size
+        return cls(model, size, device, upsampling=upsampling, provenance=provenance, threads=threads)
 
     def colorize(
         self,
@@ -86,8 +129,9 @@ class Colorizer:
         formats: str | Sequence[str] = "png",
         *,
         on_color: OnColor = "colorize",
-        quality: int = 95,
+        encoding: Encoding = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
+        max_memory: int | None = None,
     ) -> list[ColorizedPhoto]:
         """Colour encoded photographs.
 
@@ -95,86 +139,153 @@ class Colorizer:
             photos: file contents, of any format `photo.decode` knows.
             formats: output format, one for all or one each (`photo.WRITE_FORMATS`).
             on_color: what to do with inputs in colour: colorize them from their lightness, skip, or copy the bytes.
-            quality: of JPEG and WebP.
+            encoding: quality and the like.
             max_pixels: larger inputs get the status too_large before they are decoded.
+            max_memory: bytes for the pixels of photographs at work at a time, as estimated before they are decoded;
+                one that needs more by itself gets the status too_large. No limit when None.
 
         Returns:
             One result per input, in order. Faults of the data are results; nothing is raised for them.
         """
         each_format = [formats] * len(photos) if isinstance(formats, str) else list(formats)
         results: list[ColorizedPhoto | None] = [None] * len(photos)
-        work: dict[int, _Work] = {}
+        needs: dict[int, int] = {}
         for index, data in enumerate(photos):
-            try:
-                item = self._open(data, max_pixels)
-            except PhotoError as fault:
-                results[index] = ColorizedPhoto(fault.status, error=str(fault))
-                continue
-            if item.is_color and on_color != "colorize":
-                results[index] = _describe(item, "skipped_color", data if on_color == "copy" else None)
+            need = _need(data, max_pixels, max_memory)
+            if isinstance(need, ColorizedPhoto):
+                results[index] = need
             else:
-                work[index] = item
-        self._predict(list(work.values()))
-        for index, item in work.items():
-            results[index] = self._finish(item, each_format[index], quality)
+                needs[index] = need
+        for group in groups_within(needs, max_memory):
+            work = []
+            for index, item in zip(
+                group, self._map(lambda i: self._open(i, photos[i], max_pixels), group), strict=True
+            ):
+                if isinstance(item, ColorizedPhoto):
+                    results[index] = item
+                elif item.is_color and on_color != "colorize":
+                    results[index] = _describe(item, "skipped_color", item.data if on_color == "copy" else None)
+                else:
+                    work.append(item)
+            self._predict(work)
+            finished = self._map(lambda item: self._finish(item, each_format[item.index], encoding), work)
+            for item, result in zip(work, finished, strict=True):
+                results[item.index] = result
         return [result for result in results if result is not None]
 
-    def _open(self, data: bytes, max_pixels: int) -> _Work:
-        photo = decode(data, max_pixels)
-        L = torch.empty((1, 1, photo.height, photo.width), device=self.device)
+    def _map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Results in order, by threads where there are some: codecs and tensors release Python's lock."""
+        if self.threads == 1:
+            return [function(item) for item in items]
+        # One core for each thread's tensors; those of the model keep theirs.
+        with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(function, items))
+
+    def _open(self, index: int, data: bytes, max_pixels: int) -> "_Work | ColorizedPhoto":
+        """Decode, and shrink the lightness strip by strip: first across, then, at the end, down."""
+        try:
+            photo = decode(data, max_pixels)
+        except PhotoError as fault:
+            return ColorizedPhoto(fault.status, error=str(fault))
+        except MemoryError:
+            return ColorizedPhoto("model_error", error="out of memory while decoding one photograph")
+        height, width = photo.height, photo.width
+        content = content_shape(height, width, working_shape(height, width, self.working_size))
+        narrow = torch.empty((1, 1, height, content[1]), device=self.device)
         chroma_sum = 0.0
-        for rows in row_strips(photo.height, photo.width):
-            lab = _lab(photo.pixels[rows], self.device)
-            L[:, :, rows] = lab[:, :1]
+        for rows in row_strips(height, width):
+            lab = levels_to_lab(photo.pixels[rows], self.device)
+            narrow[:, :, rows] = shrink(lab[:, :1], (lab.shape[2], content[1]))
             if lab.shape[1] == 3:
                 chroma_sum += float(chroma(lab[:, 1:]).sum())
-        small = shrink(L, working_shape(photo.height, photo.width, self.working_size))
-        return _Work(photo, small, chroma_sum / (photo.height * photo.width) >= GRAY_CHROMA)
+        return _Work(index, data, photo, shrink(narrow, content), chroma_sum / (height * width) >= GRAY_CHROMA)
 
     def _predict(self, work: list[_Work]) -> None:
         """Fill in `ab`, running photographs of equal working shape together."""
-        groups: dict[tuple[int, ...], list[_Work]] = defaultdict(list)
+        groups: dict[tuple[int, int], list[_Work]] = defaultdict(list)
         for item in work:
-            groups[tuple(item.L.shape)].append(item)
-        for members in groups.values():
-            ab = predict_ab(self.model, torch.cat([item.L for item in members]))
-            for item, own in zip(members, ab.split(1), strict=True):
-                item.ab = own
+            groups[working_shape(item.photo.height, item.photo.width, self.working_size)].append(item)
+        for shape, members in groups.items():
+            L = torch.cat([pad(item.L, shape) for item in members])
+            for item, ab in zip(members, in_halves(functools.partial(predict_ab, self.model), L), strict=True):
+                height, width = item.L.shape[-2:]
+                item.ab = None if ab is None else ab[..., :height, :width]
 
-    def _finish(self, item: _Work, format: str, quality: int) -> ColorizedPhoto:
-        """Give the photograph its chroma at full size, strip by strip, and score it."""
-        assert item.ab is not None
+    def _finish(self, item: _Work, format: str, encoding: Encoding) -> ColorizedPhoto:
+        """Give the photograph its chroma at full size, and encode it."""
+        if item.ab is None:
+            return _describe(item, "model_error", error=_does_not_fit(item, "the model"))
         if not item.ab.isfinite().all():
             return _describe(item, "model_error", error="the model's colours are not numbers")
-        photo = item.photo
-        ab = enlarge(item.ab, (photo.height, photo.width))
-        rgb = torch.empty((1, 3, photo.height, photo.width), dtype=torch.uint8, device=self.device)
-        chroma_sum = error_sum = clipped_sum = 0.0
+        try:
+            rgb, scores = self._color(item, encoding.depth(format, item.photo))
+            image = encode(rgb, format, item.photo, encoding, self.provenance)
+        except PhotoError as fault:
+            return _describe(item, fault.status, error=str(fault))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return _describe(item, "model_error", error=_does_not_fit(item, "colouring at full size"))
+        result = _describe(item, "ok", image)
+        result.note = "; ".join([*item.photo.notes, *left_out(format, item.photo, self.provenance)])
+        result.scores = scores
+        return result
+
+    def _color(self, item: _Work, depth: int) -> tuple[np.ndarray, dict[str, float]]:
+        """The picture (H, W, 3), uint8 or uint16, and its scores; strip by strip."""
+        assert item.ab is not None
+        photo, white = item.photo, 2**depth - 1
+        chroma_rows = ChromaRows(item.ab, item.L, (photo.height, photo.width), self.upsampling)
+        rgb = np.empty((photo.height, photo.width, 3), np.uint16 if depth == 16 else np.uint8)
+        chroma_sum = error_sum = clipped_sum = L_error = 0.0
         for rows in row_strips(photo.height, photo.width):
-            lab = _lab(photo.pixels[rows], self.device)
-            fitted, clipped = fit_gamut(torch.cat((lab[:, :1], ab[:, :, rows]), dim=1))
-            rgb[:, :, rows] = to_uint8(lab_to_rgb(fitted))
+            lab = levels_to_lab(photo.pixels[rows], self.device)
+            fitted, clipped = fit_gamut(torch.cat((lab[:, :1], chroma_rows(rows, lab[:, :1])), dim=1))
+            levels = (lab_to_rgb(fitted) * white).round_()
+            rgb[rows] = levels[0].permute(1, 2, 0).to(torch.int32).cpu().numpy()
+            L_error = max(L_error, float((rgb_to_lab(levels / white)[:, :1] - lab[:, :1]).abs().max()))
             chroma_sum += float(chroma(fitted[:, 1:]).sum())
             clipped_sum += float(clipped.sum())
             if item.is_color:
                 error_sum += float(metrics.mae_ab(fitted[:, 1:], lab[:, 1:])) * clipped.numel()
         pixels = photo.height * photo.width
-        try:
-            result = _describe(item, "ok", encode(_channels_last(rgb), format, photo, quality))
-        except PhotoError as fault:
-            return _describe(item, fault.status, error=str(fault))
-        result.note = "; ".join([*photo.notes, *left_out(format, photo)])
-        result.scores = {"mean_chroma": chroma_sum / pixels, "gamut_clipped": clipped_sum / pixels}
+        scores = {
+            "mean_chroma": chroma_sum / pixels,
+            "gamut_clipped": clipped_sum / pixels,
+            "max_lightness_error": L_error * 2.55,
+        }
         if item.is_color:
-            truth = torch.from_numpy(photo.rgb().transpose(2, 0, 1)[None].copy()).to(self.device)
-            result.scores["mae_ab"] = error_sum / pixels
-            result.scores["psnr"] = float(metrics.psnr(rgb, truth))
-            result.scores["ssim"] = float(metrics.ssim(rgb, truth))
-        return result
+            scores["mae_ab"] = error_sum / pixels
+            scores |= _against(to_depth(rgb, 8), photo.rgb(), self.device)
+        return rgb, scores
 
 
-def _channels_last(rgb: Tensor) -> np.ndarray:
-    return rgb[0].permute(1, 2, 0).contiguous().cpu().numpy()
+def _need(data: bytes, max_pixels: int, max_memory: int | None) -> int | ColorizedPhoto:
+    """Bytes that colouring a photograph takes, or why it cannot be, or must not."""
+    try:
+        image = open_image(data, max_pixels)
+    except PhotoError as fault:
+        return ColorizedPhoto(fault.status, error=str(fault))
+    need = needed_memory(image)
+    if max_memory is None or need <= max_memory:
+        return need
+    size = f"{image.width}x{image.height}"
+    error = f"{size} pixels need about {show(need)}, more than max_memory {show(max_memory)}; raise it to colour them"
+    return ColorizedPhoto("too_large", error=error, width=image.width, height=image.height, source_format=image.format)
+
+
+def _against(rgb: np.ndarray, truth: np.ndarray, device: torch.device) -> dict[str, float]:
+    """PSNR and SSIM of (H, W, 3) uint8 pictures."""
+    # Pixels of Pillow's are read-only, which torch warns of.
+    one, other = (
+        torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)[None].to(device)
+        for pixels in (rgb, truth)
+    )
+    return {"psnr": float(metrics.psnr(one, other)), "ssim": float(metrics.ssim(one, other))}
+
+
+def _does_not_fit(item: _Work, what: str) -> str:
+    return f"out of memory: {what} does not fit with one photograph of {item.photo.width}x{item.photo.height} pixels"
 
 
 def _describe(item: _Work, status: str, image: bytes | None = None, error: str = "") -> ColorizedPhoto:
@@ -190,19 +301,3 @@ def _describe(item: _Work, status: str, image: bytes | None = None, error: str =
         bit_depth=photo.bit_depth,
         is_color=item.is_color,
     )
-
-
-def _lab(pixels: np.ndarray, device: torch.device) -> Tensor:
-    """CIELAB (1, 3, H, W) of pixels in colour, lightness (1, 1, H, W) alone of gray ones of 8 or 16 bits."""
-    if pixels.ndim == 3:
-        channels = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
-        return rgb_to_lab(channels.to(device).float() / 255)
-    table = _lightness_table(2 ** (8 * pixels.dtype.itemsize))
-    return table[torch.from_numpy(pixels.astype(np.int32))][None, None].to(device)
-
-
-@functools.cache
-def _lightness_table(levels: int) -> Tensor:
-    """L of every gray level, (levels,) float32."""
-    ramp = torch.linspace(0, 1, levels).view(1, 1, 1, levels).expand(1, 3, 1, levels)
-    return rgb_to_lab(ramp)[0, 0, 0]

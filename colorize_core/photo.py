@@ -1,15 +1,19 @@
-"""Photographs as bytes and as pixels: decoding, orientation, colour profile, depth, alpha; encoding with metadata."""
+"""Photographs as bytes and as pixels: decoding, orientation, colour profile, depth, alpha; names of the outputs."""
 
 import io
-import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from colorize_core.errors import UserError
+from colorize_core.levels import to_depth
+from colorize_core.metadata import read_dpi, read_exif, read_orientation, read_xmp
+from colorize_core.profiles import to_srgb, wide_to_srgb
+from colorize_core.wide import read_wide
 
 # The size of a photograph is checked below, before its pixels are decoded, against a limit of the caller's;
 # Pillow's own fixed limit would refuse gigapixel scans that were asked for.
@@ -27,20 +31,16 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # Multi-page and animated formats, whose pages are counted.
 _PAGED_FORMATS = ("TIFF", "GIF", "WEBP", "PNG", "MPO")
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),  # clockwise
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: np.rot90(stored),
 }
 """What makes a picture upright, by EXIF orientation."""
-
-_LONGEST_SIDE = {"webp": 16383, "jpeg": 65500}
-"""Limits of the formats (WebP's 14 bits; libjpeg's JPEG_MAX_DIMENSION)."""
-_LONGEST_JPEG_EXIF = 65533
 
 WRITE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
 _FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
@@ -48,22 +48,6 @@ _APPENDED = ".color"
 _NEW_SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 IMAGE_SUFFIXES = (*_FORMAT_OF_SUFFIX, ".gif", ".bmp", ".jp2", ".pgm", ".ppm")
 """File name endings of photographs that can be read."""
-
-# EXIF tags that describe the photograph. The others of the main directory describe the file's own layout
-# (strips, compression, size) and would be wrong in the new one.
-_DESCRIPTIVE_TAGS = tuple(
-    tag.value
-    for tag in (
-        ExifTags.Base.ImageDescription,
-        ExifTags.Base.Make,
-        ExifTags.Base.Model,
-        ExifTags.Base.Software,
-        ExifTags.Base.DateTime,
-        ExifTags.Base.Artist,
-        ExifTags.Base.Copyright,
-    )
-)
-_SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 
 class PhotoError(UserError):
@@ -80,14 +64,16 @@ class Photo:
     """A decoded photograph, upright and in sRGB."""
 
     pixels: np.ndarray
-    """(H, W) uint8 or uint16 when gray, (H, W, 3) uint8 when in colour."""
+    """(H, W) when gray, (H, W, 3) when in colour; uint8 or uint16."""
     alpha: np.ndarray | None
-    """(H, W) uint8, or None."""
+    """(H, W) uint8 or uint16, or None."""
     format: str
     """Pillow's name of the source format."""
     exif: bytes | None = None
     """Descriptive EXIF without the orientation, which is already applied."""
     dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    """The XMP packet, as it was found."""
     notes: list[str] = field(default_factory=list)
     """What was simplified while decoding, for the record."""
 
@@ -107,46 +93,61 @@ class Photo:
         return self.pixels.dtype.itemsize * 8
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, whatever the source was; 16-bit gray is scaled to 8 bits."""
-        pixels = self.pixels
-        if pixels.ndim == 3:
-            return pixels
-        if pixels.dtype == np.uint16:
-            pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(pixels[:, :, None], 3, axis=2)
+        """(H, W, 3) uint8, whatever the source was."""
+        pixels = to_depth(self.pixels, 8)
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph of any common format.
 
     Orientation is applied, an embedded profile is converted to sRGB, palettes and CMYK become RGB, of several pages
-    or frames the first is taken, 16-bit gray stays 16-bit.
+    or frames the first is taken, 16 bits stay 16 bits in gray, and in colour in PNG and TIFF.
 
     Raises:
         PhotoError: with status empty, not_an_image, truncated, too_large or unsupported.
     """
+    image = open_image(data, max_pixels)
+    source_format = image.format or ""
+    notes: list[str] = []
+    try:
+        wide = read_wide(data, image)
+        if wide is None:
+            image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's plugins raise almost anything on damaged data
+        raise PhotoError(*_classify(error)) from error
+    if source_format in _PAGED_FORMATS and (pages := _count_pages(data)) > 1:
+        notes.append(f"first of {pages} pages or frames")
+    exif, dpi, packet, orientation = (
+        read_exif(image, notes),
+        read_dpi(image),
+        read_xmp(image, notes),
+        read_orientation(image),
+    )
+    if wide is None:
+        pixels, alpha = _pixels(image, notes)
+    else:
+        pixels, alpha = wide_to_srgb(wide[0], image.info.get("icc_profile"), notes), _seen(wide[1])
+    pixels = _without_equal_channels(pixels)
+    if orientation in _UPRIGHT:
+        pixels, alpha = _turn(pixels, orientation), (None if alpha is None else _turn(alpha, orientation))
+    return Photo(np.ascontiguousarray(pixels), alpha, source_format, exif, dpi, packet, notes)
+
+
+def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open a photograph without decoding its pixels; raises PhotoError as `decode` does."""
     if not data:
         raise PhotoError("empty", "the file is empty")
     image = _open(data)
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
-    source_format = image.format or ""
-    try:
-        image.load()
-    except Exception as error:  # Pillow's plugins raise almost anything on damaged data
-        raise PhotoError(*_classify(error)) from error
-    notes = []
-    if source_format in _PAGED_FORMATS and (pages := _count_pages(data)) > 1:
-        notes.append(f"first of {pages} pages or frames")
-    exif, dpi, orientation = _descriptive_exif(image), _dpi(image), _orientation(image)
-    pixels, alpha = _pixels(image, notes)
-    if orientation in _UPRIGHT:
-        pixels, alpha = _turn(pixels, orientation), (None if alpha is None else _turn(alpha, orientation))
-    return Photo(pixels, alpha, source_format, exif, dpi, notes)
+    return image
 
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
 
 def _count_pages(data: bytes) -> int:
@@ -175,45 +176,13 @@ def _classify(error: Exception) -> tuple[str, str]:
     return ("unsupported" if unsupported else "truncated"), message[:200]
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 when absent or damaged."""
-    try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF must not cost the photograph
-        return 1
-    return found if found in _UPRIGHT else 1
-
-
-def _descriptive_exif(image: Image.Image) -> bytes | None:
-    """EXIF that describes the photograph, without its orientation; None when absent or damaged."""
-    try:
-        source = image.getexif()
-        kept = Image.Exif()
-        for tag in _DESCRIPTIVE_TAGS:
-            if tag in source:
-                kept[tag] = source[tag]
-        for directory in _SUB_DIRECTORIES:
-            if entries := source.get_ifd(directory):
-                kept.get_ifd(directory).update(entries)
-        return kept.tobytes() if len(kept) else None
-    except Exception:  # damaged EXIF must not cost the photograph
-        return None
-
-
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    try:
-        x, y = (float(value) for value in image.info["dpi"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (x, y) if math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0 else None
-
-
 def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels in sRGB (gray kept gray) and alpha."""
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
-        zero_is_white = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
-        return (65535 - values if zero_is_white else values), None  # Pillow inverts 8 bits, not 16
+        if getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
+            values = 65535 - values  # zero is white; Pillow inverts 8 bits, not 16
+        return wide_to_srgb(values, image.info.get("icc_profile"), notes), None
     if image.mode in ("I", "F"):
         return _wide_gray(np.asarray(image)), None
     if image.mode == "P":
@@ -224,14 +193,21 @@ def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarra
         image = image.convert("LA" if image.mode == "L" else "RGBA")
     alpha = None
     if image.mode in _ALPHA_MODES:
-        channel = np.asarray(image.getchannel("A"))
-        alpha = channel if channel.min() < 255 else None
+        alpha = _seen(np.asarray(image.getchannel("A")))
         image = _drop_alpha(image)
-    image = _to_srgb(image, notes)
-    pixels = np.asarray(image)
-    if pixels.ndim == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
-        pixels = pixels[..., 0]
-    return np.ascontiguousarray(pixels), alpha
+    return np.asarray(to_srgb(image, notes)), alpha
+
+
+def _seen(alpha: np.ndarray | None) -> np.ndarray | None:
+    """Alpha where some of it is not opaque."""
+    return None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha
+
+
+def _without_equal_channels(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) of RGB that is gray throughout."""
+    if pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
+        return pixels[..., 0]
+    return pixels
 
 
 def _wide_gray(values: np.ndarray) -> np.ndarray:
@@ -245,106 +221,6 @@ def _drop_alpha(image: Image.Image) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         image = image.convert(f"{image.mode[:-1]}A")
     return image.convert("L" if image.mode == "LA" else "RGB")
-
-
-def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Convert to sRGB through the embedded profile where there is one that works, or by Pillow's own rule."""
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" not in ImageCms.getProfileDescription(embedded).lower():
-                converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                return converted or image
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            notes.append("unusable colour profile ignored")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
-
-
-def _srgb_profile() -> bytes:
-    """The sRGB profile to embed, without the time LittleCMS stamps it with: equal inputs must give equal files."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))  # 2000-01-01
-    return bytes(profile)
-
-
-_SRGB_PROFILE = _srgb_profile()
-
-
-def encode(rgb: np.ndarray, format: str, source: Photo | None = None, quality: int = 95) -> bytes:
-    """Encode a colour photograph, tagged sRGB, with the metadata and alpha of its source.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        format: one of `WRITE_FORMATS`. JPEG has no alpha: it is laid on white.
-        source: the photograph whose EXIF, resolution and alpha are kept; see `left_out`.
-        quality: 1 to 100 for JPEG (4:2:0) and WebP; PNG and TIFF are lossless.
-
-    Raises:
-        PhotoError: with status unsupported, when the picture is longer than the format can hold.
-    """
-    longest = _LONGEST_SIDE.get(format)
-    if longest and max(rgb.shape[:2]) > longest:
-        size = f"{rgb.shape[1]}x{rgb.shape[0]}"
-        raise PhotoError(
-            "unsupported", f"{size} pixels do not fit {WRITE_FORMATS[format]}, whose longest side is {longest}"
-        )
-    image = Image.fromarray(rgb)
-    options: dict[str, object] = {"icc_profile": _SRGB_PROFILE}
-    if source is not None:
-        if source.alpha is not None:
-            image.putalpha(Image.fromarray(source.alpha))
-        if source.dpi:
-            options["dpi"] = source.dpi
-        if exif := _exif_for(format, source):
-            options["exif"] = exif
-    if format == "jpeg" and image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if format in ("jpeg", "webp"):
-        options["quality"] = quality
-    if format == "jpeg":
-        options["subsampling"] = "4:2:0"
-    if format == "tiff" and not _has_sub_directories(source):
-        options["compression"] = "tiff_adobe_deflate"
-    sink = io.BytesIO()
-    image.save(sink, WRITE_FORMATS[format], **options)
-    return sink.getvalue()
-
-
-def left_out(format: str, source: Photo) -> list[str]:
-    """What of the source a format cannot hold, for the record."""
-    lost = []
-    if format == "jpeg" and source.alpha is not None:
-        lost.append("transparency laid on white")
-    if source.exif and not _exif_for(format, source):
-        lost.append("EXIF too long for JPEG left out")
-    return lost
-
-
-def _exif_for(format: str, source: Photo) -> bytes | None:
-    """The EXIF to write: none where JPEG cannot hold it; for WebP with the resolution, which has no other place."""
-    if format == "jpeg" and len(source.exif or b"") > _LONGEST_JPEG_EXIF:
-        return None
-    if format != "webp" or not source.dpi:
-        return source.exif
-    exif = Image.Exif()
-    if source.exif:
-        exif.load(source.exif)
-    exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = source.dpi
-    exif[ExifTags.Base.ResolutionUnit] = 2  # inch
-    return exif.tobytes()
-
-
-def _has_sub_directories(source: Photo | None) -> bool:
-    """Whether EXIF has nested directories: libtiff cannot write them, Pillow's uncompressed TIFF can."""
-    if source is None or source.exif is None:
-        return False
-    exif = Image.Exif()
-    exif.load(source.exif)
-    return any(directory in exif for directory in _SUB_DIRECTORIES)
 
 
 def output_format(key: str, policy: str) -> str:

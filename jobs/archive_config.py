@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from jobs.config import Section, StorageJobConfig
 from jobs.manifest import ListingSection
@@ -31,7 +31,8 @@ class ActorsSection(Section):
     gpus: float = Field(0, ge=0)
     """GPUs each; 0 works on the CPU, fractions share one."""
     cpus: float = Field(1, gt=0)
-    """Logical CPUs each. Their sum must stay below the cluster's: reading and writing need some too."""
+    """Logical CPUs each, which are also the threads that decode and encode. Their sum must stay below the cluster's:
+    reading and writing need some too."""
 
     @field_validator("count")
     @classmethod
@@ -57,7 +58,13 @@ class ArchiveConfig(StorageJobConfig):
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
     """Of the colour images; same follows the input's file name ending (PNG for those that cannot be written)."""
     quality: int = Field(95, ge=1, le=100)
-    """Of JPEG (4:2:0) and WebP."""
+    """Of JPEG and WebP."""
+    subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0"
+    """Of JPEG's chroma; 4:4:4 keeps all of it in files about a sixth larger."""
+    compression: int = Field(3, ge=0, le=9)
+    """Of PNG and TIFF, as zlib counts: 6 makes files about 2 % smaller and takes about three times as long."""
+    bit_depth: Literal[8, "same"] = 8
+    """Of PNG and TIFF; same keeps 16 bits where the photograph has them."""
     on_color: Literal["colorize", "skip", "copy"] = "colorize"
     """Inputs already in colour: colorize them too and score against the original, skip, or copy the file."""
     listing: ListingSection = Field(default_factory=ListingSection)
@@ -74,6 +81,13 @@ class ArchiveConfig(StorageJobConfig):
     """Share of inputs that may fail before the exit code is 3."""
     max_pixels: int = Field(200_000_000, ge=1)
     """Larger photographs get the status too_large before they are decoded."""
+    max_memory: ByteSize = Field(ByteSize(4_000_000_000), ge=1)
+    """Of each actor, such as 4GB, for the pixels of the photographs it has at work at a time; beside it there are the
+    model and its libraries. A photograph that needs more by itself gets the status too_large."""
+    working_size: int | None = Field(None, ge=32)
+    """Side in pixels, about, at which the model sees photographs; the checkpoint's when left out."""
+    upsampling: Literal["guided", "bilinear"] = "guided"
+    """How chroma is enlarged to full size: guided by the lightness there, which keeps it within edges, or bilinear."""
     actors: ActorsSection = Field(default_factory=ActorsSection)
     """The processes that hold the model."""
     batch_size: int = Field(32, ge=1)

@@ -1,5 +1,6 @@
 """What `archive` runs in Ray's workers: keys to bytes, bytes to pictures and rows."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -7,13 +8,14 @@ import pyarrow as pa
 
 from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
+from colorize_core.encoding import Encoding
 from colorize_core.photo import output_format, output_key
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
 from jobs.rows import stage
 
-_SCORES = ("mean_chroma", "gamut_clipped", "mae_ab", "psnr", "ssim")
+_SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
 ROW_SCHEMA = pa.schema(
     [
@@ -32,8 +34,8 @@ ROW_SCHEMA = pa.schema(
         *((name, pa.float64()) for name in _SCORES),
     ]
 )
-"""Columns of OUTPUT/metrics. The output key is relative to OUTPUT/images, null where there is no picture; mae_ab, psnr
-and ssim are null for gray inputs, which have no truth."""
+"""Columns of OUTPUT/metrics. The output key is relative to OUTPUT/images, null where there is no picture;
+max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
 def fetch(batch: pa.Table, source: Storage) -> pa.Table:
@@ -49,14 +51,39 @@ def fetch(batch: pa.Table, source: Storage) -> pa.Table:
     )
 
 
+def load_colorizer(config: ArchiveConfig) -> Colorizer:
+    """The checkpoint of a run, ready for work as an actor does it."""
+    checkpoint = open_storage(config.checkpoint, config.storage)
+    return Colorizer.load(
+        checkpoint.path(),
+        "cuda" if config.actors.gpus else "cpu",
+        checkpoint.filesystem,
+        working_size=config.working_size,
+        upsampling=config.upsampling,
+        threads=max(int(config.actors.cpus), 1),
+    )
+
+
+def colorize(
+    colorizer: Colorizer, config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
+) -> list[ColorizedPhoto]:
+    """Colour the contents of keys as a run is configured; one result each, in order."""
+    return colorizer.colorize(
+        contents,
+        [output_format(key, config.format) for key in keys],
+        on_color=config.on_color,
+        encoding=Encoding(config.quality, config.subsampling, config.compression, config.bit_depth),
+        max_pixels=config.max_pixels,
+        max_memory=config.max_memory,
+    )
+
+
 class ColorizeActor:
     """Holds the model; colours a batch, writes each picture, and returns a row for every key."""
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
         """Load the checkpoint; pictures go to OUTPUT/images."""
-        checkpoint = open_storage(config.checkpoint, config.storage)
-        device = "cuda" if config.actors.gpus else "cpu"
-        self._colorizer = Colorizer.load(checkpoint.path(), device, checkpoint.filesystem)
+        self._colorizer = load_colorizer(config)
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -64,13 +91,8 @@ class ColorizeActor:
         keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
-        config = self._config
-        done = self._colorizer.colorize(
-            [contents[index] for index in readable],
-            [output_format(keys[index], config.format) for index in readable],
-            on_color=config.on_color,
-            quality=config.quality,
-            max_pixels=config.max_pixels,
+        done = colorize(
+            self._colorizer, self._config, [keys[index] for index in readable], [contents[index] for index in readable]
         )
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.session import local_cores
-from cluster.storage import Entry, Storage, open_storage
+from cluster.storage import Entry, Storage
 from jobs.archive_config import ArchiveConfig
 from jobs.console import duration
 from jobs.fetch import fetch_all
@@ -34,19 +34,17 @@ def probe(config: ArchiveConfig, source: Storage, some: Sequence[Entry]) -> Pace
     """
     import torch
 
-    from colorize_core.colorizer import Colorizer
-    from colorize_core.photo import output_format
+    from jobs.archive_stages import colorize, load_colorizer
 
     if config.actors.gpus and not torch.cuda.is_available():
         return None
-    checkpoint = open_storage(config.checkpoint, config.storage)
-    colorizer = Colorizer.load(checkpoint.path(), "cuda" if config.actors.gpus else "cpu", checkpoint.filesystem)
+    colorizer = load_colorizer(config)
     threads = torch.get_num_threads()
     torch.set_num_threads(max(int(config.actors.cpus), 1))
     sizes, start = [], time.monotonic()
     try:
         for entry, file in zip(some, fetch_all(source, [entry.key for entry in some]), strict=True):
-            result = colorizer.colorize([file.data], output_format(entry.key, config.format), quality=config.quality)[0]
+            result = colorize(colorizer, config, [entry.key], [file.data])[0]
             sizes += [len(result.image)] if result.image else []
     finally:
         torch.set_num_threads(threads)

@@ -18,6 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", metavar="OUT", help="the colour picture; its ending (.jpg .png .webp .tiff) decides")
     parser.add_argument("--checkpoint", required=True, help="directory or s3:// URI of the model, such as RUN/best")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default 95)")
+    parser.add_argument(
+        "--subsampling", choices=("4:4:4", "4:2:0"), default="4:2:0", help="of JPEG's chroma (default 4:2:0)"
+    )
+    parser.add_argument(
+        "--bit-depth", choices=("8", "same"), default="8", help="same keeps 16 bits in PNG and TIFF (default 8)"
+    )
+    parser.add_argument(
+        "--upsampling", choices=("guided", "bilinear"), default="guided", help="of the chroma (default guided)"
+    )
+    parser.add_argument(
+        "--working-size", type=int, help="side in pixels at which the model sees the photograph (the checkpoint's)"
+    )
     try:
         options = parser.parse_args(arguments)
     except SystemExit as stop:
@@ -36,6 +48,8 @@ def _colorize(options: argparse.Namespace) -> int:
         raise UserError(f"{target}: the name must end in .jpg, .jpeg, .png, .webp, .tif or .tiff")
     if not 1 <= options.quality <= 100:
         raise UserError(f"--quality {options.quality}: must be from 1 to 100")
+    if options.working_size is not None and options.working_size < 32:
+        raise UserError(f"--working-size {options.working_size}: must be at least 32")
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"{target}: would overwrite the input; give another name")
     if not target.parent.is_dir():
@@ -47,9 +61,15 @@ def _colorize(options: argparse.Namespace) -> int:
 
     from cluster.storage import LocalStorage
     from colorize_core.colorizer import Colorizer
+    from colorize_core.encoding import Encoding
 
-    colorizer = Colorizer.load(options.checkpoint)
-    result = colorizer.colorize([data], output_format(target.name, "same"), quality=options.quality)[0]
+    colorizer = Colorizer.load(options.checkpoint, working_size=options.working_size, upsampling=options.upsampling)
+    encoding = Encoding(
+        quality=options.quality,
+        subsampling=options.subsampling,
+        bit_depth="same" if options.bit_depth == "same" else 8,
+    )
+    result = colorizer.colorize([data], output_format(target.name, "same"), encoding=encoding)[0]
     if result.image is None:
         raise UserError(f"{source}: {result.status.replace('_', ' ')}: {result.error}")
     LocalStorage(str(target.parent)).write(target.name, result.image)

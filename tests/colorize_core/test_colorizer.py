@@ -11,6 +11,7 @@ from torch import nn
 from colorize_core import strips
 from colorize_core.checkpoint import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
+from colorize_core.encoding import Encoding
 from colorize_core.models.base import ColorModel
 
 
@@ -133,7 +134,8 @@ def test_the_picture_is_of_the_format_that_was_asked_for(
 
 
 def test_quality_reaches_the_encoder(colorizer: Colorizer, photos: np.ndarray) -> None:
-    small, large = (colorizer.colorize([file(photos[0])], "jpeg", quality=q)[0].image for q in (30, 95))
+    data, settings = [file(photos[0])], (Encoding(quality=30), Encoding(quality=95))
+    small, large = (colorizer.colorize(data, "jpeg", encoding=setting)[0].image for setting in settings)
     assert small is not None
     assert large is not None
     assert len(small) < len(large)
@@ -277,7 +279,8 @@ def test_what_was_simplified_is_noted(colorizer: Colorizer, photos: np.ndarray) 
 
 
 def test_a_gray_photograph_has_no_truth_to_be_scored_against(colorizer: Colorizer, photos: np.ndarray) -> None:
-    assert set(colorizer.colorize([file(gray(photos[0]))])[0].scores) == {"mean_chroma", "gamut_clipped"}
+    scores = colorizer.colorize([file(gray(photos[0]))])[0].scores
+    assert set(scores) == {"mean_chroma", "gamut_clipped", "max_lightness_error"}
 
 
 @pytest.fixture

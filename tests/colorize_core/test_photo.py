@@ -13,7 +13,8 @@ from PIL.TiffImagePlugin import IFDRational
 from skimage import data as skimage_data
 from skimage.color import lab2rgb
 
-from colorize_core.photo import WRITE_FORMATS, Photo, PhotoError, decode, encode, output_format, output_key
+from colorize_core.encoding import Encoding, encode
+from colorize_core.photo import WRITE_FORMATS, Photo, PhotoError, decode, output_format, output_key
 
 # libtiff and Pillow tell of the damage that these tests do
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
@@ -83,7 +84,7 @@ def exact_cases() -> dict[str, tuple[bytes, np.ndarray]]:
     rgb16 = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in RGB)
     return {
         "PNG RGB": (file(RGB, "PNG"), RGB),
-        "PNG RGB of 16 bits": (png(96, 64, 16, 2, rgb16), RGB),
+        "PNG RGB of 16 bits": (png(96, 64, 16, 2, rgb16), RGB.astype(np.uint16) * 257),
         "PNG RGBA": (file(np.dstack((RGB, ALPHA)), "PNG"), RGB),
         "PNG gray": (file(GRAY, "PNG"), GRAY),
         "PNG gray with alpha": (file(Image.merge("LA", [Image.fromarray(p) for p in (GRAY, ALPHA)]), "PNG"), GRAY),
@@ -602,13 +603,14 @@ def test_lossless_formats_keep_every_pixel(format: str) -> None:
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
 def test_lossy_formats_keep_about_every_pixel(format: str) -> None:
-    difference = np.abs(np.asarray(opened(encode(RGB, format, quality=95))).astype(int) - RGB)
+    difference = np.abs(np.asarray(opened(encode(RGB, format, encoding=Encoding(quality=95)))).astype(int) - RGB)
     assert difference.mean() < 2 * LOSSY  # chroma at half the resolution
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
 def test_less_quality_is_a_smaller_file(format: str) -> None:
-    assert len(encode(RGB, format, quality=50)) < len(encode(RGB, format, quality=95))
+    small, large = (len(encode(RGB, format, encoding=Encoding(quality=quality))) for quality in (50, 95))
+    assert small < large
 
 
 @every_format
@@ -633,7 +635,7 @@ def test_another_process_at_another_time_writes_the_same_file(format: str) -> No
     """LittleCMS stamps profiles with the time."""
     time.sleep(1.1)  # its stamp counts seconds
     code = (
-        "import sys, hashlib, numpy; from colorize_core.photo import encode; "
+        "import sys, hashlib, numpy; from colorize_core.encoding import encode; "
         "rgb = numpy.arange(768, dtype=numpy.uint16).astype(numpy.uint8).reshape(16, 16, 3); "
         "print(hashlib.sha256(encode(rgb, sys.argv[1])).hexdigest() if len(sys.argv) == 2 else '')"
     )

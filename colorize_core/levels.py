@@ -1,0 +1,38 @@
+"""Levels of files, 8 or 16 bits, and the CIELAB they stand for."""
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize_core.color import rgb_to_lab
+from colorize_core.strips import row_strips
+
+
+def to_depth(values: np.ndarray, bits: int) -> np.ndarray:
+    """Scale uint8 or uint16 values of any shape to 8 or 16 bits: 255 and 65535 are the same white."""
+    if values.dtype.itemsize * 8 == bits:
+        return values
+    if bits == 16:
+        return values.astype(np.uint16) * 257
+    scaled = np.empty(values.shape, np.uint8)
+    for rows in row_strips(len(values), values[:1].size):
+        scaled[rows] = (values[rows].astype(np.uint32) * 255 + 32767) // 65535
+    return scaled
+
+
+def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:
+    """CIELAB (1, 3, H, W) of pixels in colour, lightness (1, 1, H, W) alone of gray ones, of 8 or 16 bits."""
+    values = torch.from_numpy(pixels.astype(np.int32)).to(device)
+    white = np.iinfo(pixels.dtype).max
+    if pixels.ndim == 3:
+        return rgb_to_lab(values.permute(2, 0, 1)[None].float() / white)
+    return _lightness_table(white + 1).to(device)[values][None, None]
+
+
+@functools.cache
+def _lightness_table(levels: int) -> Tensor:
+    """L of every gray level, (levels,) float32."""
+    ramp = torch.linspace(0, 1, levels).view(1, 1, 1, levels).expand(1, 3, 1, levels)
+    return rgb_to_lab(ramp)[0, 0, 0]
