@@ -1,0 +1,275 @@
+"""`colorize sweep`: one training run for each combination of values, compared in one table and one picture.
+
+Trials run one after another, each on all the workers it asks for. Ray Tune would run them side by side, each in a
+driver of its own that holds resources while it waits for those of its workers, and would keep a second record of
+what is done beside the checkpoints that `train` continues from; a grid needs neither.
+"""
+
+import copy
+import itertools
+import json
+import re
+import sys
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from cluster.errors import ClusterError
+from cluster.session import ray_session
+from cluster.storage import Storage, reach
+from colorize_core.errors import UserError
+from jobs import comparison, train
+from jobs.cli import DONE, FAILED, _root_cause, run_job
+from jobs.comparison import Trial
+from jobs.config import StorageJobConfig
+from jobs.console import say, summary
+from jobs.lock import OutputLock
+from jobs.run_record import RUN_FILE, begin_run, flatten, now, write_record
+from jobs.train_config import TrainConfig
+
+_FAILURES = "_state/failures.json"
+_OWN = ("output", "ray", "storage")
+_CHANGEABLE = ("storage.", "ray.", "grid", "train.train.epochs", "train.train.patience", "train.workers.cpus")
+_LONGEST_NAME = 200  # characters; file systems allow 255 bytes
+
+
+class SweepConfig(StorageJobConfig):
+    """Train once for each combination of values and compare. The same command continues an interrupted sweep and tries
+    again what failed.
+
+    OUTPUT holds trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
+    """
+
+    shards: str
+    """Dataset of `prepare`, with a train and a val split."""
+    output: str
+    """Where the trials go."""
+    train: dict[str, Any]
+    """Keys of `train` that all trials share."""
+    grid: list[dict[str, list[Any]]] = Field(min_length=1)
+    """Values by key of `train` (train.lr: [1e-4, 1e-3]): every combination is a trial. A list of such grids varies one
+    after the other; a combination that is in two of them is trained once. May grow when a sweep is continued."""
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _as_list(cls, grid: Any) -> Any:
+        """One grid is a list of one; nested keys are the same as dotted ones, as everywhere."""
+        grids = grid if isinstance(grid, list) else [grid]
+        return [flatten(each) if isinstance(each, Mapping) else each for each in grids]
+
+    @model_validator(mode="after")
+    def _check(self) -> "SweepConfig":
+        for key in self.train.keys() & {*_OWN, "shards"}:
+            raise ValueError(f"train.{key} has no effect: {key} is a key of the sweep itself")
+        for grid in self.grid:
+            if not grid:
+                raise ValueError("grid: give keys of train with lists of values, such as train.lr: [0.0001, 0.001]")
+            for key, values in grid.items():
+                if not values:
+                    raise ValueError(f"grid: {key} has no values")
+                if key.split(".")[0] in _OWN:
+                    raise ValueError(f"grid: {key} cannot vary")
+        return self
+
+
+@dataclass(frozen=True)
+class _Study:
+    """The trials of a sweep."""
+
+    configs: dict[str, TrainConfig]
+    """By name."""
+    panels: dict[str, dict[str, str]]
+    """By the keys of a grid: the name of a trial by its values."""
+    keys: list[str]
+    """All keys that vary."""
+
+
+def plan(config: SweepConfig) -> str:
+    """What would run."""
+    output = _output(config)
+    study = _study(config, output)
+    done = {name for name, each in study.configs.items() if _is_done(each, output.child(f"trials/{name}"))}
+    lines = [
+        f"  {name}  ({'done' if name in done else f'{each.train.epochs} epochs'})"
+        for name, each in study.configs.items()
+    ]
+    return "\n".join([f"sweep would run {len(lines) - len(done)} of {len(lines)} trials below {output.uri}:", *lines])
+
+
+def run(config: SweepConfig, verbose: bool) -> int:
+    """Check every trial, then run those that are not done in one Ray session."""
+    output = _output(config)
+    study = _study(config, output)
+    with OutputLock(output) as lock:
+        record = begin_run(output, "sweep", config.model_dump(mode="json"), {}, _CHANGEABLE)
+        failures = _read_json(output, _FAILURES)
+        todo = [name for name, each in study.configs.items() if not _is_done(each, output.child(f"trials/{name}"))]
+        if todo:
+            with ray_session(config.ray, verbose=verbose):
+                for number, name in enumerate(todo, start=1):
+                    lock.check()
+                    say(f"\nsweep: trial {number} of {len(todo)}: {name}")
+                    failures.pop(name, None)
+                    if reason := _attempt(study.configs[name], verbose):
+                        failures[name] = reason
+                        say(f"sweep: {name} failed: {reason}")
+                    output.write(_FAILURES, json.dumps(failures, indent=2, ensure_ascii=False).encode())
+                    _compare(study, output, failures)
+        trials = _compare(study, output, failures)
+        write_record(output, record | {"status": "done", "finished": now()})
+    return _summarize(trials, output)
+
+
+def _output(config: SweepConfig) -> Storage:
+    return reach(config.storage, config.shards, config.output)[1]
+
+
+def _study(config: SweepConfig, output: Storage) -> _Study:
+    """The checked configuration of every trial; raises UserError for a mistake in any, before one begins."""
+    configs: dict[str, TrainConfig] = {}
+    panels: dict[str, dict[str, str]] = {}
+    shared = {"shards": config.shards, "storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
+    for grid in config.grid:
+        panel = panels.setdefault(", ".join(grid), {})
+        for given in _combinations(grid):
+            changed = _with_keys({**config.train, **shared, "output": output.uri}, given)
+            trial = TrainConfig.part(changed, f"trial {trial_name(given)}")
+            values = {key: _value(trial, key) for key in given}  # 1e-3, which YAML reads as text, is 0.001
+            name = trial_name(values)
+            twin = next((each for each, other in configs.items() if _is_same(other, trial)), None)
+            if twin is None:
+                _require_folder_name(name, configs)
+                trial = trial.model_copy(update={"output": output.child(f"trials/{name}").uri})
+                train.plan(trial)
+                configs[name] = trial
+            panel[", ".join(map(comparison.show, values.values()))] = twin or name
+    return _Study(configs, panels, list(dict.fromkeys(key for grid in config.grid for key in grid)))
+
+
+def _require_folder_name(name: str, taken: Collection[str]) -> None:
+    if name in taken:
+        raise UserError(f"trial {name}: two combinations of values would have this name; vary a simpler key")
+    if len(name) > _LONGEST_NAME:
+        raise UserError(f"trial {name[:60]}...: too long for the name of a folder; vary simpler or fewer keys")
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def trial_name(values: Mapping[str, Any]) -> str:
+    """A folder's name: train.lr=0.001,train.betas=0.5_0.999."""
+    return ",".join(f"{key}={_plain(value)}" for key, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    """A value in letters that are plain in paths, URIs and shells."""
+    text = "_".join(map(comparison.show, value)) if isinstance(value, list) else comparison.show(value)
+    return re.sub(r"[^\w.+-]+", "-", text.strip('[]{}"'))
+
+
+def _with_keys(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested mappings with dotted keys set."""
+    result = copy.deepcopy(dict(values))
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        section = result
+        for parent in parents:
+            if not isinstance(section.get(parent), dict):
+                section[parent] = {}
+            section = section[parent]
+        section[last] = value
+    return result
+
+
+def _value(config: TrainConfig, key: str) -> Any:
+    """What a dotted key stands for; none for an option that is not given."""
+    found: Any = config.model_dump(mode="json")
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _is_same(one: TrainConfig, other: TrainConfig) -> bool:
+    return _without_place(one.model_dump(mode="json")) == _without_place(other.model_dump(mode="json"))
+
+
+def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _OWN}
+
+
+def _is_done(config: TrainConfig, folder: Storage) -> bool:
+    """Whether the folder holds this run, finished."""
+    record = _read_json(folder, RUN_FILE)
+    return record.get("status") == "done" and _without_place(record["config"]) == _without_place(
+        config.model_dump(mode="json")
+    )
+
+
+def _read_json(store: Storage, key: str) -> dict[str, Any]:
+    return json.loads(store.read(key)) if store.exists(key) else {}
+
+
+def _attempt(config: TrainConfig, verbose: bool) -> str | None:
+    """Train, from the last checkpoint if there is one; returns why it failed, in a line.
+
+    One bad combination must not cost the others; a cluster that is gone would, and is not caught.
+    """
+    try:
+        train.run(config, verbose)
+    except ClusterError:
+        raise
+    except Exception as error:
+        if verbose:
+            traceback.print_exception(error)
+        cause = _root_cause(error)
+        words = " ".join(str(cause).split())[:300]
+        return words if isinstance(cause, UserError) else f"{type(cause).__name__}: {words}"
+    return None
+
+
+def _compare(study: _Study, output: Storage, failures: Mapping[str, str]) -> list[Trial]:
+    """Write the table and the curves of what there is so far."""
+    trials = {}
+    for name, config in study.configs.items():
+        folder = output.child(f"trials/{name}")
+        epochs = train.read_metrics(folder)
+        if name in failures:
+            status = f"failed: {failures[name]}"
+        elif _is_done(config, folder):
+            status = "done"
+        else:
+            status = "unfinished" if epochs else "waiting"
+        trials[name] = Trial(name, {key: _value(config, key) for key in study.keys}, epochs, status)
+    panels = {title: {label: trials[name] for label, name in names.items()} for title, names in study.panels.items()}
+    listed = list(trials.values())
+    output.write("comparison.csv", comparison.to_csv(listed).encode(), "text/csv")
+    output.write("comparison.md", comparison.to_markdown(listed).encode(), "text/markdown")
+    output.write("curves.png", comparison.curves_png(panels), "image/png")
+    return listed
+
+
+def _summarize(trials: Sequence[Trial], output: Storage) -> int:
+    say(f"\n{comparison.to_markdown(trials)}")
+    failed = [trial for trial in trials if trial.status.startswith("failed")]
+    facts = [("trials", f"{len(trials) - len(failed)} done, {len(failed)} failed")]
+    best = comparison.rank(trials)[0]
+    if best.epochs:
+        facts.append(("best", f"{best.name}, MAE {best.scores['mae_ab']:.4f} at epoch {best.scores['best_epoch']:.0f}"))
+        facts.append(("checkpoint", f"{output.uri}/trials/{best.name}/best"))
+    facts += [("table", f"{output.uri}/comparison.md, comparison.csv"), ("curves", f"{output.uri}/curves.png")]
+    summary("swept", facts)
+    return FAILED if failed else DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb; returns the exit code."""
+    return run_job("sweep", SweepConfig, run, plan, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
