@@ -39,7 +39,7 @@ def write_png(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
         tags: written before the pixels.
         compression: 0 to 9, of zlib.
     """
-    encoded = imagecodecs.png_encode(pixels, level=compression)
+    encoded = memoryview(imagecodecs.png_encode(pixels, level=compression))
     header = len(_PNG_SIGNATURE) + 12 + 13  # IHDR comes first and has 13 bytes
     metadata = b"".join(
         chunk for name, chunk in _chunks(_metadata_png(tags)) if name not in (b"IHDR", b"IDAT", b"IEND")

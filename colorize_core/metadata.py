@@ -27,6 +27,7 @@ SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 """Of EXIF, nested in its main directory."""
 _OF_THE_OLD_FILE = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _SRGB = 1
+_EXIF_HEADER = b"Exif\0\0"
 _XMP_TAG = 700
 
 
@@ -43,6 +44,8 @@ def read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
     """EXIF that describes the photograph, without its orientation; None when absent or damaged."""
     try:
         source = image.getexif()
+        if not len(source) and len(image.info.get("exif", b"")) > len(_EXIF_HEADER):
+            raise ValueError("nothing in it can be read")
         kept = Image.Exif()
         for tag in _DESCRIPTIVE_TAGS:
             if tag in source:
@@ -52,7 +55,7 @@ def read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
             if ExifTags.Base.ColorSpace in entries:
                 entries[ExifTags.Base.ColorSpace] = _SRGB
             if entries:
-                kept.get_ifd(directory).update(entries)
+                kept[directory] = entries
         return kept.tobytes() if len(kept) else None
     except Exception:  # damaged EXIF raises almost anything
         notes.append("damaged EXIF left out")

@@ -68,7 +68,10 @@ def _parse(packet: bytes | None) -> minidom.Document:
 
 
 def _rdf(document: minidom.Document) -> minidom.Element:
-    found = document.getElementsByTagNameNS(RDF, "RDF")
+    """The RDF, which is the root or what the root, x:xmpmeta, wraps."""
+    assert document.documentElement is not None  # of a document that was parsed
+    root = document.documentElement
+    found = [root] if (root.namespaceURI, root.localName) == (RDF, "RDF") else _elements(root, (RDF, "RDF"))
     if not found:
         raise ValueError("XMP has no RDF")
     return found[0]

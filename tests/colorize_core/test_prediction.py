@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colorize_core.prediction import colorize_lightness, enlarge, predict_ab, shrink, working_shape
+from colorize_core.prediction import colorize_lightness, content_shape, enlarge, pad, predict_ab, shrink, working_shape
 
 SIZES = [(256, 256), (480, 640), (640, 480), (1, 1), (31, 33), (4000, 6000), (1000, 3000), (10000, 200), (1, 100000)]
 
@@ -47,8 +47,44 @@ def test_sides_are_the_multiples_nearest_to_the_aspect_ratio_at_constant_area(ra
     assert abs(width - 256 / math.sqrt(ratio)) <= 16.5
 
 
-def test_a_panorama_beyond_all_ratios_is_squashed() -> None:
+def test_a_panorama_beyond_all_ratios_is_as_long_as_the_area_is_in_rows_of_32() -> None:
     assert working_shape(10, 100000, 256) == (32, 256**2 // 32)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 3000), (3000, 300), (64, 4097)])
+@pytest.mark.parametrize("working", [32, 64, 256, 512])
+def test_no_photograph_is_squashed_by_more_than_an_eighth(size: tuple[int, int], working: int) -> None:
+    shape = working_shape(*size, working)
+    content = content_shape(*size, shape)
+    assert all(1 <= side <= whole for side, whole in zip(content, shape, strict=True))
+    # rounded to whole pixels, of which a short side has few
+    slack = 1 + 0.5 / min(content)
+    squash = content[0] / content[1] / (size[0] / size[1])
+    assert min(content) == 1 or 1 / (9 / 8 * slack) <= squash <= 9 / 8 * slack
+
+
+def test_common_photographs_fill_their_working_shape() -> None:
+    for size in ((480, 640), (640, 480), (4000, 6000), (1080, 1920), (256, 256)):
+        shape = working_shape(*size, 256)
+        assert content_shape(*size, shape) == shape
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 31, 32])
+def test_padding_is_numpys_symmetric_one(height: int) -> None:
+    L = torch.rand(2, 1, height, 64, generator=torch.Generator().manual_seed(0))
+    expected = np.pad(L.numpy(), ((0, 0), (0, 0), (0, 32 - height), (0, 32)), mode="symmetric")
+    np.testing.assert_array_equal(pad(L, (32, 96)).numpy(), expected)
+
+
+def test_a_panorama_is_seen_in_proportion() -> None:
+    """An edge in a strip of 100 x 10000 is where it was, though the model sees the strip padded."""
+    L = torch.zeros(1, 1, 100, 10000)
+    L[..., 5000:] = 100
+    model = Echo()
+    a = colorize_lightness(model, L, 256)[0, 0]
+    assert model.seen[0].shape[-2:] == (32, 2048)
+    assert a[:, :4900].max() < -100
+    assert a[:, 5100:].min() > 100
 
 
 def test_the_shape_does_not_depend_on_the_resolution() -> None:

@@ -1,0 +1,30 @@
+from PIL import Image
+
+from colorize_core.memory import groups_within, needed_memory, show
+
+
+def test_groups_are_in_order_and_within_the_limit() -> None:
+    needs = {0: 3, 2: 3, 3: 5, 7: 4, 8: 1}
+    assert list(groups_within(needs, 6)) == [[0, 2], [3], [7, 8]]
+
+
+def test_what_is_more_than_the_limit_is_alone() -> None:
+    assert list(groups_within({0: 1, 1: 10, 2: 1}, 5)) == [[0], [1], [2]]
+
+
+def test_without_a_limit_all_are_one_group() -> None:
+    assert list(groups_within({0: 10**12, 1: 10**12}, None)) == [[0, 1]]
+
+
+def test_nothing_is_no_group() -> None:
+    assert list(groups_within({}, 5)) == []
+
+
+def test_need_grows_with_pixels_and_channels() -> None:
+    small, large = needed_memory(Image.new("L", (10, 10))), needed_memory(Image.new("L", (10, 20)))
+    assert large == 2 * small
+    assert small < needed_memory(Image.new("I;16", (10, 10))) < needed_memory(Image.new("RGB", (10, 10)))
+
+
+def test_sizes_for_people() -> None:
+    assert [show(size) for size in (1_300_000, 1_300_000_000)] == ["1 MB", "1.3 GB"]

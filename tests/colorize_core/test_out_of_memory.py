@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from colorize_core.out_of_memory import in_halves, is_out_of_memory
+
+
+def limited(most: int, error: Exception, seen: list[int]) -> object:
+    """Doubles; raises for batches of more than `most` items."""
+
+    def double(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(len(batch))
+        if len(batch) > most:
+            raise error
+        return 2 * batch
+
+    return double
+
+
+BATCH = torch.arange(6.0).view(6, 1)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), MemoryError("numpy")])
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_a_batch_that_does_not_fit_is_done_in_parts(error: Exception, most: int) -> None:
+    seen: list[int] = []
+    results = in_halves(limited(most, error, seen), BATCH)
+    assert torch.equal(torch.cat(results), 2 * BATCH)
+    assert seen[0] == 6
+
+
+def test_a_batch_that_fits_is_done_at_once() -> None:
+    seen: list[int] = []
+    in_halves(limited(6, MemoryError(), seen), BATCH)
+    assert seen == [6]
+
+
+def test_an_item_that_does_not_fit_costs_no_other() -> None:
+    def double(batch: torch.Tensor) -> torch.Tensor:
+        if (batch == 4).any():
+            raise MemoryError
+        return 2 * batch
+
+    results = in_halves(double, BATCH)
+    assert [None if result is None else float(result) for result in results] == [0, 2, 4, 6, None, 10]
+
+
+def test_other_errors_are_raised() -> None:
+    with pytest.raises(RuntimeError, match="shape"):
+        in_halves(limited(0, RuntimeError("shape mismatch"), []), BATCH)
+
+
+def test_the_error_of_torchs_own_cpu_allocator_is_told() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
