@@ -76,10 +76,27 @@ class SweepConfig(StorageJobConfig):
 
 
 @dataclass(frozen=True)
+class _Planned:
+    """A trial before it runs."""
+
+    config: TrainConfig
+    folder: Storage
+    fingerprints: dict[str, str]
+    """Of what it works from, as its run.json has them."""
+
+    def is_done(self) -> bool:
+        """Whether its folder holds this run, of the same inputs, finished."""
+        record = _read_json(self.folder, RUN_FILE)
+        if record.get("status") != "done" or record["inputs"] != self.fingerprints:
+            return False
+        return _without_place(record["config"]) == _without_place(self.config.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
 class _Study:
     """The trials of a sweep."""
 
-    configs: dict[str, TrainConfig]
+    trials: dict[str, _Planned]
     """By name."""
     panels: dict[str, dict[str, str]]
     """By the keys of a grid: the name of a trial by its values."""
@@ -91,12 +108,9 @@ def plan(config: SweepConfig) -> str:
     """What would run."""
     output = _output(config)
     study = _study(config, output)
-    done = {name for name, each in study.configs.items() if _is_done(each, output.child(f"trials/{name}"))}
-    lines = [
-        f"  {name}  ({'done' if name in done else f'{each.train.epochs} epochs'})"
-        for name, each in study.configs.items()
-    ]
-    return "\n".join([f"sweep would run {len(lines) - len(done)} of {len(lines)} trials below {output.uri}:", *lines])
+    left = {name: f"{each.config.train.epochs} epochs" for name, each in study.trials.items() if not each.is_done()}
+    lines = [f"  {name}  ({left.get(name, 'done')})" for name in study.trials]
+    return "\n".join([f"sweep would run {len(left)} of {len(lines)} trials below {output.uri}:", *lines])
 
 
 def run(config: SweepConfig, verbose: bool) -> int:
@@ -106,14 +120,14 @@ def run(config: SweepConfig, verbose: bool) -> int:
     with OutputLock(output) as lock:
         record = begin_run(output, "sweep", config.model_dump(mode="json"), {}, _CHANGEABLE)
         failures = _read_json(output, _FAILURES)
-        todo = [name for name, each in study.configs.items() if not _is_done(each, output.child(f"trials/{name}"))]
+        todo = {name: each.config for name, each in study.trials.items() if not each.is_done()}
         if todo:
             with ray_session(config.ray, verbose=verbose):
-                for number, name in enumerate(todo, start=1):
+                for number, (name, trial) in enumerate(todo.items(), start=1):
                     lock.check()
                     say(f"\nsweep: trial {number} of {len(todo)}: {name}")
                     failures.pop(name, None)
-                    if reason := _attempt(study.configs[name], verbose):
+                    if reason := _attempt(trial, verbose):
                         failures[name] = reason
                         say(f"sweep: {name} failed: {reason}")
                     output.write(_FAILURES, json.dumps(failures, indent=2, ensure_ascii=False).encode())
@@ -129,7 +143,7 @@ def _output(config: SweepConfig) -> Storage:
 
 def _study(config: SweepConfig, output: Storage) -> _Study:
     """The checked configuration of every trial; raises UserError for a mistake in any, before one begins."""
-    configs: dict[str, TrainConfig] = {}
+    trials: dict[str, _Planned] = {}
     panels: dict[str, dict[str, str]] = {}
     shared = {"shards": config.shards, "storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
     for grid in config.grid:
@@ -139,14 +153,14 @@ def _study(config: SweepConfig, output: Storage) -> _Study:
             trial = TrainConfig.part(changed, f"trial {trial_name(given)}")
             values = {key: _value(trial, key) for key in given}  # 1e-3, which YAML reads as text, is 0.001
             name = trial_name(values)
-            twin = next((each for each, other in configs.items() if _is_same(other, trial)), None)
+            twin = next((each for each, other in trials.items() if _is_same(other.config, trial)), None)
             if twin is None:
-                _require_folder_name(name, configs)
-                trial = trial.model_copy(update={"output": output.child(f"trials/{name}").uri})
-                train.plan(trial)
-                configs[name] = trial
+                _require_folder_name(name, trials)
+                folder = output.child(f"trials/{name}")
+                trial = trial.model_copy(update={"output": folder.uri})
+                trials[name] = _Planned(trial, folder, train._check_inputs(trial).fingerprints)
             panel[", ".join(map(comparison.show, values.values()))] = twin or name
-    return _Study(configs, panels, list(dict.fromkeys(key for grid in config.grid for key in grid)))
+    return _Study(trials, panels, list(dict.fromkeys(key for grid in config.grid for key in grid)))
 
 
 def _require_folder_name(name: str, taken: Collection[str]) -> None:
@@ -202,14 +216,6 @@ def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _OWN}
 
 
-def _is_done(config: TrainConfig, folder: Storage) -> bool:
-    """Whether the folder holds this run, finished."""
-    record = _read_json(folder, RUN_FILE)
-    return record.get("status") == "done" and _without_place(record["config"]) == _without_place(
-        config.model_dump(mode="json")
-    )
-
-
 def _read_json(store: Storage, key: str) -> dict[str, Any]:
     return json.loads(store.read(key)) if store.exists(key) else {}
 
@@ -235,16 +241,15 @@ def _attempt(config: TrainConfig, verbose: bool) -> str | None:
 def _compare(study: _Study, output: Storage, failures: Mapping[str, str]) -> list[Trial]:
     """Write the table and the curves of what there is so far."""
     trials = {}
-    for name, config in study.configs.items():
-        folder = output.child(f"trials/{name}")
-        epochs = train.read_metrics(folder)
-        if name in failures:
-            status = f"failed: {failures[name]}"
-        elif _is_done(config, folder):
+    for name, planned in study.trials.items():
+        epochs = train.read_metrics(planned.folder)
+        if planned.is_done():
             status = "done"
+        elif name in failures:
+            status = f"failed: {failures[name]}"
         else:
             status = "unfinished" if epochs else "waiting"
-        trials[name] = Trial(name, {key: _value(config, key) for key in study.keys}, epochs, status)
+        trials[name] = Trial(name, {key: _value(planned.config, key) for key in study.keys}, epochs, status)
     panels = {title: {label: trials[name] for label, name in names.items()} for title, names in study.panels.items()}
     listed = list(trials.values())
     output.write("comparison.csv", comparison.to_csv(listed).encode(), "text/csv")

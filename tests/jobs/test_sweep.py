@@ -237,6 +237,22 @@ def test_what_is_done_is_compared_without_starting_ray(
     assert (swept["output"] / "comparison.md").read_text().count("| done |") == 2
 
 
+def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
+    swept: dict[str, Any], dataset: str, tmp_path: Path, ray_local: None
+) -> None:
+    """The dataset at the same place was prepared anew: `train` refuses to continue, and the table says so."""
+    info = Path(dataset) / "dataset.json"
+    before = info.read_text()
+    info.write_text(json.dumps(json.loads(before) | {"fingerprint": "0" * 64}))
+    try:
+        file = write(tmp_path, {"train.lr": [0.001]})
+        assert main(command(file, dataset, swept["output"])) == 1
+    finally:
+        info.write_text(before)
+    assert "contents of shards" in rows(swept["output"])["train.lr=0.001"]["status"]
+    assert main(command(file, dataset, swept["output"])) == 0
+
+
 # Mistakes
 
 
