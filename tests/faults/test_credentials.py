@@ -3,6 +3,8 @@
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from cluster.storage import StorageOptions, open_storage
 from tests.faults.archives import photographs
 from tests.faults.processes import finish, start
@@ -10,6 +12,7 @@ from tests.faults.processes import finish, start
 SECRET, TOKEN = "secret-of-the-archive-0123456789", "token-of-the-archive-0123456789"
 
 
+@pytest.mark.faults
 def test_credentials_are_never_written(
     s3_endpoint: str, bucket: str, photo_paths: list[Path], tiny_checkpoint: str
 ) -> None:

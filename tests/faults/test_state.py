@@ -37,6 +37,7 @@ def test_a_merge_that_was_cut_off_is_repeated(arguments: list[str], output: Loca
     assert rows.staged(output, rows.FIRST, 0) is None
 
 
+@pytest.mark.faults
 def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
     arguments: list[str], output: LocalStorage, ray_local: None, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
     assert rows.merged(output, 0) == whole
 
 
+@pytest.mark.faults
 def test_a_new_run_that_was_cut_off_while_it_forgot_the_old_one(
     arguments: list[str], output: LocalStorage, ray_local: None
 ) -> None:
