@@ -39,7 +39,7 @@ def test_empty_source(one_line: OneLine, archive: Callable[..., list[str]], tmp_
     (empty / "notes.txt").write_text("no photograph")
     command = archive(source=str(empty))
     line = one_line(command if verb == "archive" else ["prepare", *command[1:3]], 2)
-    assert f"{empty}: no photographs found (1 files have other endings)" in line
+    assert f"{empty}: no photographs found (1 files are left out by their endings)" in line
 
 
 def test_unknown_key(one_line: OneLine, archive: Callable[..., list[str]]) -> None:
