@@ -126,15 +126,15 @@ class GrayStyleSection(Section):
     """Standard deviation of the Gaussian in pixels."""
     gamma: float = Field(0.0, ge=0, le=1)
     """Probability of a darker or lighter development."""
-    gamma_strength: float = Field(0.6, ge=0)
+    gamma_strength: float = Field(0.5, ge=0)
     """Octaves up or down of the exponent."""
     contrast: float = Field(0.0, ge=0, le=1)
     """Probability of softer or harder paper."""
-    contrast_strength: float = Field(0.4, ge=0)
+    contrast_strength: float = Field(0.3, ge=0)
     """Octaves up or down of the slope at middle gray."""
     grain: float = Field(0.0, ge=0, le=1)
     """Probability of film grain."""
-    grain_strength: float = Field(0.08, ge=0)
+    grain_strength: float = Field(0.03, ge=0)
     """Standard deviation of the grain in middle gray, as a share of white."""
     fading: float = Field(0.0, ge=0, le=1)
     """Probability of a faded print."""
@@ -142,7 +142,7 @@ class GrayStyleSection(Section):
     """How far black rises and white falls, as a share of white."""
     jpeg: float = Field(0.0, ge=0, le=1)
     """Probability of JPEG compression."""
-    jpeg_strength: float = Field(75.0, ge=0, le=99)
+    jpeg_strength: float = Field(60.0, ge=0, le=99)
     """How far the quality falls below 100."""
 
 

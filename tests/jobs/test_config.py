@@ -9,7 +9,9 @@ from jobs.archive import ArchiveConfig
 from jobs.config import JobConfig, Section, describe, to_yaml
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
-from jobs.train import TrainConfig
+from jobs.recipe import RecipeConfig
+from jobs.sweep import SweepConfig
+from jobs.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -106,7 +108,9 @@ def test_override_without_a_value_sign_is_refused() -> None:
     assert "expected key=value" in error_of(None, ["source"])
 
 
-@pytest.mark.parametrize("model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig])
+@pytest.mark.parametrize(
+    "model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig, RecipeConfig, SweepConfig]
+)
 def test_every_key_is_described(model: type[JobConfig]) -> None:
     for key, meaning in describe(model):
         assert not meaning.startswith(" ("), key
@@ -114,7 +118,12 @@ def test_every_key_is_described(model: type[JobConfig]) -> None:
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_configs_of_the_project_load(file: Path) -> None:
-    verbs = {"archive": ArchiveConfig, "evaluate": EvaluateConfig, "prepare": PrepareConfig}
+    verbs: dict[str, type[JobConfig]] = {
+        "archive": ArchiveConfig,
+        "evaluate": EvaluateConfig,
+        "prepare": PrepareConfig,
+        "sweep_seed000": SweepConfig,
+    }
     model = verbs.get(file.stem, TrainConfig)
     given = yaml.safe_load(file.read_text())
     required = [name for name, field in model.model_fields.items() if field.is_required() and name not in given]
