@@ -24,6 +24,7 @@ from colorize_core.prediction import content_shape, pad, predict_ab, shrink, wor
 from colorize_core.provenance import Provenance, software
 from colorize_core.strips import row_strips
 from colorize_core.upsampling import ChromaRows, Upsampling
+from colorize_core.wide import is_wide
 
 OnColor = Literal["colorize", "skip", "copy"]
 _Item = TypeVar("_Item")
@@ -266,7 +267,7 @@ def _need(data: bytes, max_pixels: int, max_memory: int | None) -> int | Coloriz
         image = open_image(data, max_pixels)
     except PhotoError as fault:
         return ColorizedPhoto(fault.status, error=str(fault))
-    need = needed_memory(image)
+    need = needed_memory(image, is_wide(data, image))
     if max_memory is None or need <= max_memory:
         return need
     size = f"{image.width}x{image.height}"

@@ -62,6 +62,7 @@ def wide_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: list[str]) ->
                 colorspace="gray" if pixels.ndim == 2 else "rgb",
                 outcolorspace="rgb",
                 outdtype="uint16",
+                flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE,  # its tables are levels of 255 off in the shadows
             )
             converted[rows] = rgb if pixels.ndim == 3 else rgb[..., 1]  # gray in, three equal channels out
     except (ImageCms.PyCMSError, imagecodecs.CmsError, OSError, ValueError):

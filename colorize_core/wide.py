@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 _GRAY, _RGB = 1, 2  # photometric interpretations of TIFF
-_BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 338, 339
+_WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 262, 338, 339
 _UNSIGNED, _UNASSOCIATED, _PREMULTIPLIED = 1, 2, 1
 
 
@@ -21,14 +21,30 @@ def read_wide(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray |
         damaged: Pillow then tells.
     """
     try:
-        if image.format == "PNG" and data[24] == 16 and data[25] in (2, 4, 6):  # depth and colour type in the header
-            return _split(imagecodecs.png_decode(data), image, has_alpha=True)
-        if image.format == "TIFF" and _is_wide_tiff(image):
-            extra = image.tag_v2.get(_EXTRA_SAMPLES, (0,))  # type: ignore[attr-defined]
-            return _split(imagecodecs.tiff_decode(data, index=0), image, has_alpha=extra[0] == _UNASSOCIATED)
-    except (imagecodecs.PngError, imagecodecs.TiffError, RuntimeError, ValueError, IndexError):
-        pass
-    return None
+        if not is_wide(data, image):
+            return None
+        if image.format == "PNG":
+            return _split(imagecodecs.png_decode(data), (image.height, image.width), has_alpha=True)
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        stored = (tags[_LENGTH], tags[_WIDTH])  # Pillow's own size is after orientation
+        has_alpha = tags.get(_EXTRA_SAMPLES, (0,))[0] == _UNASSOCIATED
+        return _split(imagecodecs.tiff_decode(data, index=0), stored, has_alpha)
+    except (  # what damage makes of the decoders; Pillow, asked next, names it
+        imagecodecs.PngError,
+        imagecodecs.TiffError,
+        MemoryError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+    ):
+        return None
+
+
+def is_wide(data: bytes, image: Image.Image) -> bool:
+    """Whether an opened file has several channels of 16 bits that `read_wide` knows."""
+    if image.format == "PNG":
+        return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # depth and colour type in the header
+    return image.format == "TIFF" and _is_wide_tiff(image)
 
 
 def _is_wide_tiff(image: Image.Image) -> bool:
@@ -40,10 +56,12 @@ def _is_wide_tiff(image: Image.Image) -> bool:
     return colors > 0 and 2 <= len(bits) <= colors + 1 and set(bits) == {16} and unsigned and not premultiplied
 
 
-def _split(channels: np.ndarray, image: Image.Image, has_alpha: bool) -> tuple[np.ndarray, np.ndarray | None] | None:
-    if channels.shape[1:] == (image.height, image.width):  # planes one after the other
+def _split(
+    channels: np.ndarray, shape: tuple[int, int], has_alpha: bool
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    if channels.shape[1:] == shape:  # planes one after the other
         channels = np.moveaxis(channels, 0, -1)
-    if channels.dtype != np.uint16 or channels.shape[:2] != (image.height, image.width) or channels.ndim != 3:
+    if channels.dtype != np.uint16 or channels.shape[:2] != shape or channels.ndim != 3:
         return None
     colors = 3 if channels.shape[2] >= 3 else 1
     pixels = np.ascontiguousarray(channels[..., :colors].squeeze(-1) if colors == 1 else channels[..., :3])

@@ -83,7 +83,8 @@ class ArchiveConfig(StorageJobConfig):
     """Larger photographs get the status too_large before they are decoded."""
     max_memory: ByteSize = Field(ByteSize(4_000_000_000), ge=1)
     """Of each actor, such as 4GB, for the pixels of the photographs it has at work at a time; beside it there are the
-    model and its libraries. A photograph that needs more by itself gets the status too_large."""
+    libraries and the model, about 1 GB, and 0.1 GB for each thread. A photograph that needs more by itself gets the
+    status too_large; one of 100 megapixels needs 1 GB when gray, 1.8 when gray of 16 bits, 1.7 in colour."""
     working_size: int | None = Field(None, ge=32)
     """Side in pixels, about, at which the model sees photographs; the checkpoint's when left out."""
     upsampling: Literal["guided", "bilinear"] = "guided"

@@ -1,18 +1,21 @@
 import io
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from colorize_core import strips
-from colorize_core.checkpoint import save_checkpoint
+from colorize_core.checkpoint import read_checkpoint_config, save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
 from colorize_core.models.base import ColorModel
+from colorize_core.photo import decode
 
 
 class Painted(nn.Module):
@@ -139,6 +142,196 @@ def test_quality_reaches_the_encoder(colorizer: Colorizer, photos: np.ndarray) -
     assert small is not None
     assert large is not None
     assert len(small) < len(large)
+
+
+# The metadata
+
+
+def test_a_picture_of_a_checkpoint_says_which(tmp_path: Path, tiny_model: ColorModel, photos: np.ndarray) -> None:
+    save_checkpoint(tmp_path, tiny_model, 64)
+    weights = read_checkpoint_config(tmp_path).weights_sha256
+    result = Colorizer.load(str(tmp_path), "cpu").colorize([file(gray(photos[0]))])[0]
+    assert result.image is not None
+    packet = bytes(Image.open(io.BytesIO(result.image)).info["xmp"])
+    for told in ("algorithmicallyEnhanced", "colorize", "encoder_decoder", f"sha256:{weights}"):
+        assert told.encode() in packet
+
+
+# Lightness, measured
+
+
+def extremes() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        "near black": generator.integers(0, 12, (64, 64), dtype=np.uint8),
+        "near white": generator.integers(244, 256, (64, 64), dtype=np.uint8),
+        "black and white": generator.integers(0, 2, (64, 64), dtype=np.uint8) * 255,
+        "every level": np.tile(np.arange(256, dtype=np.uint8), (32, 1)),
+        "noise": generator.integers(0, 256, (64, 64), dtype=np.uint8),
+        "vivid noise": generator.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+    }
+
+
+@pytest.mark.parametrize("upsampling", ["guided", "bilinear"])
+@pytest.mark.parametrize("name", extremes())
+def test_lightness_is_kept_in_extreme_pictures_under_colours_far_out_of_gamut(name: str, upsampling: str) -> None:
+    for color in ((300, 0), (-300, 300), (0, -300), (5, 5)):
+        lightness_kept(Colorizer(Painted(*color), 64, "cpu", upsampling=upsampling), extremes()[name])
+
+
+def test_lightness_is_kept_under_colours_that_change_at_every_pixel(photos: np.ndarray) -> None:
+    """Saturated noise in place of a prediction, on all photographs."""
+
+    class Noise(nn.Module):
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            return torch.empty(len(L), 2, *L.shape[-2:]).uniform_(-2, 2, generator=torch.Generator().manual_seed(0))
+
+    for photo in photos:
+        lightness_kept(Colorizer(Noise(), 64, "cpu"), gray(photo))
+
+
+def test_out_of_gamut_colours_keep_their_hue() -> None:
+    """Mid gray under colours no screen has: the hue of the picture is that of the prediction, to a rounded level."""
+    for a, b in ((120, 60), (-100, 80), (40, -130), (-60, -60)):
+        result = Colorizer(Painted(a, b), 64, "cpu").colorize([file(np.full((32, 32), 119, np.uint8))])[0]
+        found = rgb2lab(picture(result))[0, 0, 1:]
+        assert result.scores["gamut_clipped"] == 1
+        assert np.degrees(np.arctan2(found[1], found[0]) - np.arctan2(b, a)) == pytest.approx(0, abs=1.5)
+        assert np.linalg.norm(found) < np.hypot(a, b)
+
+
+def test_the_maximum_lightness_error_is_that_of_the_file(colorizer: Colorizer, photos: np.ndarray) -> None:
+    for photo in photos[:3]:
+        result = colorizer.colorize([file(photo)])[0]
+        expected = np.abs(rgb2lab(picture(result))[..., 0] - rgb2lab(photo)[..., 0]).max() * 2.55
+        assert result.scores["max_lightness_error"] == pytest.approx(expected, abs=0.01)
+
+
+# 16 bits
+
+
+def wide_gray(photo: np.ndarray) -> np.ndarray:
+    """A photograph with something in its lower bits."""
+    return gray(photo).astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, photo.shape[:2], np.uint16)
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_16_bits_come_out_as_they_went_in(format: str, photos: np.ndarray) -> None:
+    """Without colour, the levels of 65535 are there again, to the two that float32 costs."""
+    pixels = wide_gray(photos[0])
+    result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)], format, encoding=Encoding(bit_depth="same"))
+    written = decode(result[0].image or b"")
+    assert written.bit_depth == 16
+    assert np.abs(written.pixels.astype(int) - pixels[..., None]).max() <= 2
+
+
+def test_lightness_of_16_bits_is_kept_to_a_fiftieth_of_a_level(photos: np.ndarray) -> None:
+    pixels = wide_gray(photos[0])
+    colorizer = Colorizer(Painted(20, 10), 64, "cpu")
+    result = colorizer.colorize([file(pixels)], encoding=Encoding(bit_depth="same"))[0]
+    before = rgb2lab(np.dstack([pixels] * 3) / 65535)[..., 0]
+    after = rgb2lab(decode(result.image or b"").pixels / 65535)[..., 0]
+    assert np.quantile(np.abs(after - before), 0.999) <= 0.02 * 100 / 255
+
+
+def test_colour_of_16_bits_is_coloured_and_scored(photos: np.ndarray) -> None:
+    wide = imagecodecs.png_encode(photos[0].astype(np.uint16) * 257, 1)
+    encoding = Encoding(bit_depth="same")
+    results = Colorizer(Painted(10, 10), 64, "cpu").colorize([wide, file(photos[0])], encoding=encoding)
+    assert [result.bit_depth for result in results] == [16, 8]
+    errors = [result.scores.pop("max_lightness_error") for result in results]
+    assert errors[0] < errors[1] / 10
+    assert results[0].scores == pytest.approx(results[1].scores, rel=0.02, abs=0.01)
+
+
+# Memory
+
+
+class Fits(Painted):
+    """Runs out of memory on more than so many pixels."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__(20, 10)
+        self.pixels = pixels
+        self.batches: list[int] = []
+
+    def forward(self, L: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(L))
+        if L.numel() > self.pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return super().forward(L)
+
+
+def test_a_batch_that_does_not_fit_is_halved(photos: np.ndarray) -> None:
+    model = Fits(2 * 64 * 64)
+    results = Colorizer(model, 64, "cpu").colorize([file(gray(photo)) for photo in photos])
+    assert [result.status for result in results] == ["ok"] * 6
+    assert model.batches == [6, 3, 2, 1, 3, 2, 1]
+
+
+def test_a_photograph_that_does_not_fit_by_itself_is_a_fault_and_no_gray_picture(photos: np.ndarray) -> None:
+    """Squares have 64 x 64 pixels at working size 64; a picture of 1 : 2 has 32 x 96, and fits."""
+    data = [file(gray(photos[0])), file(gray(photos[1])[:128]), file(gray(photos[2]))]
+    results = Colorizer(Fits(64 * 64 - 1), 64, "cpu").colorize(data)
+    assert [result.status for result in results] == ["model_error", "ok", "model_error"]
+    assert results[0].image is None
+    assert "out of memory: the model does not fit with one photograph of 256x256 pixels" in results[0].error
+
+
+def test_memory_that_runs_out_while_encoding_is_a_fault(
+    colorizer: Colorizer, photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("colorize_core.colorizer.encode", full)
+    result = colorizer.colorize([file(photos[0])])[0]
+    assert (result.status, result.image) == ("model_error", None)
+    assert "256x256" in result.error
+
+
+def test_memory_that_runs_out_while_decoding_is_a_fault(
+    colorizer: Colorizer, photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    data = file(photos[0])
+    monkeypatch.setattr(ImageFile.ImageFile, "load", full)
+    assert colorizer.colorize([data])[0].status == "model_error"
+
+
+def test_a_photograph_over_the_memory_limit_is_too_large_and_says_how_much_it_needs(
+    colorizer: Colorizer, photos: np.ndarray
+) -> None:
+    data = [file(gray(photos[0])), file(photos[1]), file(gray(photos[2]))]
+    results = colorizer.colorize(data, max_memory=1_000_000)
+    assert [result.status for result in results] == ["ok", "too_large", "ok"]
+    assert "256x256 pixels need about 1.1 MB, more than max_memory 1.0 MB" in results[1].error
+
+
+def test_the_memory_limit_bounds_the_photographs_at_work_together(photos: np.ndarray) -> None:
+    model = Fits(10**9)
+    data = [file(gray(photo)) for photo in photos]
+    results = Colorizer(model, 64, "cpu").colorize(data, max_memory=1_500_000)  # two of 0.66 MB
+    assert [result.status for result in results] == ["ok"] * 6
+    assert model.batches == [2, 2, 2]
+
+
+# Threads
+
+
+def test_threads_give_what_one_gives(tiny_model: ColorModel, photos: np.ndarray) -> None:
+    data = [file(gray(photo)) for photo in photos] + [b"", file(photos[0])]
+    one, four = (Colorizer(tiny_model, 64, "cpu", threads=threads).colorize(data) for threads in (1, 4))
+    assert [result.image for result in one] == [result.image for result in four]
+    assert [result.status for result in four] == ["ok"] * 6 + ["empty", "ok"]
+
+
+def test_threads_leave_the_models_threads_alone(tiny_model: ColorModel, photos: np.ndarray) -> None:
+    torch.set_num_threads(3)
+    Colorizer(tiny_model, 64, "cpu", threads=2).colorize([file(gray(photo)) for photo in photos])
+    assert torch.get_num_threads() == 3
 
 
 # Batches
@@ -333,9 +526,23 @@ def test_a_colorizer_is_loaded_from_a_checkpoint(tmp_path: object, tiny_model: C
     save_checkpoint(f"{tmp_path}/saved", tiny_model, 64)
     loaded = Colorizer.load(f"{tmp_path}/saved", "cpu")
     assert loaded.working_size == 64
+    assert Colorizer.load(f"{tmp_path}/saved", "cpu", working_size=96).working_size == 96
     data = [file(gray(photos[0]))]
     expected = Colorizer(tiny_model, 64, "cpu").colorize(data)[0]
     np.testing.assert_array_equal(picture(loaded.colorize(data)[0]), picture(expected))
+
+
+@pytest.mark.parametrize(("size", "shape"), [(64, (64, 64)), (96, (96, 96))])
+def test_the_model_sees_the_working_size(size: int, shape: tuple[int, int], photos: np.ndarray) -> None:
+    seen = []
+
+    class Look(Painted):
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(L.shape[-2:]))
+            return super().forward(L)
+
+    Colorizer(Look(1, 1), size, "cpu").colorize([file(photos[0])])
+    assert seen == [shape]
 
 
 def test_a_model_is_put_into_evaluation_mode(tiny_model: ColorModel) -> None:

@@ -1,0 +1,59 @@
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize_core.photo import decode
+from colorize_core.profiles import SRGB_PROFILE, wide_to_srgb
+
+RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+
+
+def linear_gray() -> bytes:
+    return imagecodecs.cms_profile("gray", gamma=1.0)
+
+
+def swapped() -> bytes:
+    """sRGB with the primaries of red and blue exchanged, under another name."""
+    profile = SRGB_PROFILE.replace(b"rXYZ", b"____").replace(b"bXYZ", b"rXYZ").replace(b"____", b"bXYZ")
+    return profile.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+
+
+def srgb_of_linear(linear: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1."""
+    return np.where(linear > 0.0031308, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055, 12.92 * linear)
+
+
+def test_linear_gray_of_16_bits_becomes_srgb_by_its_formula() -> None:
+    notes: list[str] = []
+    converted = wide_to_srgb(RAMP, linear_gray(), notes)
+    assert (converted.dtype, notes) == (np.uint16, [])
+    expected = srgb_of_linear(RAMP / 65535) * 65535
+    assert np.abs(converted - expected).max() < 65535 / 255 / 20
+
+
+def test_a_gray_photograph_of_16_bits_is_converted_when_it_is_decoded() -> None:
+    sink = io.BytesIO()
+    Image.fromarray(RAMP).save(sink, "TIFF", icc_profile=linear_gray())
+    np.testing.assert_array_equal(decode(sink.getvalue()).pixels, wide_to_srgb(RAMP, linear_gray(), []))
+
+
+def test_colour_of_16_bits_is_converted_without_losing_bits() -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (50, 60, 3), dtype=np.uint16)
+    converted = wide_to_srgb(pixels, swapped(), [])
+    assert np.abs(converted.astype(int) - pixels[..., ::-1]).max() <= 2
+
+
+@pytest.mark.parametrize("profile", [None, SRGB_PROFILE])
+def test_srgb_is_left_as_it_is(profile: bytes | None) -> None:
+    assert wide_to_srgb(RAMP, profile, []) is RAMP
+
+
+@pytest.mark.parametrize("profile", [b"garbage", swapped()])
+def test_a_profile_that_does_not_fit_is_noted(profile: bytes) -> None:
+    """Damaged, or of colour for a gray picture."""
+    notes: list[str] = []
+    np.testing.assert_array_equal(wide_to_srgb(RAMP, profile, notes), RAMP)
+    assert notes == ["unusable colour profile ignored"]

@@ -1,0 +1,148 @@
+import io
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from skimage import data as skimage_data
+
+from colorize_core.photo import PhotoError, decode
+
+FACE = np.ascontiguousarray(skimage_data.astronaut()[40:104, 180:276])  # 64 x 96
+RGB = FACE.astype(np.uint16) * 251 + np.arange(96, dtype=np.uint16)[:, None]
+GRAY = RGB[..., 1]
+ALPHA = np.tile(np.linspace(0, 65535, 96).astype(np.uint16), (64, 1))
+
+
+def tiff(pixels: np.ndarray, **options: object) -> bytes:
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, pixels, **options)
+    return sink.getvalue()
+
+
+PNG_RGB, PNG_RGBA = (imagecodecs.png_encode(pixels, 6) for pixels in (RGB, np.dstack((RGB, ALPHA))))
+PNG_GRAY_ALPHA = imagecodecs.png_encode(np.dstack((GRAY, ALPHA)), 6)
+FILES = {
+    "PNG RGB": (PNG_RGB, RGB, None),
+    "PNG RGBA": (PNG_RGBA, RGB, ALPHA),
+    "PNG gray with alpha": (PNG_GRAY_ALPHA, GRAY, ALPHA),
+    "TIFF RGB": (tiff(RGB, photometric="rgb"), RGB, None),
+    "TIFF RGB, big-endian": (tiff(RGB, photometric="rgb", byteorder=">"), RGB, None),
+    "TIFF RGB, LZW with differences": (tiff(RGB, photometric="rgb", compression="lzw", predictor=True), RGB, None),
+    "TIFF RGB, deflate": (tiff(RGB, photometric="rgb", compression="zlib"), RGB, None),
+    "TIFF RGB, tiles": (tiff(RGB, photometric="rgb", tile=(32, 32)), RGB, None),
+    "TIFF RGB, planes": (tiff(np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate"), RGB, None),
+    "TIFF RGBA": (tiff(np.dstack((RGB, ALPHA)), photometric="rgb", extrasamples=["unassalpha"]), RGB, ALPHA),
+    "TIFF RGB, gray throughout": (tiff(np.dstack([GRAY] * 3), photometric="rgb"), GRAY, None),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_bit_is_read(name: str) -> None:
+    data, pixels, alpha = FILES[name]
+    photo = decode(data)
+    assert photo.bit_depth == 16
+    np.testing.assert_array_equal(photo.pixels, pixels)
+    np.testing.assert_array_equal(photo.alpha, alpha)
+
+
+def test_a_fourth_channel_that_is_no_alpha_is_left_out() -> None:
+    photo = decode(tiff(np.dstack((RGB, ALPHA)), photometric="rgb", extrasamples=["unspecified"]))
+    np.testing.assert_array_equal(photo.pixels, RGB)
+    assert photo.alpha is None
+
+
+def test_of_several_pages_the_first_is_read_and_that_is_noted() -> None:
+    photo = decode(tiff(np.stack((RGB, 65535 - RGB)), photometric="rgb"))
+    np.testing.assert_array_equal(photo.pixels, RGB)
+    assert photo.notes == ["first of 2 pages or frames"]
+
+
+def test_orientation_is_applied_to_colour_of_16_bits() -> None:
+    photo = decode(tiff(RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)]))
+    np.testing.assert_array_equal(photo.pixels, np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize("name", ["PNG RGB", "PNG RGBA", "TIFF RGB", "TIFF RGB, deflate"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_cut_file_is_truncated(name: str, share: float) -> None:
+    data = FILES[name][0]
+    with pytest.raises(PhotoError) as caught:
+        decode(data[: int(len(data) * share)])
+    assert caught.value.status == "truncated"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_is_damaged_it_is_a_photograph_or_a_photo_error(name: str) -> None:
+    """60 files with one to nine bytes replaced, half of them among the first 400."""
+    generator = np.random.default_rng(2)
+    whole = FILES[name][0]
+    for number in range(60):
+        damaged = bytearray(whole)
+        for _ in range(generator.integers(1, 10)):
+            damaged[generator.integers(len(damaged) if number % 2 else 400)] = generator.integers(256)
+        try:
+            photo = decode(bytes(damaged), max_pixels=1_000_000)
+        except PhotoError as fault:
+            assert fault.status in {"truncated", "not_an_image", "too_large", "unsupported"}  # noqa: PT017
+        else:
+            assert photo.pixels.ndim in (2, 3)
+
+
+# Formats of 8 bits and less that few programs still write
+
+
+def png(width: int, height: int, depth: int, kind: int, raw: bytes, palette: bytes = b"") -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((depth, kind, 0, 0, 0))
+    colors = chunk(b"PLTE", palette) if palette else b""
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + colors
+        + chunk(b"IDAT", zlib.compress(raw))
+        + chunk(b"IEND", b"")
+    )
+
+
+def packed(levels: np.ndarray, depth: int) -> bytes:
+    """Unfiltered PNG rows of a few bits a pixel, the first in the highest bits."""
+    bits = np.unpackbits(levels[..., None].astype(np.uint8), axis=-1)[..., 8 - depth :]
+    rows = np.packbits(bits.reshape(len(levels), -1), axis=-1)
+    return b"".join(b"\0" + row.tobytes() for row in rows)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_few_bits_of_gray_are_spread_over_all_levels(depth: int) -> None:
+    levels = np.arange(16 * 12).reshape(12, 16) % 2**depth
+    photo = decode(png(16, 12, depth, 0, packed(levels, depth)))
+    np.testing.assert_array_equal(photo.pixels, levels * (255 // (2**depth - 1)))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_few_bits_of_a_palette_are_its_colours(depth: int) -> None:
+    palette = np.random.default_rng(0).integers(0, 256, (2**depth, 3), dtype=np.uint8)
+    levels = np.arange(16 * 12).reshape(12, 16) % 2**depth
+    photo = decode(png(16, 12, depth, 3, packed(levels, depth), palette.tobytes()))
+    np.testing.assert_array_equal(photo.pixels, palette[levels])
+
+
+def test_a_jpeg_of_ycck_is_its_colours() -> None:
+    """Adobe's CMYK JPEG: YCC of the inverted inks and black, inverted too."""
+    cmyk = np.dstack((255 - FACE, np.zeros((64, 96), np.uint8)))  # inks of the colours, no black
+    data = imagecodecs.jpeg8_encode(255 - cmyk, 98, colorspace="CMYK", outcolorspace="YCCK", subsampling="444")
+    assert b"Adobe" in data[:400]
+    photo = decode(data)
+    assert np.abs(photo.pixels.astype(int) - FACE).mean() < 2.5
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_jpeg_2000_is_read_without_loss(mode: str) -> None:
+    sink = io.BytesIO()
+    image = Image.fromarray(FACE).convert(mode)
+    image.save(sink, "JPEG2000", irreversible=False)
+    np.testing.assert_array_equal(decode(sink.getvalue()).pixels, np.asarray(image))
