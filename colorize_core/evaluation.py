@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from colorize_core import metrics
-from colorize_core.bins import bin_prior, rebalancing_weights
+from colorize_core.bins import bin_prior
 from colorize_core.color import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize_core.prediction import colorize_lightness
 
@@ -54,6 +54,19 @@ def score(predicted_ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
     }
 
 
+@dataclass(frozen=True)
+class _Truth:
+    """What of a batch of photographs every prediction is compared with, computed once for all."""
+
+    rgb: Tensor
+    L: Tensor
+    ab: Tensor
+    colorfulness: Tensor
+    lpips: list[Tensor]
+    lpips_unit: list[Tensor]
+    """Features of LPIPS; none where they are not wanted."""
+
+
 @dataclass
 class Scorer:
     """All metrics of an evaluation."""
@@ -66,36 +79,53 @@ class Scorer:
     """Papers whose own metrics are wanted too: names of `columns.DEFINITIONS`."""
 
     def __post_init__(self) -> None:
-        """Weigh the bins; colours that training never saw count as the rarest that it saw."""
-        prior = bin_prior(self.color_prior)
-        self._bin_weights = rebalancing_weights(prior.clamp_min(float(prior[prior > 0].min())), smoothing=0)
+        """Weigh the bins."""
+        self._bin_weights = metrics.rarity(bin_prior(self.color_prior))
 
     @torch.inference_mode()
-    def __call__(self, predicted_ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
-        """Arguments as of `score`; returns (B,) float by name (the scores of `columns`)."""
-        L, ab = split_rgb(rgb)
-        image = assemble(L, predicted_ab)
-        error = metrics.mse(image, rgb)
-        area, weight = metrics.rebalanced_auc(predicted_ab, ab, self._bin_weights)
+    def __call__(self, predicted: Mapping[str, Tensor], rgb: Tensor) -> dict[str, dict[str, Tensor]]:
+        """Score several predictions of the same photographs.
+
+        Args:
+            predicted: (B, 2, H, W) float ab by name, CIELAB units.
+            rgb: (B, 3, H, W) uint8, the photographs themselves.
+
+        Returns:
+            By name, (B,) float by metric (what `columns` needs).
+        """
+        truth = self._describe(rgb)
+        return {name: self._score(ab, truth) for name, ab in predicted.items()}
+
+    def _describe(self, rgb: Tensor) -> _Truth:
+        features = self.lpips.features(rgb) if self.lpips else []
+        unit = self.lpips.features(rgb, unit_range=True) if self.lpips and "seed-000" in self.definitions else []
+        return _Truth(rgb, *split_rgb(rgb), metrics.colorfulness(rgb), features, unit)
+
+    def _score(self, predicted_ab: Tensor, truth: _Truth) -> dict[str, Tensor]:
+        image = assemble(truth.L, predicted_ab)
+        error = metrics.mse(image, truth.rgb)
+        area, weight = metrics.rebalanced_auc(predicted_ab, truth.ab, self._bin_weights)
+        lab, true_lab = rgb_to_lab(image.float() / 255), torch.cat((truth.L, truth.ab), dim=1)
         scores = {
-            "mae_ab": metrics.mae_ab(predicted_ab, ab),
+            "mae_ab": metrics.mae_ab(predicted_ab, truth.ab),
             "mse": error,
             "psnr": metrics.psnr_of_mse(error),
-            "ssim": metrics.ssim(image, rgb),
-            "ssim_uniform": metrics.ssim_uniform(image, rgb),
-            "ciede2000": metrics.ciede2000(rgb_to_lab(image.float() / 255), torch.cat((L, ab), dim=1)),
+            "ssim": metrics.ssim(image, truth.rgb),
+            "ssim_uniform": metrics.ssim_uniform(image, truth.rgb),
+            "ciede2000": metrics.ciede2000(lab, true_lab),
             "colorfulness": metrics.colorfulness(image),
-            "colorfulness_truth": metrics.colorfulness(rgb),
-            "auc": metrics.auc(predicted_ab, ab),
+            "colorfulness_truth": truth.colorfulness,
+            "auc": metrics.auc(predicted_ab, truth.ab),
             "auc_rebalanced": area,
             "auc_weight": weight,
         }
         if self.lpips:
-            scores["lpips"] = self.lpips(image, rgb)
-        if "seed-000" in self.definitions and self.lpips:
-            scores["lpips_unit"] = self.lpips.in_unit_range(image, rgb)
+            scores["lpips"] = self.lpips.distance(self.lpips.features(image), truth.lpips)
+        if self.lpips and truth.lpips_unit:
+            made = self.lpips.features(image, unit_range=True)
+            scores["lpips_unit"] = self.lpips.distance(made, truth.lpips_unit)
         if "seed-002" in self.definitions:
-            scores |= _seed_002(predicted_ab, ab)
+            scores |= _seed_002(predicted_ab, truth.ab)
         return scores
 
 

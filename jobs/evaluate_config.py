@@ -82,7 +82,7 @@ class EvaluateConfig(StorageJobConfig):
     @field_validator("definitions", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return value.split(",") if isinstance(value, str) else value
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def name_checkpoints(checkpoint: str | Sequence[str] | dict[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ class ScoreActor:
     def __init__(self, config: EvaluateConfig, dataset: DatasetInfo, with_lpips: bool, progress: Progress) -> None:
         """Load the checkpoints, and the networks of LPIPS and FID where they are wanted and at hand."""
         self._device = torch.device("cuda" if config.gpus else "cpu")
+        torch.backends.cudnn.allow_tf32 = False  # convolutions in all of float32, on GPUs too: the same digits
         self._models = {}
         for name, location in name_checkpoints(config.checkpoint).items():
             store = open_storage(location, config.storage)
@@ -40,12 +41,13 @@ class ScoreActor:
         rgb = torch.from_numpy(pixels.to_numpy_ndarray().copy()).to(self._device)
         keys = batch.column("key").combine_chunks()
         parts = []
-        for name, predicted in evaluation.predictions(self._models, rgb, self._constant).items():
-            scores = self._score(predicted, rgb)
-            image = evaluation.assemble(evaluation.split_rgb(rgb)[0], predicted) if self._inception else None
+        predicted = evaluation.predictions(self._models, rgb, self._constant)
+        L, _ = evaluation.split_rgb(rgb)
+        for name, scores in self._score(predicted, rgb).items():
+            image = evaluation.assemble(L, predicted[name]) if self._inception else None
             parts.append(self._rows(keys, name, scores, image))
         if self._inception:
-            nothing = {name: torch.full((len(rgb),), float("nan")) for name in scores}
+            nothing = {metric: torch.full((len(rgb),), float("nan")) for metric in scores}
             parts.append(self._rows(keys, TRUTH, nothing, rgb))
         self._progress.add(len(rgb))
         return pa.concat_tables(parts)

@@ -6,7 +6,7 @@ made from the same numbers. RGB metrics are of the images people get: uint8, pea
 
 from colorize_core.metrics.baselines import best_constant, ceiling, constant_color, gray
 from colorize_core.metrics.colorfulness import colorfulness
-from colorize_core.metrics.difference import auc, ciede2000, rebalanced_auc
+from colorize_core.metrics.difference import auc, ciede2000, rarity, rebalanced_auc
 from colorize_core.metrics.distribution import InceptionFeatures, fid, frechet_distance, kid
 from colorize_core.metrics.intervals import bootstrap_interval
 from colorize_core.metrics.perceptual import LPIPS
@@ -32,6 +32,7 @@ __all__ = [
     "mse",
     "psnr",
     "psnr_of_mse",
+    "rarity",
     "rebalanced_auc",
     "ssim",
     "ssim_uniform",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from colorize_core.bins import nearest_bins
+from colorize_core.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
 from colorize_core.strips import row_strips
 
 _AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016
@@ -82,12 +82,12 @@ def auc(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """`auc` with pixels weighted by their true colour, rare ones more (Zhang et al. 2016, eq. 4 with lambda 0).
+    """`auc` with pixels weighted by their true colour, rare ones more (Zhang et al. 2016, section 3.1).
 
     Args:
         predicted: (B, 2, H, W) CIELAB units.
         truth: the same shape.
-        bin_weights: (313,) weight by bin.
+        bin_weights: (313,) weight by bin, of `rarity`.
 
     Returns:
         The weighted area of each image, and the mean weight of its pixels, both (B,) float64: the area of a set is the
@@ -99,5 +99,23 @@ def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tup
 
 
 def _closeness(predicted: Tensor, truth: Tensor) -> Tensor:
-    error = torch.linalg.vector_norm((predicted - truth).float(), dim=1)
+    da, db = (predicted - truth).float().unbind(1)
+    error = torch.hypot(da, db)  # 30 times faster on a CPU than the norm over a dimension of two
     return 1 - error.clamp_max(_AUC_LIMIT) / _AUC_LIMIT
+
+
+def rarity(prior: Tensor) -> Tensor:
+    """Weight of each bin for `rebalanced_auc`: 1 over its share (Zhang et al. 2016, eq. 4 with lambda 0).
+
+    The shares are smoothed as theirs, by a Gaussian of sigma 5. Colours that the prior never saw count as the rarest
+    that it saw: their own weight would be anything up to infinity.
+
+    Args:
+        prior: (313,) shares summing to 1.
+
+    Returns:
+        (313,) float64.
+    """
+    kernel = torch.exp(-torch.cdist(bin_centers(), bin_centers()).double().square() / (2 * SIGMA**2))
+    smoothed = prior @ (kernel / kernel.sum(dim=1, keepdim=True))
+    return rebalancing_weights(smoothed.clamp_min(float(smoothed[prior > 0].min())), smoothing=0)

@@ -65,26 +65,32 @@ def fid(real: Tensor, made: Tensor) -> float:
         real: (N, D) features of photographs.
         made: (M, D) features of pictures.
     """
-    (mean_real, cov_real), (mean_made, cov_made) = (_moments(each) for each in (real, made))
-    return frechet_distance(mean_real, cov_real, mean_made, cov_made)
+    return frechet_distance(*_gaussian(real), *_gaussian(made))
 
 
-def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
+def frechet_distance(mean1: Tensor, factor1: Tensor, mean2: Tensor, factor2: Tensor) -> float:
     """Squared Frechet (Wasserstein-2) distance of two Gaussians (Dowson and Landau 1982), in float64.
 
-    The trace of the root of cov1 cov2 is taken from the symmetric root(cov1) cov2 root(cov1), whose eigenvalues are
-    the same and real.
+    With covariances C = F^T F, the trace of the root of C1 C2 is the sum of the singular values of F1 F2^T. No root of
+    a matrix is taken, which loses digits where covariances are singular, and few pictures make small matrices.
+
+    Args:
+        mean1: (D,) mean.
+        factor1: (R, D) factor of the covariance, any R.
+        mean2: as mean1.
+        factor2: as factor1, with its own R.
     """
-    values, vectors = torch.linalg.eigh(cov1.double())
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov2.double() @ root).clamp_min(0).sqrt().sum()
-    squared = (mean1.double() - mean2.double()).square().sum()
-    return float(squared + torch.trace(cov1.double()) + torch.trace(cov2.double()) - 2 * cross)
+    mean1, factor1, mean2, factor2 = (each.double() for each in (mean1, factor1, mean2, factor2))
+    cross = torch.linalg.svdvals(factor1 @ factor2.T).sum()
+    return float((mean1 - mean2).square().sum() + factor1.square().sum() + factor2.square().sum() - 2 * cross)
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean, and a factor of the unbiased covariance with no more rows than it has columns."""
     features = features.double()
-    return features.mean(dim=0), torch.cov(features.T)
+    mean = features.mean(dim=0)
+    factor = (features - mean) / (len(features) - 1) ** 0.5
+    return mean, factor if factor.shape[0] <= factor.shape[1] else torch.linalg.qr(factor, mode="r").R
 
 
 def kid(real: Tensor, made: Tensor) -> float:

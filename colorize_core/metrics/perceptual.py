@@ -1,7 +1,7 @@
 """LPIPS, through the lpips package."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Literal
 
@@ -43,16 +43,29 @@ class LPIPS(nn.Module):
         _load_backbone(self.net.net, state, f"LPIPS {backbone} weights {weights or 'of torchvision'}")
         self.requires_grad_(False)
 
-    @torch.inference_mode()
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 sRGB twice, to (B,) float64; the network sees RGB in [-1, 1], no resize."""
-        scaled = [image.float() / 127.5 - 1 for image in (predicted, truth)]
-        return self.net(*scaled).flatten().double()
+        return self.distance(self.features(predicted), self.features(truth))
 
     @torch.inference_mode()
-    def in_unit_range(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """The same of RGB in [0, 1], which the network does not expect: a common mistake that flatters."""
-        return self.net(predicted.float() / 255, truth.float() / 255).flatten().double()
+    def features(self, rgb: Tensor, *, unit_range: bool = False) -> list[Tensor]:
+        """Activations of five layers, of length 1 at every pixel: those of one truth serve many predictions.
+
+        Args:
+            rgb: (B, 3, H, W) uint8 sRGB.
+            unit_range: show the network RGB in [0, 1], which it does not expect: a common mistake that flatters.
+        """
+        from lpips import normalize_tensor
+
+        scaled = rgb.float() / 255 if unit_range else rgb.float() / 127.5 - 1
+        return [normalize_tensor(layer) for layer in self.net.net(self.net.scaling_layer(scaled))]
+
+    @torch.inference_mode()
+    def distance(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+        """LPIPS, (B,) float64, of two pictures' `features`: squared differences weighted by channel, mean by layer."""
+        layers = zip(self.net.lins, one, other, strict=True)
+        means = [weigh((x - y).square()).mean(dim=(1, 2, 3)) for weigh, x, y in layers]
+        return torch.stack(means).sum(dim=0).double()
 
 
 def _load_backbone(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -67,18 +69,23 @@ class Recorder(metrics.LPIPS):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+        self.seen: list[torch.Tensor] = []
 
-    def forward(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        self.seen = predicted, truth
-        return torch.arange(3.0)
+    def features(self, rgb: torch.Tensor, *, unit_range: bool = False) -> list[torch.Tensor]:
+        self.seen.append(rgb)
+        return [rgb.float() / 2 if unit_range else rgb.float()]
 
-    def in_unit_range(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        return torch.arange(3.0) / 2
+    def distance(self, one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> torch.Tensor:
+        return (one[0] - other[0]).abs().mean(dim=(1, 2, 3))
+
+
+def scores_of(scorer: evaluation.Scorer, predicted_ab: torch.Tensor, rgb: torch.Tensor) -> dict[str, torch.Tensor]:
+    return scorer({"one": predicted_ab}, rgb)["one"]
 
 
 def test_an_evaluation_scores_what_training_scores_and_more(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1] / 3
-    quick, whole = evaluation.score(ab, rgb), evaluation.Scorer(PRIOR)(ab, rgb)
+    quick, whole = evaluation.score(ab, rgb), scores_of(evaluation.Scorer(PRIOR), ab, rgb)
     for name, values in quick.items():
         assert torch.equal(whole[name], values)
     assert {"mse", "ssim_uniform", "ciede2000", "colorfulness", "auc", "auc_rebalanced"} <= whole.keys()
@@ -87,7 +94,7 @@ def test_an_evaluation_scores_what_training_scores_and_more(rgb: torch.Tensor) -
 
 def test_ciede2000_is_of_the_pictures_people_get(rgb: torch.Tensor) -> None:
     L, ab = evaluation.split_rgb(rgb)
-    found = evaluation.Scorer(PRIOR)(ab / 3, rgb)["ciede2000"]
+    found = scores_of(evaluation.Scorer(PRIOR), ab / 3, rgb)["ciede2000"]
     painted = evaluation.assemble(L, ab / 3).numpy()
     expected = deltaE_ciede2000(rgb2lab(painted, channel_axis=1), rgb2lab(rgb.numpy(), channel_axis=1), channel_axis=1)
     np.testing.assert_allclose(found.numpy(), expected.mean(axis=(1, 2)), atol=1e-2)
@@ -96,22 +103,40 @@ def test_ciede2000_is_of_the_pictures_people_get(rgb: torch.Tensor) -> None:
 def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> None:
     recorder = Recorder()
     L, ab = evaluation.split_rgb(rgb)
-    scores = evaluation.Scorer(PRIOR, recorder)(ab / 2, rgb)
-    assert scores["lpips"].tolist() == [0, 1, 2]
-    assert torch.equal(recorder.seen[0], evaluation.assemble(L, ab / 2))
-    assert torch.equal(recorder.seen[1], rgb)
+    image = evaluation.assemble(L, ab / 2)
+    scores = scores_of(evaluation.Scorer(PRIOR, recorder, ["seed-000"]), ab / 2, rgb)
+    difference = (image.float() - rgb.float()).abs().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(scores["lpips"], difference)
+    torch.testing.assert_close(scores["lpips_unit"], difference / 2)
+
+
+def test_the_photographs_pass_lpips_once_for_all_predictions(rgb: torch.Tensor) -> None:
+    recorder = Recorder()
+    ab = evaluation.split_rgb(rgb)[1]
+    evaluation.Scorer(PRIOR, recorder)({"one": ab / 2, "two": ab / 3, "three": ab * 0}, rgb)
+    assert sum(torch.equal(each, rgb) for each in recorder.seen) == 1
+    assert len(recorder.seen) == 4
+
+
+def test_predictions_are_scored_each_for_itself(rgb: torch.Tensor) -> None:
+    ab = evaluation.split_rgb(rgb)[1]
+    scorer = evaluation.Scorer(PRIOR)
+    together = scorer({"one": ab / 2, "two": ab / 3}, rgb)
+    for name, predicted in (("one", ab / 2), ("two", ab / 3)):
+        alone = scores_of(scorer, predicted, rgb)
+        assert all(torch.equal(together[name][metric], alone[metric]) for metric in alone)
 
 
 def test_a_definition_adds_its_own_scores(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
-    plain = evaluation.Scorer(PRIOR, Recorder())(ab, rgb)
-    seeds = evaluation.Scorer(PRIOR, Recorder(), ["seed-000", "seed-002", "seed-003"])(ab, rgb)
+    plain = scores_of(evaluation.Scorer(PRIOR, Recorder()), ab, rgb)
+    seeds = scores_of(evaluation.Scorer(PRIOR, Recorder(), ["seed-000", "seed-002", "seed-003"]), ab, rgb)
     assert seeds.keys() - plain.keys() == {"lpips_unit", "psnr_ab", "ssim_ab"}
 
 
 def test_seed_002_is_scored_on_ab_alone_in_its_own_ranges(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
-    scores = evaluation.Scorer(PRIOR, definitions=["seed-002"])(ab / 2, rgb)
+    scores = scores_of(evaluation.Scorer(PRIOR, definitions=["seed-002"]), ab / 2, rgb)
     low, width = np.array([42, 20])[:, None, None], np.array([184, 203])[:, None, None]
     for index in range(3):
         truth, made = ((each[index].numpy() + 128 - low) / width for each in (ab, ab / 2))
@@ -120,13 +145,6 @@ def test_seed_002_is_scored_on_ab_alone_in_its_own_ranges(rgb: torch.Tensor) -> 
         ssim = structural_similarity(truth, made, data_range=1, channel_axis=0, **options)
         assert scores["psnr_ab"][index].item() == pytest.approx(psnr, abs=1e-3)
         assert scores["ssim_ab"][index].item() == pytest.approx(ssim, abs=1e-4)
-
-
-def test_colours_that_training_never_saw_count_as_the_rarest_it_saw(rgb: torch.Tensor) -> None:
-    scorer = evaluation.Scorer([[0.0, 0.0, 0.75], [10.0, 0.0, 0.25]])
-    weights = scorer._bin_weights
-    assert weights.max() == pytest.approx(3 * float(weights.min()))
-    assert (weights == weights.max()).sum() == 312
 
 
 def test_baselines_come_first_and_models_in_order(rgb: torch.Tensor, tiny_model: ColorModel) -> None:

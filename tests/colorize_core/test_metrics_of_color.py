@@ -116,3 +116,23 @@ def test_with_equal_weights_rebalanced_auc_is_auc() -> None:
     area, weight = metrics.rebalanced_auc(predicted, truth, torch.ones(bins.BINS))
     torch.testing.assert_close(area, metrics.auc(predicted, truth))
     assert weight.tolist() == [1, 1, 1]
+
+
+def test_rarity_is_one_over_the_smoothed_share() -> None:
+    """Two bins, ten units apart: neighbours share by the Gaussian of sigma 5, exp(-2) of the centre's part."""
+    prior = bins.bin_prior([[0.0, 0.0, 0.75], [10.0, 0.0, 0.25]])
+    centers = bins.bin_centers().numpy().astype(float)
+    kernel = np.exp(-(((centers[:, None] - centers[None]) ** 2).sum(-1)) / 50)
+    smoothed = prior.numpy() @ (kernel / kernel.sum(axis=1, keepdims=True))
+    weights = metrics.rarity(prior).numpy()
+    seen = prior.numpy() > 0
+    product = weights[seen] * smoothed[seen]
+    np.testing.assert_allclose(product, product[0], rtol=1e-6)
+
+
+def test_colours_that_training_never_saw_count_as_the_rarest_it_saw() -> None:
+    prior = bins.bin_prior([[0.0, 0.0, 0.75], [50.0, 0.0, 0.25]])
+    weights = metrics.rarity(prior)
+    assert weights[prior > 0].max() == weights.max()
+    assert weights[prior > 0].min() == weights.min()
+    assert weights.isfinite().all()
