@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import ByteSize, Field, field_validator, model_validator
+from pydantic import ByteSize, Field, model_validator
 
-from jobs.config import Section, StorageJobConfig
+from jobs.actors import ActorsSection
+from jobs.config import StorageJobConfig
 from jobs.manifest import ListingSection
 
 IMAGES = "images"
@@ -21,25 +22,6 @@ FAILURES = (
     "write_error",
     "model_error",
 )
-
-
-class ActorsSection(Section):
-    """The processes that hold the model."""
-
-    count: int | Literal["auto"] = "auto"
-    """How many; auto is one for each GPU (or share of one) where gpus is given, else one for each CPU that is free."""
-    gpus: float = Field(0, ge=0)
-    """GPUs each; 0 works on the CPU, fractions share one."""
-    cpus: float = Field(1, gt=0)
-    """Logical CPUs each, which are also the threads that decode and encode. Their sum must stay below the cluster's:
-    reading and writing need some too."""
-
-    @field_validator("count")
-    @classmethod
-    def _positive(cls, count: int | str) -> int | str:
-        if isinstance(count, int) and count < 1:
-            raise ValueError("must be auto or at least 1")
-        return count
 
 
 class ArchiveConfig(StorageJobConfig):

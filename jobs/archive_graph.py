@@ -4,9 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from cluster.errors import ClusterError
-from cluster.session import local_cores
 from cluster.storage import Storage
-from colorize_core.errors import UserError
+from jobs.actors import count_actors
 from jobs.archive_config import ArchiveConfig
 from jobs.console import ProgressLine
 from jobs.estimate import Pace
@@ -17,34 +16,6 @@ if TYPE_CHECKING:
 
 _FETCH_CPUS = 0.5
 _WRITE_CPUS = 0.25
-
-
-def count_actors(config: ArchiveConfig, batches: int) -> int:
-    """How many actors to start on the cluster at hand for so many batches.
-
-    Raises:
-        UserError: they would leave nothing of it for reading and writing, and the run would wait for itself.
-    """
-    import ray
-
-    actors, there = config.actors, ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    fit = math.floor((cpus - _FETCH_CPUS - _WRITE_CPUS) / actors.cpus)
-    if actors.count == "auto":
-        by_gpu = math.floor(gpus / actors.gpus + 1e-6) if actors.gpus else fit
-        # Ray on one machine is given more logical CPUs than a small one has cores.
-        by_core = max(math.floor((local_cores(config.ray) or cpus) / actors.cpus), 1)
-        wanted = max(min(fit, by_gpu, by_core), 1)
-    else:
-        wanted = actors.count
-    if actors.gpus * wanted > gpus:
-        raise UserError(f"actors: {wanted} with {actors.gpus:g} GPUs each need more than the cluster's {gpus:g} GPUs")
-    if wanted > fit:
-        raise UserError(
-            f"actors: {wanted} with {actors.cpus:g} CPUs each leave nothing of the cluster's {cpus:g} CPUs for "
-            "reading and writing; lower actors.count or actors.cpus"
-        )
-    return min(wanted, batches)
 
 
 def colorize_inputs(
@@ -74,7 +45,8 @@ def colorize_inputs(
     from jobs.progress import Progress
 
     progress = Progress()
-    actors = count_actors(config, math.ceil(len(inputs) / config.batch_size))
+    batches = math.ceil(len(inputs) / config.batch_size)
+    actors = count_actors(config.actors, config.ray, reserved=_FETCH_CPUS + _WRITE_CPUS, batches=batches)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = False
     context.execution_no_progress_timeout_s = config.stall_seconds

@@ -1,6 +1,7 @@
 """`colorize evaluate`: checkpoints against photographs whose colours are known."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from jobs.actors import count_actors
 from jobs.cli import DONE, run_job
 from jobs.console import ProgressLine, say, summary
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from colorize_core.shards import DatasetInfo
 
 RESULT = "metrics.json"
+_READ_CPUS = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,9 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
 
     progress = Progress()
     shards, dataset = inputs.shards, inputs.dataset
+    photographs = dataset.splits[config.split]["rows"]
+    batches = math.ceil(photographs / config.batch_size)
+    actors = count_actors(config.actors, config.ray, reserved=_READ_CPUS, batches=batches)
     files = [shards.path(name) for name in dataset.files(config.split, shards.uri)]
     scored = (
         ray.data.read_parquet(files, filesystem=shards.filesystem)
@@ -153,12 +159,12 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
                 "with_lpips": with_lpips,
                 "progress": progress,
             },
-            compute=ray.data.ActorPoolStrategy(size=config.actors),
-            num_cpus=1,
-            num_gpus=config.gpus,
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=config.actors.cpus,
+            num_gpus=config.actors.gpus,
         )
     )
-    with ProgressLine("scored", dataset.splits[config.split]["rows"], progress.done):
+    with ProgressLine("scored", photographs, progress.done):
         table = pa.concat_tables(list(scored.iter_batches(batch_size=None, batch_format="pyarrow")))
     order = pa.array([*inputs.names, TRUTH])
     table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))
@@ -181,7 +187,7 @@ def _set_metrics(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", di
     by_model = {}
     for name in [*names, TRUTH]:
         chosen = rows.filter(pc.equal(rows.column("model"), name)).column(FEATURES).combine_chunks()
-        by_model[name] = torch.from_numpy(chosen.flatten().to_numpy().reshape(len(chosen), -1))
+        by_model[name] = torch.tensor(chosen.flatten().to_numpy()).reshape(len(chosen), -1)
     truth = by_model.pop(TRUTH)
     distances: dict[str, dict[str, Any]] = {}
     metrics: Mapping[str, Callable[[Any, Any], float]] = {"fid": fid, "kid": kid}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from colorize_core.errors import UserError
+from jobs.actors import ActorsSection
 from jobs.config import Section, StorageJobConfig
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
@@ -70,10 +71,8 @@ class EvaluateConfig(StorageJobConfig):
     """FID and KID."""
     batch_size: int = Field(16, ge=1)
     """Photographs at once."""
-    actors: int = Field(1, ge=1)
-    """Processes that hold the models."""
-    gpus: float = Field(0, ge=0)
-    """GPUs for each of them."""
+    actors: ActorsSection = Field(default_factory=ActorsSection)
+    """The processes that hold the models."""
     resamples: int = Field(1000, ge=100)
     """Bootstrap resamples behind the intervals."""
     grid_rows: int = Field(8, ge=1)

@@ -22,7 +22,7 @@ class ScoreActor:
 
     def __init__(self, config: EvaluateConfig, dataset: DatasetInfo, with_lpips: bool, progress: Progress) -> None:
         """Load the checkpoints, and the networks of LPIPS and FID where they are wanted and at hand."""
-        self._device = torch.device("cuda" if config.gpus else "cpu")
+        self._device = torch.device("cuda" if config.actors.gpus else "cpu")
         torch.backends.cudnn.allow_tf32 = False  # convolutions in all of float32, on GPUs too: the same digits
         self._models = {}
         for name, location in name_checkpoints(config.checkpoint).items():

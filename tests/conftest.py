@@ -97,7 +97,7 @@ def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def ray_local(s3_environment: None) -> Iterator[None]:
     """The Ray every job of the test session joins; it starts after the credentials its workers inherit are set."""
-    with ray_session(RayOptions(num_cpus=4)):
+    with ray_session(RayOptions(num_cpus=5)):
         yield
 
 

@@ -1,0 +1,39 @@
+import os
+
+import pytest
+
+from cluster.session import RayOptions
+from colorize_core.errors import UserError
+from jobs.actors import ActorsSection, count_actors
+
+pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
+
+
+def count(actors: ActorsSection, reserved: float = 1.0, batches: int = 100) -> int:
+    return count_actors(actors, RayOptions(), reserved=reserved, batches=batches)
+
+
+def test_a_number_is_taken_as_given() -> None:
+    assert count(ActorsSection(count=4)) == 4
+
+
+def test_there_are_no_more_actors_than_batches() -> None:
+    assert count(ActorsSection(count=4), batches=3) == 3
+
+
+def test_auto_is_one_for_each_core_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert count(ActorsSection()) == 3
+    assert count(ActorsSection(), reserved=3) == 2
+    assert count(ActorsSection(cpus=1.5)) == 2
+
+
+def test_actors_that_take_every_cpu_are_refused() -> None:
+    with pytest.raises(UserError, match=r"5 with 1 CPUs each leave nothing of the cluster's 5 CPUs"):
+        count(ActorsSection(count=5))
+
+
+def test_actors_with_more_gpus_than_there_are_are_refused() -> None:
+    with pytest.raises(UserError, match=r"2 with 64 GPUs each need more than the cluster's \d+ GPUs"):
+        count(ActorsSection(count=2, gpus=64))
