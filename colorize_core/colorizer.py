@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
-from colorize_core.color import GRAY_CHROMA, chroma, fit_gamut, lab_to_rgb, rgb_to_lab
+from colorize_core.color import GRAY_CHROMA, chroma
 from colorize_core.encoding import Encoding, encode, left_out
 from colorize_core.levels import levels_to_lab, to_depth
 from colorize_core.memory import groups_within, needed_memory, show
 from colorize_core.out_of_memory import in_halves, is_out_of_memory
+from colorize_core.painting import paint
 from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, open_image
 from colorize_core.prediction import content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.provenance import Provenance, software
@@ -235,20 +236,19 @@ class Colorizer:
     def _color(self, item: _Work, depth: int) -> tuple[np.ndarray, dict[str, float]]:
         """The picture (H, W, 3), uint8 or uint16, and its scores; strip by strip."""
         assert item.ab is not None
-        photo, white = item.photo, 2**depth - 1
+        photo = item.photo
         chroma_rows = ChromaRows(item.ab, item.L, (photo.height, photo.width), self.upsampling)
         rgb = np.empty((photo.height, photo.width, 3), np.uint16 if depth == 16 else np.uint8)
         chroma_sum = error_sum = clipped_sum = L_error = 0.0
         for rows in row_strips(photo.height, photo.width):
             lab = levels_to_lab(photo.pixels[rows], self.device)
-            fitted, clipped = fit_gamut(torch.cat((lab[:, :1], chroma_rows(rows, lab[:, :1])), dim=1))
-            levels = (lab_to_rgb(fitted) * white).round_()
-            rgb[rows] = levels[0].permute(1, 2, 0).to(torch.int32).cpu().numpy()
-            L_error = max(L_error, float((rgb_to_lab(levels / white)[:, :1] - lab[:, :1]).abs().max()))
-            chroma_sum += float(chroma(fitted[:, 1:]).sum())
-            clipped_sum += float(clipped.sum())
+            painted = paint(lab[:, :1], chroma_rows(rows, lab[:, :1]), depth)
+            rgb[rows] = painted.levels
+            L_error = max(L_error, painted.lightness_error)
+            chroma_sum += painted.chroma
+            clipped_sum += painted.clipped
             if item.is_color:
-                error_sum += float(metrics.mae_ab(fitted[:, 1:], lab[:, 1:])) * clipped.numel()
+                error_sum += float(metrics.mae_ab(painted.ab, lab[:, 1:])) * lab[0, 0].numel()
         pixels = photo.height * photo.width
         scores = {
             "mean_chroma": chroma_sum / pixels,
