@@ -24,7 +24,9 @@ AB_SCALE = 110.0
 # Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep.
 GRAY_CHROMA = 4.0
 
-GAMUT_TOLERANCE = 1e-4  # linear light; below half a level of 255 even in the steep part near black
+# How far linear light may be outside [0, 1]. Below, a fifteenth of a level of 255, where the curve is steep; above, a
+# hundredth, and neutral white is there: the digits of the matrix do not quite add up to those of the white point.
+GAMUT_BELOW, GAMUT_ABOVE = 2e-5, 1e-4
 GAMUT_BISECTIONS = 10  # chroma to 1/1024 of its excess
 
 
@@ -119,7 +121,7 @@ def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 def _outside_gamut(lab: Tensor) -> Tensor:
     linear = _lab_to_linear(lab)
-    return (linear.amin(1) < -GAMUT_TOLERANCE) | (linear.amax(1) > 1 + GAMUT_TOLERANCE)
+    return (linear.amin(1) < -GAMUT_BELOW) | (linear.amax(1) > 1 + GAMUT_ABOVE)
 
 
 def _scale_chroma(pixels: Tensor, factor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
-from colorize_core.color import GAMUT_BISECTIONS, GAMUT_TOLERANCE, WHITE_D65, XYZ_FROM_RGB
+from colorize_core.color import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
 
 _Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
 
@@ -101,11 +101,10 @@ def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, i
         (n, W, 3) uint8 or uint16; how many pixels lost chroma; the sum of the chroma that is left; the largest
         difference of L between the levels and what was asked for.
     """
-    if depth == 8:
-        levels = np.empty((*L.shape, 3), np.uint8)
-        return levels, *_paint(L, ab, levels, _encode_8, _LINEAR_8)
-    wide = np.empty((*L.shape, 3), np.uint16)
-    return wide, *_paint(L, ab, wide, _encode_16, _LINEAR_16)
+    levels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
+    encode, linear = (_encode_8, _LINEAR_8) if depth == 8 else (_encode_16, _LINEAR_16)
+    # Arguments, not globals: numba's cache would not notice a change of another module's constants.
+    return levels, *_paint(L, ab, levels, encode, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
 
 
 @_compile
@@ -126,19 +125,19 @@ def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
 
 
 @_compile
-def _excess(r: _Real, g: _Real, b: _Real) -> _Real:
-    """How far linear light is outside [0, 1]."""
-    return max(max(max(r, g), b) - _F(1), -min(min(r, g), b))
+def _excess(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> _Real:
+    """How far linear light is outside limits; 0 or less within them."""
+    return max(max(max(r, g), b) - limits[1], limits[0] - min(min(r, g), b))
 
 
 @_compile
-def _fitting_share(fy: _Real, a: _Real, b: _Real) -> _Real:
+def _fitting_share(fy: _Real, a: _Real, b: _Real, limits: tuple[_Real, _Real], bisections: int) -> _Real:
     """Share of the chroma of a colour outside sRGB that fits, by bisection."""
     low, high = _F(0), _F(1)
-    for _ in range(GAMUT_BISECTIONS):
+    for _ in range(bisections):
         middle = (low + high) * _F(0.5)
         r, g, blue = _rgb(fy, middle * a, middle * b)
-        if _excess(r, g, blue) > _F(GAMUT_TOLERANCE):
+        if _excess(r, g, blue, limits) > _F(0):
             high = middle
         else:
             low = middle
@@ -147,25 +146,40 @@ def _fitting_share(fy: _Real, a: _Real, b: _Real) -> _Real:
 
 @_compile
 def _linear_row(
-    L: np.ndarray, a: np.ndarray, b: np.ndarray, red: np.ndarray, green: np.ndarray, blue: np.ndarray
-) -> bool:
-    """Fill in linear sRGB; returns whether all of it fits."""
-    largest = _F(0)
+    L: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    limits: tuple[_Real, _Real],
+) -> _Real:
+    """Fill in linear sRGB; returns how far it is outside the limits at most."""
+    largest = _F(-1)
     for x in range(len(L)):
         red[x], green[x], blue[x] = _rgb((L[x] + _F(16)) * _F(1 / 116), a[x], b[x])
-        largest = max(largest, _excess(red[x], green[x], blue[x]))
-    return bool(largest <= _F(GAMUT_TOLERANCE))
+        largest = max(largest, _excess(red[x], green[x], blue[x], limits))
+    return largest
 
 
 @_compile
-def _fit_row(L: np.ndarray, a: np.ndarray, b: np.ndarray, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> int:
+def _fit_row(
+    L: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    limits: tuple[_Real, _Real],
+    bisections: int,
+) -> int:
     """Take chroma from what is outside sRGB, in place; returns of how many pixels."""
     changed = 0
     for x in range(len(L)):
-        if _excess(red[x], green[x], blue[x]) > _F(GAMUT_TOLERANCE):
+        if _excess(red[x], green[x], blue[x], limits) > _F(0):
             changed += 1
             fy = (L[x] + _F(16)) * _F(1 / 116)
-            share = _fitting_share(fy, a[x], b[x])
+            share = _fitting_share(fy, a[x], b[x], limits, bisections)
             a[x] *= share
             b[x] *= share
             red[x], green[x], blue[x] = _rgb(fy, a[x], b[x])
@@ -213,15 +227,21 @@ def _larger_error(L: np.ndarray, luminance: np.ndarray, largest: _Real) -> _Real
 
 @_compile
 def _paint(
-    L: np.ndarray, ab: np.ndarray, levels: np.ndarray, encode: Callable[..., None], linear: np.ndarray
+    L: np.ndarray,
+    ab: np.ndarray,
+    levels: np.ndarray,
+    encode: Callable[..., None],
+    linear: np.ndarray,
+    limits: tuple[_Real, _Real],
+    bisections: int,
 ) -> tuple[int, _Real, _Real]:
     rows, width = L.shape
     red, green, blue, luminance = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
     r, g, b = np.empty(width, levels.dtype), np.empty(width, levels.dtype), np.empty(width, levels.dtype)
     clipped, chroma, error = 0, 0.0, _F(0)
     for y in range(rows):
-        if not _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue):
-            clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue)
+        if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits) > _F(0):
+            clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
         chroma += _chroma_sum(ab[0, y], ab[1, y])
         encode(red, r)
         encode(green, g)
