@@ -79,6 +79,8 @@ class ArchiveConfig(StorageJobConfig):
     """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
     stall_seconds: int = Field(600, ge=10)
     """Give up when nothing has moved for so long."""
+    report: bool = True
+    """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":
