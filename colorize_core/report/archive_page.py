@@ -15,6 +15,7 @@ PICTURES = "pictures"
 """Folder beside the page."""
 _IMAGES = "images"
 _MOST_FOLDERS = 500
+_FEWEST_TO_PLOT = 5
 _SCRIPTS = ("common.js", "gallery.js", "archive.js")
 _MEANINGS = {
     "ok": "coloured; a note in its row says what was simplified",
@@ -101,7 +102,8 @@ def _gallery(survey: Survey, thumbnails: Mapping[str, Thumbnails]) -> tuple[list
         {"id": name, "title": pick.title, "note": pick.note, "rows": [place[row["key"]] for _, row in pick.rows]}
         for name, pick in survey.picks().items()
     ]
-    return rows, groups or [{"id": "none", "title": "No rows yet", "note": "", "rows": []}]
+    everything = "every row that the page holds, in the order of the groups" if rows else "the run has no rows yet"
+    return rows, [*groups, {"id": "all", "title": "Everything here", "note": everything, "rows": [*range(len(rows))]}]
 
 
 def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
@@ -148,12 +150,18 @@ def _present(survey: Survey) -> list[Measure]:
 
 
 def _spread(measure: Measure, values: Distribution) -> dict[str, Any]:
-    bars = values.bars()
     digits = measure.digits
-    summary = (
-        f"{values.count:,} values, mean {values.mean:.{digits}f}, median {values.quantile(0.5):.{digits}f}, "
-        f"5% below {values.quantile(0.05):.{digits}f}, 5% above {values.quantile(0.95):.{digits}f}"
-    )
+    middle, low, high = (f"{values.quantile(share):.{digits}f}" for share in (0.5, 0.05, 0.95))
+    number = "1 value" if values.count == 1 else f"{values.count:,} values"
+    summary = f"{number}, mean {values.mean:.{digits}f}, median {middle}, 5% below {low}, 5% above {high}"
+    if values.count < _FEWEST_TO_PLOT:
+        return {
+            "title": measure.title,
+            "meaning": measure.meaning,
+            "summary": f"{summary}; too few to plot",
+            "chart": "",
+        }
+    bars = values.bars()
     if beyond := bars.below + bars.above:
         summary += f"; {beyond:,} beyond the plot"
     chart = histogram_chart(bars, measure.reference, f"{measure.title}: {summary}")

@@ -23,6 +23,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 8,
+    "axes.formatter.useoffset": False,
     "axes.edgecolor": _FAINT,
     "axes.labelcolor": _INK,
     "axes.spines.top": False,
@@ -43,9 +44,11 @@ _SMALL = (3.5, 2.0)
 
 def histogram_chart(bars: Bars, reference: tuple[float, str] | None, label: str) -> Markup:
     """A histogram, with a value to compare with where it is within the plot."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes") -> None:
         axes.stairs(bars.counts, bars.edges, fill=True, color=_ACCENT)
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_ylabel("photographs")
         axes.set_xlim(bars.edges[0], bars.edges[-1])
         if reference is not None and bars.edges[0] <= reference[0] <= bars.edges[-1]:

@@ -192,7 +192,8 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if gray:
         change = f"{abs(1 - error / gray):.1%} {'below' if error <= gray else 'above'} gray"
         facts.append(("Lowest MAE", f"{error:.4f}", f"{best}, {change}"))
-    return [*facts, ("Finished", moment(result["finished"]), "")]
+    day, _, hour = moment(result["finished"]).partition(", ")
+    return [*facts, ("Finished", day, hour)]
 
 
 def _note(result: Mapping[str, Any]) -> str:

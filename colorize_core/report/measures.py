@@ -117,6 +117,8 @@ class Distribution:
 
     def bars(self) -> Bars:
         """About forty bars over all but the furthest values."""
+        if not self.count:
+            return Bars(np.array([self._low, self._high]), np.zeros(1, np.int64), 0, 0)
         total = self._counts.cumsum()
         first = int(np.searchsorted(total, _WORTH_SHOWING * self.count, side="right"))
         last = int(np.searchsorted(total, (1 - _WORTH_SHOWING) * self.count))

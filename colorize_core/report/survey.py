@@ -113,9 +113,10 @@ class Survey:
     def picks(self) -> dict[str, Pick]:
         """The groups of a gallery by id, those with rows, the fair sample first.
 
-        Best and worst are by the error against the original where inputs were in colour, else by the lightness error.
+        Best and worst are by the error against the original where at least half of the inputs were in colour, else by
+        the lightness error.
         """
-        by_truth = bool(self._ends.get((_TRUTH, True), Pick("", "", 0)).rows)
+        by_truth = 2 * self.distributions[_TRUTH].count >= max(self.counts[DONE], 1)
         all_shown = self.pictures <= self.fair.size
         self.fair.title = "All pictures" if all_shown else "Fair sample"
         self.fair.note = (

@@ -1,13 +1,11 @@
 // An archive's page: a slider on every picture, and each picture with its row.
 
-// What the photograph looked like: its own small copy, or the picture's lightness, which is the photograph's.
-function beforeImage(row, source) {
-  if (row.before && source === row.after) return image(row.before, "", {});
-  return image(source, "", { class: "lightness" });
-}
-
+// Before is the source's own small copy, or, at other sizes, the lightness of the picture, which is the photograph's.
 function pair(row, source) {
-  return compare(beforeImage(row, source), image(source, `${row.key}, in colour`), `Before and after of ${row.key}`);
+  const ofSource = row.before && source === row.after;
+  const before = ofSource ? image(row.before, "") : image(source, "", { class: "lightness" });
+  const names = [ofSource ? "source" : "lightness", "in colour"];
+  return compare(before, image(source, `${row.key}, in colour`), `Before and after of ${row.key}`, names);
 }
 
 function reason(row) {
@@ -27,6 +25,7 @@ function open(row) {
   const full = row.full || row.after;
   if (full) {
     const box = pair(row, full);
+    box.style.setProperty("--shape", row.width && row.height ? `${row.width} / ${row.height}` : "1");
     const tools = element("div", { class: "tools" });
     if (row.full) {
       const actual = element("button", { type: "button", id: "actual", "aria-pressed": "false" }, "Actual pixels");
@@ -37,7 +36,7 @@ function open(row) {
         box.style.height = on ? `${row.height}px` : "";
       });
       tools.append(actual, element("a", { href: row.full, target: "_blank", rel: "noopener" }, "Open the file"),
-        "Before is the lightness of the picture, which is the photograph's own.");
+        "Lightness is that of the picture, which is the photograph's own.");
     } else {
       tools.append("A small copy: browsers cannot show this file, or its name.");
     }

@@ -18,18 +18,18 @@ function image(source, alt, properties = {}) {
 }
 
 // Two pictures over each other, divided by a native slider: dragging, touch and arrow keys come with it.
-function compare(before, after, label) {
+function compare(before, after, label, names = ["before", "after"]) {
   const box = element("div", { class: "compare" });
   const slider = element("input", { type: "range", min: 0, max: 100, value: 50, step: 1, "aria-label": label });
   const move = () => {
     box.style.setProperty("--split", `${slider.value}%`);
-    slider.setAttribute("aria-valuetext", `${slider.value} % before, the rest after`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % ${names[0]}, the rest ${names[1]}`);
   };
   slider.addEventListener("input", move);
   after.classList.add("after");
-  const names = ["before", "after"].map((name, place) =>
+  const tags = names.map((name, place) =>
     element("span", { class: `side ${place ? "two" : "one"}`, "aria-hidden": "true" }, name));
-  box.append(before, after, ...names, slider);
+  box.append(before, after, ...tags, slider);
   move();
   box.toggle = () => {
     slider.value = slider.value > 50 ? 0 : 100;

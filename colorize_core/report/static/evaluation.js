@@ -10,7 +10,7 @@ function variant(row, each) {
 }
 
 function variants(row) {
-  return element("div", { class: "variants" }, ...row.variants.map((each) => variant(row, each)));
+  return element("div", { class: "variants", style: `--columns: ${Math.min(row.variants.length, 6)}` }, ...row.variants.map((each) => variant(row, each)));
 }
 
 function card(row, made, button) {

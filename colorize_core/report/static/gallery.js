@@ -1,10 +1,13 @@
 // The gallery: groups, filters, sorting, search, keyboard, and the viewer. The page says what a card and a row look like.
 
+const PER_STEP = 48; // cards at a time, so that what follows the gallery is not a mile away
+
 function startGallery({ card, open }) {
   const { rows, groups, measures } = data;
   const cards = rows.map((row, index) => makeCard(row, index));
   let group = groups[0];
   let listed = [];
+  let drawn = PER_STEP;
   let opened = -1;
 
   function makeCard(row, index) {
@@ -60,13 +63,31 @@ function startGallery({ card, open }) {
     if (sort === "key") listed.sort((one, two) => sign * (rows[one].key < rows[two].key ? -1 : 1));
     else if (sort) listed.sort(byMeasure(sort, sign));
     else if (sign < 0) listed.reverse();
-    byId("cards").replaceChildren(...listed.map((index) => cards[index]));
+    drawn = PER_STEP;
+    draw();
     byId("group-note").textContent = group.note;
     byId("shown").textContent = `${listed.length} of ${group.rows.length} shown`;
     byId("nothing").hidden = listed.length > 0;
     const chosen = measures.find((each) => each.name === valueOf("measure"));
     ["low", "high"].forEach((id) => { byId(id).disabled = !chosen; });
   }
+
+  function draw() {
+    byId("cards").replaceChildren(...listed.slice(0, drawn).map((index) => cards[index]));
+    byId("more").hidden = drawn >= listed.length;
+    byId("more").textContent = `Show ${Math.min(PER_STEP, listed.length - drawn)} more`;
+  }
+
+  function drawTo(place) {
+    while (drawn <= place) drawn += PER_STEP;
+    draw();
+  }
+
+  byId("more").addEventListener("click", () => {
+    const first = drawn;
+    drawTo(drawn);
+    cards[listed[first]].querySelector(".open").focus();
+  });
 
   function byMeasure(name, sign) { // rows without a value come last either way
     return (one, two) => {
@@ -112,6 +133,7 @@ function startGallery({ card, open }) {
   byId("close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("close", () => {
     byId("viewer-body").replaceChildren();
+    drawTo(opened);
     cards[listed[opened]]?.querySelector(".open").focus();
   });
 
@@ -119,7 +141,9 @@ function startGallery({ card, open }) {
     if (viewer.open) return view(opened + by);
     const here = document.activeElement.closest(".card");
     const place = here ? listed.indexOf(Number(here.dataset.index)) + by : 0;
-    const target = cards[listed[Math.max(0, Math.min(place, listed.length - 1))]];
+    const next = Math.max(0, Math.min(place, listed.length - 1));
+    drawTo(next);
+    const target = cards[listed[next]];
     target?.querySelector(".open").focus();
     target?.scrollIntoView({ block: "nearest" });
   }
