@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from colorize_core.report.study import Preferences
 
 _KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+_FLAGS = ("--dry-run", "--verbose", "--help")
 _ARCHIVE, _EVALUATION = "archive", "evaluation"
 
 
@@ -110,22 +112,21 @@ def _tell(preferences: "Preferences") -> None:
 
 
 def as_keys(arguments: Sequence[str]) -> list[str]:
-    """The words of `colorize report RUN... --ratings FILE...` as key=value: several words after either are a list."""
+    """The words of `colorize report RUN... --ratings FILE...` as key=value: several words of a kind are a list."""
     words: dict[str, list[str]] = {"run": [], "ratings": []}
     rest: list[str] = []
-    into: str | None = "run"
-    for word in arguments:
+    kind = "run"
+    given = deque(arguments)
+    while given:
+        word = given.popleft()
         if word == "--ratings":
-            into = "ratings"
-        elif word in ("--dry-run", "--verbose"):
-            rest.append(word)
+            kind = "ratings"
         elif word.startswith("-") or _KEY.match(word):
-            into = None
             rest.append(word)
-        elif into:
-            words[into].append(word)
+            if word.startswith("--") and "=" not in word and word not in _FLAGS and given:
+                rest.append(given.popleft())
         else:
-            rest.append(word)
+            words[kind].append(word)
     return [*rest, *(f"{key}={json.dumps(values)}" for key, values in words.items() if values)]
 
 
