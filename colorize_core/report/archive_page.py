@@ -56,7 +56,7 @@ def archive_page(
         listed: number of inputs; None where it is not known.
     """
     rows, groups = _gallery(survey, thumbnails)
-    folders = sorted({folder for row in rows for folder in _and_parents(row["folder"])})
+    folders = sorted({folder for row in rows for folder in _and_parents(row["folder"]) if folder})
     counts = [
         {
             "status": status,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,11 @@ def gray_source(folder: Path, rows: list[dict[str, object]]) -> str:
             Image.open(io.BytesIO(picture(number))).convert("L").save(sink, "PNG")
             store.write(str(row["key"]), sink.getvalue())
     return str(folder)
+
+
+def data_of(page: Path | str) -> dict:
+    """What the page's scripts work from."""
+    text = page if isinstance(page, str) else page.read_text()
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])

@@ -15,17 +15,9 @@ from jobs import archive_report, report_files, rows
 from jobs.archive_stages import ROW_SCHEMA
 from jobs.cli import main
 from jobs.report import as_keys
-from tests.jobs.report_runs import archive_rows, gray_source, write_archive_run
+from tests.jobs.report_runs import archive_rows, data_of, gray_source, write_archive_run
 
 OneLine = Callable[[list[str], int], str]
-
-
-def data_of(page: Path | str) -> dict:
-    """What the page's scripts work from."""
-    text = page if isinstance(page, str) else page.read_text()
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The pages in a real browser, as a person uses them."""
 
 import functools
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -8,11 +9,22 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.color import lab2rgb, rgb2lab
 
 from cluster.storage import LocalStorage
 from jobs.cli import main
-from tests.jobs.report_runs import HOSTILE_KEYS, HOSTILE_TEXT, archive_rows, gray_source, write_archive_run
+from tests.jobs.report_runs import (
+    HOSTILE_KEYS,
+    HOSTILE_TEXT,
+    archive_rows,
+    data_of,
+    gray_source,
+    picture,
+    write_archive_run,
+)
 
 PICTURES = 60
 
@@ -194,14 +206,6 @@ def test_a_picture_opens_at_full_size_with_its_row(page: Any) -> None:
 
 def test_lightness_in_the_page_is_that_of_cielab(page: Any) -> None:
     """The gray that the viewer shows, against scikit-image's L* of the same picture."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-    from skimage.color import lab2rgb, rgb2lab
-
-    from tests.jobs.report_runs import picture
-
     page.fill("#search", "box/009")
     page.locator(".open").click()
     page.click("#actual")
@@ -343,8 +347,6 @@ def test_ratings_go_round(opened: Any, evaluation: Path, tmp_path: Path, capsys:
 
 def truths(evaluation: Path) -> set[str]:
     """Names of the pictures that are photographs."""
-    from tests.jobs.test_report import data_of
-
     rows = data_of(evaluation / "report" / "index.html")["rows"]
     return {Path(each["picture"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
 
