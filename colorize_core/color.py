@@ -85,7 +85,8 @@ def to_uint8(rgb: Tensor) -> Tensor:
 
 def chroma(ab: Tensor) -> Tensor:
     """Chroma sqrt(a^2 + b^2) of (B, 2, H, W) CIELAB a and b, as (B, H, W)."""
-    return torch.linalg.vector_norm(ab.float(), dim=1)
+    # On a CPU torch's norm over a dimension of two takes 30 times as long.
+    return torch.hypot(*ab.float().unbind(1))
 
 
 def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:

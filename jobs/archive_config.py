@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from jobs.actors import ActorsSection
-from jobs.config import StorageJobConfig
+from jobs.config import PipelineJobConfig
 from jobs.manifest import ListingSection
 
 IMAGES = "images"
@@ -24,7 +24,7 @@ FAILURES = (
 )
 
 
-class ArchiveConfig(StorageJobConfig):
+class ArchiveConfig(PipelineJobConfig):
     """Colour an archive of gray photographs. The same command continues a run that was interrupted.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
@@ -77,8 +77,6 @@ class ArchiveConfig(StorageJobConfig):
     """Photographs an actor works on at once."""
     block_size: int = Field(256, ge=1)
     """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
-    stall_seconds: int = Field(600, ge=10)
-    """Give up when nothing has moved for so long."""
     report: bool = True
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
 

@@ -3,11 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from cluster.errors import ClusterError
 from cluster.storage import Storage
 from jobs.actors import count_actors
 from jobs.archive_config import ArchiveConfig
-from jobs.console import ProgressLine
 from jobs.estimate import Pace
 from jobs.lock import OutputLock
 
@@ -39,7 +37,6 @@ def colorize_inputs(
         ClusterError: nothing has moved for `stall_seconds`, or another run took the output over.
     """
     import ray
-    from ray.data.exceptions import ExecutionTimeoutError
 
     from jobs.archive_stages import ColorizeActor, fetch, stage_rows
     from jobs.progress import Progress
@@ -49,7 +46,6 @@ def colorize_inputs(
     actors = count_actors(config.actors, config.ray, reserved=_FETCH_CPUS + _WRITE_CPUS, batches=batches)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = False
-    context.execution_no_progress_timeout_s = config.stall_seconds
     blocks = [inputs.slice(start, config.block_size) for start in range(0, len(inputs), config.block_size)]
     rows = (
         ray.data.from_arrow(blocks)
@@ -78,17 +74,11 @@ def colorize_inputs(
         )
     )
     written = images = 0
-    try:
-        with ProgressLine("colorized", len(inputs), progress.done) as line:
-            for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
-                images += sum(block.column("images").to_pylist())
-                written += sum(block.column("output_bytes").to_pylist())
-                lock.check()
-    except ExecutionTimeoutError as error:
-        raise ClusterError(
-            f"nothing has moved for {config.stall_seconds} s (stall_seconds); {progress.done()} of {len(inputs)} "
-            "photographs were coloured, and the same command continues"
-        ) from error
+    with progress.follow(rows, "colorized", len(inputs), config.stall_seconds, "the same command continues") as line:
+        for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+            images += sum(block.column("images").to_pylist())
+            written += sum(block.column("output_bytes").to_pylist())
+            lock.check()
     if line.rate is None or not images:
         return None
     return Pace(actors / line.rate, written / images, config.actors.gpus, f"measured on {len(inputs)} photographs")

@@ -63,6 +63,13 @@ class StorageJobConfig(JobConfig):
     """How to reach S3."""
 
 
+class PipelineJobConfig(StorageJobConfig):
+    """What every job has that is a pipeline over photographs."""
+
+    stall_seconds: int = Field(600, ge=10)
+    """Give up when nothing has moved for so long."""
+
+
 def _read_yaml(file: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
@@ -187,7 +194,7 @@ def _leaves(model: type[BaseModel]) -> list[tuple[str, Any]]:
 def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
     """Every key of a configuration as (dotted path, "meaning (type; default)"), what all jobs share last."""
     lines = []
-    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in StorageJobConfig.model_fields):
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in PipelineJobConfig.model_fields):
         section = _as_section(field.annotation)
         if section is not None:
             lines += describe(section, f"{prefix}{name}.")

@@ -12,7 +12,7 @@ from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.actors import count_actors
 from jobs.cli import DONE, run_job
-from jobs.console import ProgressLine, say, summary
+from jobs.console import say, summary
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.evaluation_table import columns_of, render, summarize_scores
@@ -169,7 +169,7 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
             num_gpus=config.actors.gpus,
         )
     )
-    with ProgressLine("scored", photographs, progress.done):
+    with progress.follow(scored, "scored", photographs, config.stall_seconds, "the same command begins again"):
         table = pa.concat_tables(list(scored.iter_batches(batch_size=None, batch_format="pyarrow")))
     order = pa.array([*inputs.names, TRUTH])
     table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))

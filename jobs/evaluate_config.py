@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
-from jobs.config import Section, StorageJobConfig
+from jobs.config import PipelineJobConfig, Section
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 
@@ -49,7 +49,7 @@ class FidSection(Section):
         return WeightsSource(None if self.weights == "download" else self.weights)
 
 
-class EvaluateConfig(StorageJobConfig):
+class EvaluateConfig(PipelineJobConfig):
     """Score checkpoints on the exact pixels of a dataset's test split, beside trivial baselines and the ceiling.
 
     OUTPUT holds table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet, grid.png and

@@ -12,8 +12,8 @@ from cluster.session import ray_session
 from cluster.storage import Storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import StorageJobConfig
-from jobs.console import ProgressLine, say, summary
+from jobs.config import PipelineJobConfig
+from jobs.console import say, summary
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.tables import parquet_bytes
 
@@ -24,7 +24,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
 
 
-class PrepareConfig(StorageJobConfig):
+class PrepareConfig(PipelineJobConfig):
     """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
 
     Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
@@ -137,7 +137,7 @@ def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int
             fn_kwargs={"config": config, "source": source, "progress": progress},
         )
     )
-    with ProgressLine("inspected", count, progress.done):
+    with progress.follow(rows, "inspected", count, config.stall_seconds, "the same command begins again"):
         parts = list(rows.iter_batches(batch_size=None, batch_format="pandas"))
     return pd.concat(parts, ignore_index=True)
 
@@ -175,7 +175,7 @@ def _write_shards(
     )
     files: dict[str, list[str]] = {}
     colors = ColorCounter()
-    with ProgressLine("converted", len(accepted), progress.done):
+    with progress.follow(results, "converted", len(accepted), config.stall_seconds, "the same command begins again"):
         for row in results.iter_rows():
             files.setdefault(row["split"], []).append(row["file"])
             np.add.at(colors.counts.reshape(-1), row["colors"], row["counts"])

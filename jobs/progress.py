@@ -1,7 +1,14 @@
-"""Counting done work across a cluster."""
+"""Counting done work across a cluster, and showing it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import ray
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.errors import ClusterError
+from jobs.console import ProgressLine
 
 
 class _Counter:
@@ -33,3 +40,31 @@ class Progress:
     def done(self) -> int:
         """The count so far."""
         return ray.get(self._actor.get.remote())
+
+    @contextmanager
+    def follow(
+        self, pipeline: ray.data.Dataset, what: str, total: int, stall_seconds: int, afterwards: str
+    ) -> Iterator[ProgressLine]:
+        """Show a live line while a block consumes a pipeline whose stages add to this; the counter ends with it.
+
+        Args:
+            pipeline: not yet begun.
+            what: is done to photographs, such as "scored".
+            total: how many there are.
+            stall_seconds: give up when nothing has moved for so long.
+            afterwards: what to say is to be done then.
+
+        Raises:
+            ClusterError: nothing has moved for `stall_seconds`.
+        """
+        pipeline.context.execution_no_progress_timeout_s = stall_seconds
+        try:
+            with ProgressLine(what, total, self.done) as line:
+                yield line
+        except ExecutionTimeoutError as error:
+            raise ClusterError(
+                f"nothing has moved for {stall_seconds} s (stall_seconds); {self.done()} of {total} photographs were "
+                f"{what}, and {afterwards}"
+            ) from error
+        finally:
+            ray.kill(self._actor)  # stages hold on to it, and it would stay

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from colorize_core.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
+from colorize_core.color import chroma
 from colorize_core.strips import row_strips
 
 _AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016
@@ -100,8 +101,7 @@ def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tup
 
 
 def _closeness(predicted: Tensor, truth: Tensor) -> Tensor:
-    da, db = (predicted - truth).float().unbind(1)
-    error = torch.hypot(da, db)  # 30 times faster on a CPU than the norm over a dimension of two
+    error = chroma(predicted - truth)
     return 1 - error.clamp_max(_AUC_LIMIT) / _AUC_LIMIT
 
 

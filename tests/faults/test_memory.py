@@ -1,4 +1,4 @@
-"""The memory of a run does not grow with the archive."""
+"""The memory of a run does not grow with the archive, and stays within its limit whatever the photographs' size."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.faults.archives import encoded
+from cluster.storage import LocalStorage
+from tests.faults.archives import encoded, rows_of
 from tests.faults.processes import actors_among, descendants, finish, resident_bytes, start
 
 pytestmark = pytest.mark.faults
@@ -17,10 +18,10 @@ SLACK = 64 * 2**20
 the manifest and its rows are held at once."""
 
 
-def peaks(source: Path, output: Path, checkpoint: str) -> tuple[int, int]:
-    """Highest private memory of the driver and of any actor, in bytes, looked at twice a second."""
+def peaks(source: Path, output: Path, checkpoint: str, *options: str) -> tuple[int, int]:
+    """Highest private memory of the driver and of any actor, in bytes, looked at often."""
     where = [f"source={source}", f"output={output}", f"checkpoint={checkpoint}"]
-    job = start([*where, "on_color=skip", "actors.count=1", "ray.num_cpus=4"])
+    job = start([*where, *options, "actors.count=1", "ray.num_cpus=4"])
     driver = actor = 0
     while job.poll() is None:
         try:
@@ -28,7 +29,7 @@ def peaks(source: Path, output: Path, checkpoint: str) -> tuple[int, int]:
             actor = max([actor, *map(resident_bytes, actors_among(descendants(job.pid)))])
         except (OSError, KeyError):  # a process that ended while we looked
             continue
-        time.sleep(0.5)
+        time.sleep(0.1)
     finish(job)
     return driver, actor
 
@@ -45,9 +46,42 @@ def test_ten_times_the_photographs_take_no_more_memory(tmp_path: Path, tiny_chec
             path = source / f"{number // 1000:03d}" / f"{number:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(photo)
-        found.append(peaks(source, tmp_path / f"out-{count}", tiny_checkpoint))
+        found.append(peaks(source, tmp_path / f"out-{count}", tiny_checkpoint, "on_color=skip"))
     (driver_few, actor_few), (driver_many, actor_many) = found
     print(f"driver {driver_few >> 20} and {driver_many >> 20} MiB, actor {actor_few >> 20} and {actor_many >> 20} MiB")
     assert driver_few > 0 < actor_few
     assert driver_many < driver_few + SLACK
     assert actor_many < actor_few + SLACK
+
+
+@pytest.mark.timeout(600)
+def test_100_megapixels_are_coloured_within_the_memory_limit(
+    tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str
+) -> None:
+    """Two at once would need twice the limit; the libraries, the model and the strips come on top of it."""
+    limit, beside = 1_100_000_000, 1_100_000_000
+    source = tmp_path / "gray"
+    source.mkdir()
+    tile = np.asarray(Image.open(photo_paths[0]).convert("L").resize((500, 500)))
+    large = encoded(Image.fromarray(np.tile(tile, (20, 20))))
+    for name in ("a", "b"):
+        (source / f"{name}.jpg").write_bytes(large)
+    _, actor = peaks(source, tmp_path / "color", tiny_checkpoint, f"max_memory={limit}")
+    print(f"actor {actor >> 20} MiB")
+    rows = rows_of(LocalStorage(str(tmp_path / "color")))
+    assert rows.status.tolist() == ["ok", "ok"]
+    assert rows.width.tolist() == [10_000, 10_000]
+    assert actor < limit + beside
+
+
+@pytest.mark.timeout(300)
+def test_a_photograph_over_the_memory_limit_is_a_row_that_says_what_it_needs(
+    tmp_path: Path, tiny_checkpoint: str
+) -> None:
+    source = tmp_path / "gray"
+    source.mkdir()
+    (source / "a.png").write_bytes(encoded(Image.new("L", (10_000, 10_000), 128), "PNG"))
+    peaks(source, tmp_path / "color", tiny_checkpoint, "max_memory=900MB", "max_failed_fraction=1")
+    row = rows_of(LocalStorage(str(tmp_path / "color"))).iloc[0]
+    assert row.status == "too_large"
+    assert "10000x10000 pixels need about 1.0 GB, more than max_memory 900.0 MB" in row.error

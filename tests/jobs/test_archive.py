@@ -306,12 +306,16 @@ def test_a_stalled_run_ends_with_a_line(
     """A fetch that never comes back."""
     from jobs import archive_stages
 
+    end = tmp_path / "end"
+
     def hang(batch: object, source: object) -> None:
-        time.sleep(3600)
+        while not end.exists():
+            time.sleep(0.1)
 
     monkeypatch.setattr(archive_stages, "fetch", hang)
     arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "stall_seconds=10"]) == 1
+    end.touch()  # else it would keep a CPU of the session
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert "nothing has moved for 10 s" in lines[0]
