@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class _Run:
     listing: Listing
     paces: list[Pace]
     """Measured on the way, the newest last."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each stage by this attempt, of all workers together."""
 
 
 def plan(config: ArchiveConfig) -> str:
@@ -96,6 +98,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
             "seconds": round(seconds, 1),
             "worked": done,
         }
+        facts["stages"] = {stage: round(spent, 1) for stage, spent in job.stages.items()}
         facts["pace"] = asdict(job.paces[-1]) if job.paces else None
         write_record(output, record | {"status": "done", "finished": now(), **facts})
     page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
@@ -217,8 +220,10 @@ def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table
 
     todo = rows.without(todo, rows.staged(job.output, folder, part))
     if len(todo):
-        pace = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
-        job.paces.extend([pace] if pace else [])
+        work = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
+        job.paces.extend([work.pace] if work.pace else [])
+        for stage, spent in work.stages.items():
+            job.stages[stage] = job.stages.get(stage, 0.0) + spent
     rows.merge(job.output, folder, part, inputs)
     return len(todo)
 

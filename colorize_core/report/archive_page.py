@@ -84,6 +84,7 @@ def archive_page(
         on_page=len(rows),
         total=survey.total,
         queries=queries(output, "metrics/*.parquet", "metrics", "status, key, error", "status != 'ok'"),
+        stages=_stages(record),
         run=_run(record),
         config=flat(record.get("config", {})),
     )
@@ -211,6 +212,21 @@ def _before_note(thumbnails: Mapping[str, Thumbnails]) -> str:
     if not read:
         return f"The source was not at hand: before is {lightness}."
     return f"Before is the photograph in the source; of {len(shown) - read} that could not be read there, {lightness}."
+
+
+def _stages(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each stage of the last attempt took, of all workers together."""
+    stages, worked = record.get("stages") or {}, record.get("worked") or 0
+    total = sum(stages.values())
+    return [
+        {
+            "stage": stage,
+            "seconds": duration(seconds),
+            "share": seconds / total if total else 0.0,
+            "each": f"{1000 * seconds / worked:.0f} ms" if worked else "–",
+        }
+        for stage, seconds in stages.items()
+    ]
 
 
 def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:

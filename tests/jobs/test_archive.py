@@ -118,7 +118,10 @@ def test_the_run_ends_with_a_page_of_every_row(colorized: Path, rows: pd.DataFra
         if row["after"]:
             assert (colorized / "report" / row["after"]).stat().st_size > 0
     assert rows.is_color["in color.jpg"]
-    assert json.loads((colorized / "run.json").read_text())["worked"] == len(rows)
+    record = json.loads((colorized / "run.json").read_text())
+    assert record["worked"] == len(rows)
+    assert list(record["stages"]) == ["read", "decode, colour, encode", "write"]
+    assert all(0 <= seconds < record["seconds"] for seconds in record["stages"].values())
 
 
 def test_a_page_can_be_left_out(hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path) -> None:
@@ -308,7 +311,7 @@ def test_a_stalled_run_ends_with_a_line(
 
     end = tmp_path / "end"
 
-    def hang(batch: object, source: object) -> None:
+    def hang(batch: object, **_: object) -> None:
         while not end.exists():
             time.sleep(0.1)
 

@@ -40,7 +40,19 @@ def test_a_page_of_an_archive_run(archive_run: Path, capsys: pytest.CaptureFixtu
         assert all((page.parent / name).stat().st_size > 300 for name in there), row["key"]
     assert by_key["box/003.png"]["full"] == "../images/box/003.png"
     assert "Before is the photograph in the source" in text
-    for fact in ("16", "14", "12.5%", "1 min 0 s", "0.3", "2.0 images/s", "truncated", "not_an_image", "1 May 2024"):
+    for fact in (
+        "16",
+        "14",
+        "12.5%",
+        "1 min 0 s",
+        "0.3",
+        "2.0 images/s",
+        "truncated",
+        "not_an_image",
+        "1 May 2024",
+        "2000 ms",
+        "80.0%",
+    ):
         assert fact in text
     assert "duckdb.sql(" in text
     assert "pandas.read_parquet(" in text
