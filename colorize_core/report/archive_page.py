@@ -221,7 +221,7 @@ def _stages(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "stage": stage,
-            "seconds": duration(seconds),
+            "seconds": f"{seconds:.1f} s" if seconds < 10 else duration(seconds),
             "share": seconds / total if total else 0.0,
             "each": f"{1000 * seconds / worked:.0f} ms" if worked else "–",
         }
