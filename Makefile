@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults seeds-smoke check format constraints clean
+.PHONY: help setup demo browser test test-faults seeds-smoke check format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -22,7 +22,18 @@ demo: setup  ## prepare, train, archive and evaluate on sample photographs, into
 	rm -rf demo
 	$(BIN)/colorize demo output=demo
 
-test: setup  ## all tests
+# Only the browser tests of reports need it; without it they are skipped, and say so.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+browser:  ## Chromium for the browser tests, where it is absent and apt-get can install it
+	@for name in $(BROWSERS); do command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	  [ -n "$$COLORIZE_TEST_BROWSER" ] && exit 0; \
+	  echo "installing Chromium for the browser tests of reports"; \
+	  { $(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	    --no-install-recommends -o DPkg::Lock::Timeout=120 chromium fonts-dejavu-core; } >/dev/null 2>&1 || \
+	  echo "*** CHROMIUM CANNOT BE INSTALLED HERE: THE BROWSER TESTS OF REPORTS WILL BE SKIPPED ***"
+
+test: setup browser  ## all tests
 	$(BIN)/python -m pytest
 
 test-faults: setup  ## failing storage, killed processes, memory, hostile input: about ten minutes

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,14 @@ from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs import rows
 from jobs.archive_config import IMAGES, ArchiveConfig
+from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.lock import OutputLock
 from jobs.manifest import FOLDER as MANIFEST
 from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
+from jobs.report_files import report_at_end
 from jobs.run_record import RUN_FILE, begin_run, now, write_record
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _CHANGEABLE = (
     "block_size",
     "max_failed_fraction",
     "stall_seconds",
+    "report",
 )
 
 
@@ -54,6 +57,8 @@ class _Run:
     listing: Listing
     paces: list[Pace]
     """Measured on the way, the newest last."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each stage by this attempt, of all workers together."""
 
 
 def plan(config: ArchiveConfig) -> str:
@@ -87,10 +92,17 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
         seconds = time.monotonic() - start
         counts = rows.count_statuses(rows.read_rows(output))
         failed = sum(count for status, count in counts.items() if status not in rows.SUCCEEDED)
-        facts: dict[str, Any] = {"counts": dict(counts), "ignored": job.listing.ignored, "seconds": round(seconds, 1)}
+        facts: dict[str, Any] = {
+            "counts": dict(counts),
+            "ignored": job.listing.ignored,
+            "seconds": round(seconds, 1),
+            "worked": done,
+        }
+        facts["stages"] = {stage: round(spent, 1) for stage, spent in job.stages.items()}
         facts["pace"] = asdict(job.paces[-1]) if job.paces else None
         write_record(output, record | {"status": "done", "finished": now(), **facts})
-    _summarize(job, counts, failed, done, seconds)
+    page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
+    _summarize(job, counts, failed, done, seconds, page)
     return TOO_MANY_FAILED if failed > config.max_failed_fraction * sum(counts.values()) else DONE
 
 
@@ -208,13 +220,15 @@ def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table
 
     todo = rows.without(todo, rows.staged(job.output, folder, part))
     if len(todo):
-        pace = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
-        job.paces.extend([pace] if pace else [])
+        work = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
+        job.paces.extend([work.pace] if work.pace else [])
+        for stage, spent in work.stages.items():
+            job.stages[stage] = job.stages.get(stage, 0.0) + spent
     rows.merge(job.output, folder, part, inputs)
     return len(todo)
 
 
-def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seconds: float) -> None:
+def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seconds: float, page: str | None) -> None:
     total = sum(counts.values())
     facts: list[tuple[str, object]] = [(status, count) for status, count in counts.most_common()]
     facts.append(("failed", f"{failed} of {total} ({failed / max(total, 1):.1%})"))
@@ -222,6 +236,7 @@ def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seco
         facts.append(("time", f"{duration(seconds)}, {done_now / seconds:.1f} images/s with start-up"))
     facts.append(("images", f"{job.output.uri}/{IMAGES}"))
     facts.append(("metrics", f"{job.output.uri}/{rows.METRICS} (one Parquet row per input)"))
+    facts += [("report", page)] if page else []
     if (left := job.listing.count - total) > 0:
         pace = job.paces[-1] if job.paces else None
         facts.append((f"{left} more", describe_estimate(pace, left, job.config).removeprefix("estimate: ")))

@@ -80,6 +80,8 @@ class ArchiveConfig(PipelineJobConfig):
     """Photographs an actor works on at once."""
     block_size: int = Field(256, ge=1)
     """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
+    report: bool = True
+    """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":

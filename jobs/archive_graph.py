@@ -1,6 +1,7 @@
 """The Ray Data graph of `archive`: keys, bytes, pictures, rows."""
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.storage import Storage
@@ -16,6 +17,16 @@ _FETCH_CPUS = 0.5
 _WRITE_CPUS = 0.25
 
 
+@dataclass(frozen=True)
+class Work:
+    """How work on some inputs went."""
+
+    pace: Pace | None
+    """Without start-up; None where there was too little to tell."""
+    stages: dict[str, float]
+    """Seconds by stage, of all workers together."""
+
+
 def colorize_inputs(
     config: ArchiveConfig,
     source: Storage,
@@ -25,13 +36,10 @@ def colorize_inputs(
     folder: str,
     part: int,
     inputs: "pa.Table",
-) -> Pace | None:
+) -> Work:
     """Colour inputs of a part of the manifest: write their pictures and stage their rows in `folder`.
 
     Bytes cross the object store, pixels do not. The driver sees a few numbers for each block of rows that is safe.
-
-    Returns:
-        The pace without start-up; None where there was too little to tell.
 
     Raises:
         ClusterError: nothing has moved for `stall_seconds`, or another run took the output over.
@@ -53,7 +61,7 @@ def colorize_inputs(
             fetch,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_kwargs={"source": source},
+            fn_kwargs={"source": source, "progress": progress},
             num_cpus=_FETCH_CPUS,
         )
         .map_batches(
@@ -79,6 +87,8 @@ def colorize_inputs(
             images += sum(block.column("images").to_pylist())
             written += sum(block.column("output_bytes").to_pylist())
             lock.check()
+        stages = progress.seconds()
     if line.rate is None or not images:
-        return None
-    return Pace(actors / line.rate, written / images, config.actors.gpus, f"measured on {len(inputs)} photographs")
+        return Work(None, stages)
+    measured = f"measured on {len(inputs)} photographs"
+    return Work(Pace(actors / line.rate, written / images, config.actors.gpus, measured), stages)

@@ -38,9 +38,14 @@ ROW_SCHEMA = pa.schema(
 max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
-def fetch(batch: pa.Table, source: Storage) -> pa.Table:
+READ, COLOR, WRITE = "read", "decode, colour, encode", "write"
+"""Stages whose time is taken."""
+
+
+def fetch(batch: pa.Table, source: Storage, progress: Progress) -> pa.Table:
     """Add the bytes of each key, or the status missing or read_error and why."""
-    files = fetch_all(source, batch.column("key").to_pylist())
+    with progress.time(READ):
+        files = fetch_all(source, batch.column("key").to_pylist())
     return pa.table(
         {
             "key": batch.column("key"),
@@ -92,13 +97,13 @@ class ColorizeActor:
         keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
-        done = colorize(
-            self._colorizer, self._config, [keys[index] for index in readable], [contents[index] for index in readable]
-        )
+        own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
+        with self._progress.time(COLOR):
+            done = colorize(self._colorizer, self._config, own_keys, own_contents)
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        with ThreadPoolExecutor(THREADS) as pool:
+        with self._progress.time(WRITE), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
         self._progress.add(len(rows))
         return pa.Table.from_pylist(rows, ROW_SCHEMA)

@@ -22,6 +22,7 @@ VERBS = {
     "train": "shards to a checkpoint, with Ray Train",
     "evaluate": "checkpoints against test shards: table, intervals, sample grid",
     "archive": "an archive of gray photographs to colour, with Ray Data",
+    "report": "a web page of an archive run or an evaluation; blind ratings to preference rates",
     "photo": "one picture, without starting Ray",
     "import": "weights published elsewhere to a checkpoint",
     "export": "a checkpoint to ONNX or torch.export",

@@ -18,14 +18,11 @@ class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True
     """A group of keys; the docstring under each field is its line of `--help`."""
 
 
-AnyConfig = TypeVar("AnyConfig", bound="JobConfig")
+AnyConfig = TypeVar("AnyConfig", bound="VerbConfig")
 
 
-class JobConfig(Section):
-    """What every job has."""
-
-    ray: RayOptions = Field(default_factory=RayOptions)
-    """Which Ray to use."""
+class VerbConfig(Section):
+    """The configuration of a verb."""
 
     @classmethod
     def load(cls: type[AnyConfig], file: str | None, overrides: list[str]) -> AnyConfig:
@@ -50,6 +47,13 @@ class JobConfig(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(cls, error, where, set())) from None
+
+
+class JobConfig(VerbConfig):
+    """What every job has that runs on Ray."""
+
+    ray: RayOptions = Field(default_factory=RayOptions)
+    """Which Ray to use."""
 
 
 class StorageJobConfig(JobConfig):

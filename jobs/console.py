@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from colorize_core.report.words import duration as duration
+
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 
@@ -22,16 +24,6 @@ def summary(title: str, facts: Iterable[tuple[str, object]]) -> None:
     say(f"\n{title}")
     for name, value in facts:
         say(f"  {name:{width}}  {value}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 8 s, 2 min 5 s, 3 h 20 min."""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class ProgressLine:

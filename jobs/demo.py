@@ -65,6 +65,10 @@ def run(config: DemoConfig, verbose: bool) -> int:
         ("metrics per image", output / "colorized" / "metrics"),
         ("table", output / "evaluation" / "table.md"),
         ("sample grid", output / "evaluation" / "grid.png"),
+        (
+            "pages",
+            f"{output / 'colorized' / 'report' / 'index.html'}, {output / 'evaluation' / 'report' / 'index.html'}",
+        ),
         ("model", run_folder / "best"),
     ]
     summary(

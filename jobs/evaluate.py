@@ -14,7 +14,9 @@ from jobs.actors import count_actors
 from jobs.cli import DONE, run_job
 from jobs.console import say, summary
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
+from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.evaluation_table import columns_of, render, summarize_scores
+from jobs.report_files import report_at_end
 from jobs.run_record import now, versions
 from jobs.tables import parquet_bytes
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from colorize_core.shards import DatasetInfo
 
-RESULT = "metrics.json"
 _READ_CPUS = 1.0
 
 
@@ -75,13 +76,17 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
         result["models"][name] |= values
     table = render(result, config.definitions)
     output = inputs.output
-    output.write("per_image.parquet", parquet_bytes(rows))
+    output.write(PER_IMAGE, parquet_bytes(rows))
     output.write("grid.png", _grid(config, inputs), "image/png")
     output.write("table.md", table.encode(), "text/markdown")
     output.write(RESULT, json.dumps(result, indent=2).encode(), "application/json")
     say(f"\n{table}")
-    facts = [("table", f"{output.uri}/table.md, {RESULT}"), ("per image", f"{output.uri}/per_image.parquet")]
-    summary("evaluated", [*facts, ("sample grid", f"{output.uri}/grid.png")])
+    facts = [("table", f"{output.uri}/table.md, {RESULT}"), ("per image", f"{output.uri}/{PER_IMAGE}")]
+    facts.append(("sample grid", f"{output.uri}/grid.png"))
+    if config.report:
+        page = report_at_end("evaluate", output, lambda: write_evaluation_report(output, config.storage))
+        facts += [("report", page)] if page else []
+    summary("evaluated", facts)
     return DONE
 
 

@@ -52,7 +52,8 @@ class FidSection(Section):
 class EvaluateConfig(PipelineJobConfig):
     """Score checkpoints on the exact pixels of a dataset's test split, beside trivial baselines and the ceiling.
 
-    OUTPUT holds table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet and grid.png.
+    OUTPUT holds table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet, grid.png and
+    report/index.html.
     """
 
     shards: str
@@ -77,6 +78,8 @@ class EvaluateConfig(PipelineJobConfig):
     """Bootstrap resamples behind the intervals."""
     grid_rows: int = Field(8, ge=1)
     """Photographs in the sample grid."""
+    report: bool = True
+    """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
 
     @field_validator("definitions", mode="before")
     @classmethod

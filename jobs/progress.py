@@ -1,5 +1,6 @@
 """Counting done work across a cluster, and showing it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,12 +15,19 @@ from jobs.console import ProgressLine
 class _Counter:
     def __init__(self) -> None:
         self.count = 0
+        self.seconds: dict[str, float] = {}
 
     def add(self, number: int) -> None:
         self.count += number
 
     def get(self) -> int:
         return self.count
+
+    def spend(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def get_seconds(self) -> dict[str, float]:
+        return self.seconds
 
 
 class Progress:
@@ -40,6 +48,17 @@ class Progress:
     def done(self) -> int:
         """The count so far."""
         return ray.get(self._actor.get.remote())
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add what a block takes to the seconds of a stage."""
+        start = time.monotonic()
+        yield
+        self._actor.spend.remote(stage, time.monotonic() - start)
+
+    def seconds(self) -> dict[str, float]:
+        """Time spent in each stage so far, of all workers together."""
+        return ray.get(self._actor.get_seconds.remote())
 
     @contextmanager
     def follow(

@@ -112,6 +112,18 @@ def read_rows(output: Storage) -> Iterable["pa.Table"]:
     return (_read(store, entry.key) for entry in store.list())
 
 
+def read_unmerged(output: Storage) -> Iterable["pa.Table"]:
+    """The rows staged for parts that are not finished, one table per part, one row per input."""
+    import pandas as pd
+    import pyarrow as pa
+
+    parts = {entry.key.partition("/")[0] for entry in output.child(FIRST).list()}
+    for part in sorted(int(name.removeprefix("part-")) for name in parts):
+        if merged(output, part) is None and (rows := staged(output, FIRST, part)) is not None:
+            twice = pd.Series(rows.column("key").to_pandas()).duplicated()
+            yield rows.filter(pa.array(~twice))
+
+
 def _read(store: Storage, key: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq

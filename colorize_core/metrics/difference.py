@@ -24,13 +24,14 @@ def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
     batch, _, height, width = predicted.shape
     total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
     for rows in row_strips(height, batch * width):
-        difference = _ciede2000(predicted[:, :, rows].float(), truth[:, :, rows].float())
+        difference = ciede2000_map(predicted[:, :, rows], truth[:, :, rows])
         total += difference.sum(dim=(1, 2), dtype=torch.float64)
     return total / (height * width)
 
 
-def _ciede2000(one: Tensor, other: Tensor) -> Tensor:
-    (L1, a1, b1), (L2, a2, b2) = one.unbind(1), other.unbind(1)
+def ciede2000_map(one: Tensor, other: Tensor) -> Tensor:
+    """CIEDE2000 of each pixel: (B, 3, H, W) CIELAB, twice, to (B, H, W)."""
+    (L1, a1, b1), (L2, a2, b2) = one.float().unbind(1), other.float().unbind(1)
     mean_chroma = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
     seventh = mean_chroma**7
     stretch = 1.5 - 0.5 * (seventh / (seventh + _KCHROMA)).sqrt()

@@ -43,9 +43,8 @@ def assert_same(output: LocalStorage, undisturbed: LocalStorage) -> None:
     assert len(rows_of(output)) == COUNT
     pd.testing.assert_frame_equal(rows_of(output), rows_of(undisturbed))
     assert pictures_of(output) == pictures_of(undisturbed)
-    left = [
-        entry.key for entry in output.list() if not entry.key.startswith(("images/", "metrics/", "_state/manifest"))
-    ]
+    expected = ("images/", "metrics/", "report/", "_state/manifest")
+    left = [entry.key for entry in output.list() if not entry.key.startswith(expected)]
     assert sorted(left) == ["_state/listing.json", "run.json"]
 
 

@@ -1,9 +1,11 @@
 """A small dataset, pictures as bytes, and the command line."""
 
 import io
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,3 +54,20 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], s
         return lines[0]
 
     return run
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, which `make test` installs where it can; COLORIZE_TEST_BROWSER names another one."""
+    found = os.environ.get("COLORIZE_TEST_BROWSER") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if not found:
+        pytest.skip("*** NO CHROMIUM: THE REPORT IS NOT TESTED IN A BROWSER (apt-get install chromium) ***")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

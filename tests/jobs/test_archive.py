@@ -17,6 +17,7 @@ from cluster.storage import StorageOptions, open_storage
 from jobs import rows as archive_rows
 from jobs.archive import draw
 from jobs.cli import main
+from tests.jobs.report_runs import data_of
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:
@@ -107,6 +108,41 @@ def test_lightness_is_the_photographs_own(colorized: Path, hard_archive: Path) -
     before = rgb2lab(np.asarray(Image.open(hard_archive / "deep/er/wide.png").convert("RGB")))[..., 0]
     after = rgb2lab(np.asarray(Image.open(colorized / "images" / "deep/er/wide.png")))[..., 0]
     assert (np.abs(after - before) <= 100 / 255).mean() >= 0.999
+
+
+def test_the_run_ends_with_a_page_of_every_row(colorized: Path, rows: pd.DataFrame) -> None:
+    data = data_of(colorized / "report" / "index.html")
+    assert {row["key"] for row in data["rows"]} == set(rows.index)
+    for row in data["rows"]:
+        assert (row["status"] == "ok") == bool(row["after"]) == bool(row["before"])
+        if row["after"]:
+            assert (colorized / "report" / row["after"]).stat().st_size > 0
+    assert rows.is_color["in color.jpg"]
+    record = json.loads((colorized / "run.json").read_text())
+    assert record["worked"] == len(rows)
+    assert list(record["stages"]) == ["read", "decode, colour, encode", "write"]
+    assert all(0 <= seconds < record["seconds"] for seconds in record["stages"].values())
+
+
+def test_a_page_can_be_left_out(hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path) -> None:
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "limit=1"]
+    assert main(["archive", *arguments, "report=false"]) == 0
+    assert not (tmp_path / "out" / "report").exists()
+
+
+def test_a_page_that_fails_costs_the_run_nothing(
+    hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file lies where the page's folder should be."""
+    arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "limit=1"]
+    assert main(["archive", *arguments, "report=false"]) == 0
+    (tmp_path / "out" / "report").write_text("in the way")
+    capsys.readouterr()
+    assert main(["archive", *arguments[:-1], "limit=2", "max_failed_fraction=1"]) == 0
+    said = capsys.readouterr().out
+    assert "archive: no report was written (" in said
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "done"
+    assert len(pd.read_parquet(tmp_path / "out" / "metrics")) == 2
 
 
 def test_alpha_is_kept(colorized: Path, hard_archive: Path) -> None:
@@ -275,7 +311,7 @@ def test_a_stalled_run_ends_with_a_line(
 
     end = tmp_path / "end"
 
-    def hang(batch: object, source: object) -> None:
+    def hang(batch: object, **_: object) -> None:
         while not end.exists():
             time.sleep(0.1)
 

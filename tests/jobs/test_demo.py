@@ -5,6 +5,16 @@ import pytest
 
 from jobs.cli import main
 
+PLACES = (
+    "colorized/images",
+    "colorized/metrics",
+    "colorized/report/index.html",
+    "evaluation/table.md",
+    "evaluation/grid.png",
+    "evaluation/report/index.html",
+    "run/best",
+)
+
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
@@ -14,7 +24,7 @@ def test_demo_goes_through_every_verb_and_ends_with_where_things_are(
     output = tmp_path / "demo"
     assert main(["demo", f"output={output}"]) == 0
     ending = capsys.readouterr().out.split("demo finished")[1]
-    for place in ("colorized/images", "colorized/metrics", "evaluation/table.md", "evaluation/grid.png", "run/best"):
+    for place in PLACES:
         assert str(output / place) in ending
         assert (output / place).exists()
     counts = json.loads((output / "colorized" / "run.json").read_text())["counts"]

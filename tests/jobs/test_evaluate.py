@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.evaluate_config import name_checkpoints
 from jobs.evaluation_table import render
+from tests.jobs.report_runs import data_of
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,45 @@ def test_grid_has_a_column_for_gray_each_model_and_truth(evaluated: Path) -> Non
     grid = Image.open(evaluated / "grid.png")
     assert grid.width == 4 * 164 + 4
     assert grid.height > 2 * 160
+
+
+def test_the_evaluation_ends_with_a_page(evaluated: Path, result: dict) -> None:
+    data = data_of(evaluated / "report" / "index.html")
+    assert len(data["rows"]) == result["photographs"]
+    rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["key", "model"])
+    for row in data["rows"]:
+        assert [each["name"] for each in row["variants"]] == ["gray", "one", "two", "truth"]
+        for each in row["variants"][:-1]:
+            assert each["score"] == f"{rows.ciede2000[row['key'], each['name']]:.2f}"
+        assert row["values"]["one"] == pytest.approx(rows.ciede2000[row["key"], "one"])
+    assert "tiny" not in (evaluated / "report" / "rating.html").read_text()
+
+
+def test_pictures_of_the_page_are_exact(evaluated: Path, dataset: str) -> None:
+    info = read_dataset_info(dataset)
+    batch = next(read_batches([f"{dataset}/{info.files('val', '')[0]}"], columns=["key", "rgb"]))
+    truth = dict(zip(batch["key"], batch["rgb"], strict=True))
+    for row in data_of(evaluated / "report" / "index.html")["rows"]:
+        shown = {each["name"]: Image.open(evaluated / "report" / each["picture"]) for each in row["variants"]}
+        assert (np.asarray(shown["truth"]).transpose(2, 0, 1) == truth[row["key"]]).all()
+        gray = np.asarray(shown["gray"]).astype(int)
+        assert np.ptp(gray, axis=-1).max() <= 1
+
+
+def test_a_page_says_why_it_has_no_pictures(evaluated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "moved"
+    shutil.copytree(evaluated, copy)
+    content = json.loads((copy / "metrics.json").read_text())
+    for change, words in (
+        ({"shards": "another"}, "no longer the photographs that were evaluated"),
+        ({"checkpoints": {"one": "other", "two": "other"}}, "no longer the weights that were evaluated"),
+        ({"config": {**content["config"], "shards": "/nowhere"}}, "/nowhere: not a dataset"),
+    ):
+        (copy / "metrics.json").write_text(json.dumps(content | change))
+        assert main(["report", str(copy)]) == 0
+        page = (copy / "report" / "index.html").read_text()
+        assert "There are no pictures: " in page
+        assert words in page
 
 
 def test_lpips_weights_that_are_named_must_be_usable(

@@ -1,0 +1,363 @@
+"""The pages in a real browser, as a person uses them."""
+
+import functools
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import lab2rgb, rgb2lab
+
+from cluster.storage import LocalStorage
+from jobs.cli import main
+from tests.jobs.report_runs import (
+    HOSTILE_KEYS,
+    HOSTILE_TEXT,
+    archive_rows,
+    data_of,
+    gray_source,
+    picture,
+    write_archive_run,
+)
+
+PICTURES = 60
+
+
+@pytest.fixture(scope="module")
+def archive_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of 64 pictures and two failures."""
+    folder = tmp_path_factory.mktemp("archive")
+    made = archive_rows(PICTURES)
+    write_archive_run(LocalStorage(str(folder / "run")), gray_source(folder / "gray", made), made, len(made))
+    assert main(["report", str(folder / "run")]) == 0
+    return folder / "run" / "report" / "index.html"
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Any]:
+    """Opens pages, and requires that none of them complains or fetches anything that is not beside it."""
+    complaints: list[str] = []
+    contexts: list[Any] = []
+
+    def open_page(address: str, **options: Any) -> Any:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        root = address.rsplit("/report/", 1)[0]
+        page.on("request", lambda request: None if ours(request.url, root) else complaints.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def ours(url: str, root: str) -> bool:
+    return url.startswith((root, "data:", "blob:"))
+
+
+@pytest.fixture
+def page(opened: Any, archive_page: Path) -> Any:
+    return opened(archive_page.as_uri())
+
+
+def wait_for_widths(page: Any, selector: str, width: int) -> None:
+    """Wait until all pictures of a selector are there; the page's policy forbids to wait inside it."""
+    widths: list[int] = []
+    for _ in range(150):
+        widths = page.locator(selector).evaluate_all("all => all.map(one => one.naturalWidth)")
+        if widths and set(widths) == {width}:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{selector}: {widths}")
+
+
+def shown_keys(page: Any) -> list[str]:
+    return page.locator(".card").evaluate_all("cards => cards.map(card => card.ariaLabel)")
+
+
+def press(page: Any, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_the_page_shows_its_pictures_from_a_folder(page: Any) -> None:
+    page.locator(".card").first.scroll_into_view_if_needed()
+    wait_for_widths(page, ".card:first-child img", 48)
+    assert page.title().startswith("Archive in colour")
+
+
+def test_pictures_far_below_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:
+    page = opened(archive_page.as_uri(), viewport={"width": 800, "height": 300})
+    assert page.locator(".card img").last.evaluate("image => image.loading") == "lazy"
+    assert page.locator(".card img").last.evaluate("image => image.naturalWidth") == 0
+
+
+def test_a_page_over_http_needs_nothing_else(opened: Any, archive_page: Path) -> None:
+    handler = functools.partial(QuietHandler, directory=str(archive_page.parents[1]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = opened(f"http://127.0.0.1:{server.server_port}/report/index.html")
+        page.locator(".card .open").first.click()
+        wait_for_widths(page, "#viewer img.after", 48)
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder and keeps silent about it."""
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_sliders_move_by_mouse_and_by_key(page: Any) -> None:
+    card = page.locator(".card").first
+    slider, box = card.locator("input[type=range]"), card.locator(".compare")
+    clipped = lambda: card.locator(".after").evaluate("image => getComputedStyle(image).clipPath")  # noqa: E731
+    assert "50%" in clipped()
+    card.scroll_into_view_if_needed()
+    place = box.bounding_box()
+    page.mouse.click(place["x"] + 0.9 * place["width"], place["y"] + place["height"] / 2)
+    assert int(slider.input_value()) > 80
+    assert f"{slider.input_value()}%" in clipped()
+    before = int(slider.input_value())
+    press(page, "ArrowLeft", "ArrowLeft")
+    assert int(slider.input_value()) == before - 2
+    assert slider.get_attribute("aria-valuetext").startswith(f"{before - 2} % source")
+    press(page, "b")
+    assert slider.input_value() == "0"
+
+
+def test_groups_sort_filter_and_search(page: Any) -> None:
+    page.get_by_role("button", name="Most colourful").click()
+    assert shown_keys(page)[0] == f"{HOSTILE_KEYS[-1]}.png"
+    page.get_by_role("button", name="Everything here").click()
+    page.select_option("#sort", "mean_chroma")
+    assert shown_keys(page)[:2] == ["box/000.png", "box/001.png"]
+    page.click("#direction")
+    assert shown_keys(page)[1] == f"{HOSTILE_KEYS[-2]}.png"
+    page.select_option("#status", "truncated")
+    assert shown_keys(page) == ["broken.jpg"]
+    page.click("#reset")
+    page.select_option("#folder", "glass")
+    assert shown_keys(page) == [f"{HOSTILE_KEYS[-1]}.png"]
+    page.click("#reset")
+    page.select_option("#measure", "mean_chroma")
+    page.fill("#low", "10")
+    page.fill("#high", "12.5")
+    assert sorted(shown_keys(page)) == ["box/010.png", "box/011.png", "box/012.png"]
+    assert page.locator("#shown").inner_text() == f"3 of {PICTURES + 6} shown"
+    page.click("#reset")
+    page.fill("#search", "BOX/01")
+    assert len(shown_keys(page)) == 10
+    page.fill("#search", "nothing like it")
+    assert page.locator("#nothing").is_visible()
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    press(page, "/")
+    page.keyboard.type("box/0")
+    assert len(shown_keys(page)) == 48  # of 60, until more are asked for
+    press(page, "Tab")
+    page.locator("#direction").focus()
+    press(page, "j", "j", "Enter")
+    title = page.locator("#viewer-title")
+    first = title.inner_text()
+    assert first == shown_keys(page)[1]
+    press(page, "ArrowRight", "j", "k")
+    assert title.inner_text() == shown_keys(page)[2]
+    assert page.locator("#viewer-place").inner_text() == "3 of 60"
+    press(page, "z")
+    assert page.locator("#actual").get_attribute("aria-pressed") == "true"
+    press(page, "b")
+    assert page.locator("#viewer input[type=range]").input_value() == "100"
+    press(page, "Escape")
+    assert not page.locator("#viewer").is_visible()
+    assert page.evaluate("document.activeElement.title") == f"Open {shown_keys(page)[2]}"
+
+
+def test_more_cards_come_when_asked_for(page: Any) -> None:
+    page.get_by_role("button", name="Everything here").click()
+    page.click("#more")
+    assert len(shown_keys(page)) == PICTURES + 6
+    assert not page.locator("#more").is_visible()
+    assert page.evaluate("document.activeElement.className") == "open"
+
+
+def test_a_picture_opens_at_full_size_with_its_row(page: Any) -> None:
+    page.fill("#search", "box/007")
+    page.locator(".open").click()
+    wait_for_widths(page, "#viewer img.after", 48)
+    text = page.locator("#viewer aside").inner_text()
+    for fact in ("48 × 36", "PNG", "7.0", "0.57", "box/007.png"):
+        assert fact in text
+
+
+def test_lightness_in_the_page_is_that_of_cielab(page: Any) -> None:
+    """The gray that the viewer shows, against scikit-image's L* of the same picture."""
+    page.fill("#search", "box/009")
+    page.locator(".open").click()
+    page.click("#actual")
+    page.locator("#viewer input[type=range]").fill("100")
+    wait_for_widths(page, "#viewer img.after", 48)
+    page.add_style_tag(content=".compare::after, .compare .side { display: none; }")
+    shot = Image.open(io.BytesIO(page.locator("#viewer .compare").screenshot())).convert("RGB")
+    lab = rgb2lab(np.asarray(Image.open(io.BytesIO(picture(9)))))
+    lab[..., 1:] = 0
+    gray = (lab2rgb(lab) * 255).round()
+    assert np.abs(np.asarray(shot, float) - gray).max() <= 3
+
+
+def test_hostile_keys_and_metadata_are_text(page: Any) -> None:
+    page.get_by_role("button", name="Everything here").click()
+    page.click("#more")
+    assert set(shown_keys(page)) >= {f"{key}.png" for key in HOSTILE_KEYS} | {f"{HOSTILE_TEXT}.jpg"}
+    for key in HOSTILE_KEYS:
+        page.fill("#search", key)
+        page.locator(".open").click()
+        assert page.locator("#viewer-title").inner_text() == f"{key}.png"
+        assert HOSTILE_TEXT in page.locator("#viewer aside").inner_text()
+        wait_for_widths(page, "#viewer img.after", 48)
+        press(page, "Escape")
+    page.fill("#search", "")
+    page.select_option("#status", "not_an_image")
+    assert HOSTILE_TEXT in page.locator(".blank").inner_text()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("script").count() == 2
+    assert page.locator("main img[onerror]").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_light_and_in_dark(opened: Any, archive_page: Path, scheme: str) -> None:
+    """4.5 : 1 (WCAG 2 AA) of every text against the nearest background."""
+    page = opened(archive_page.as_uri(), color_scheme=scheme)
+    assert page.evaluate(CONTRAST) == []
+
+
+CONTRAST = """() => {
+  const parse = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => parse(color).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (parse(color)[3] === undefined) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const poor = [];
+  const texts = "h1, h2, p, dt, dd, th, td, button, label, a, small, code, summary, .figures";
+  for (const node of document.querySelectorAll(texts)) {
+    if (!node.checkVisibility() || node.disabled || !node.textContent.trim()) continue;
+    const [one, other] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
+    if ((one + 0.05) / (other + 0.05) < 4.5) poor.push(`${node.tagName} ${node.textContent.slice(0, 30)}`);
+  }
+  return poor;
+}"""
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(opened: Any, archive_page: Path) -> None:
+    page = opened(archive_page.as_uri(), viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".card .open").first.tap()
+    assert page.locator("#viewer .compare").bounding_box()["width"] > 300
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_every_picture_and_control_has_a_name(page: Any) -> None:
+    assert page.locator("img:not([alt])").count() == 0
+    assert page.locator("svg.chart:not([aria-label])").count() == 0
+    unnamed = page.locator("input, select, button").evaluate_all(
+        "all => all.filter(one => !one.ariaLabel && !one.labels?.length && !one.textContent.trim()).length"
+    )
+    assert unnamed == 0
+
+
+def test_motion_is_reduced_where_people_ask_for_it(opened: Any, archive_page: Path) -> None:
+    page = opened(archive_page.as_uri(), reduced_motion="reduce")
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+@pytest.fixture(scope="module")
+def evaluation(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation of two models, with the report it ends with."""
+    output = tmp_path_factory.mktemp("evaluation") / "out"
+    names = f"checkpoint={{'<b>one</b>': {tiny_checkpoint}, two: {tiny_checkpoint}}}"
+    arguments = [f"shards={dataset}", f"output={output}", names, "split=val", "lpips.backbone=none", "grid_rows=1"]
+    assert main(["evaluate", *arguments, "resamples=100"]) == 0
+    return output
+
+
+def test_an_evaluation_shows_models_beside_the_truth_and_their_differences(opened: Any, evaluation: Path) -> None:
+    page = opened((evaluation / "report" / "index.html").as_uri())
+    names = page.locator(".card").first.locator("figcaption b").all_inner_texts()
+    assert names == ["gray", "<b>one</b>", "two", "truth"]
+    page.locator(".card").first.scroll_into_view_if_needed()
+    wait_for_widths(page, ".card:first-child img", 32)
+    press(page, "m")
+    assert page.locator("#legend").is_visible()
+    sources = page.locator(".card").first.locator("img").evaluate_all("all => all.map(one => one.src)")
+    assert [source.endswith("-map.png") for source in sources] == [True, True, True, False]
+    page.locator(".open").first.click()
+    wait_for_widths(page, "#viewer img", 32)
+    press(page, "Escape", "m")
+    assert "-map" not in page.locator(".card img").first.get_attribute("src")
+    assert page.locator("table.metrics").first.locator("tbody tr").count() == 6
+
+
+def test_ratings_go_round(opened: Any, evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Vote for the truth in every pair that has it; the rates say so, on the terminal and on the page."""
+    page = opened((evaluation / "report" / "rating.html").as_uri())
+    pairs = json.loads(page.locator("#data").inner_text())["pairs"]
+    assert len(pairs) == 3 * 8
+    true = truths(evaluation)
+    press(page, "ArrowLeft", "Backspace")  # a slip, taken back
+    for _ in pairs:
+        left, right = (Path(page.locator(f"#{side}-image").get_attribute("src")).stem for side in ("left", "right"))
+        press(page, "ArrowLeft" if left in true else "ArrowRight" if right in true else " ")
+    assert page.locator("#done").is_visible()
+    page.fill("#rater", "</script> me")
+    with page.expect_download() as download:
+        page.click("#save")
+    file = tmp_path / "ratings.json"
+    download.value.save_as(file)
+    capsys.readouterr()
+    assert main(["report", "--ratings", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "<b>one</b> to truth  0.0% [0.0%, 32.4%]  0 : 8, 0 undecided" in said
+    assert "<b>one</b> to two" in said
+    assert said.index("truth  ", said.index("Bradley-Terry")) < said.index("two  ", said.index("Bradley-Terry"))
+    assert main(["report", str(evaluation), "--ratings", str(file)]) == 0
+    assert main(["report", str(evaluation)]) == 0  # what raters said stays
+    shown = opened((evaluation / "report" / "index.html").as_uri())
+    assert "24 votes in 1 file of ratings" in shown.locator("main").inner_text()
+
+
+def truths(evaluation: Path) -> set[str]:
+    """Names of the pictures that are photographs."""
+    rows = data_of(evaluation / "report" / "index.html")["rows"]
+    return {Path(each["picture"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
+
+
+def test_votes_survive_a_reload(opened: Any, evaluation: Path) -> None:
+    page = opened((evaluation / "report" / "rating.html").as_uri())
+    page.click("#left")
+    page.click("#tie")
+    page.reload()
+    assert page.locator("#state").inner_text().startswith("2 of ")
+    with page.expect_download() as download:
+        page.click("#save")
+    votes = json.loads(Path(download.value.path()).read_text())["votes"]
+    assert [vote["choice"] for vote in votes] == ["left", "tie"]
