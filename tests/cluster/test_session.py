@@ -38,16 +38,16 @@ def test_a_cluster_that_somebody_started_on_this_machine_is_not_joined(monkeypat
     """Ray alone would: it looks for one when no address is given, and then refuses the number of CPUs."""
     import ray
 
-    class Asked(Exception):
+    class AskedError(Exception):
         pass
 
     def init(**settings: object) -> None:
-        raise Asked(settings)
+        raise AskedError(settings)
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(Asked) as asked, ray_session(RayOptions()):
+    with pytest.raises(AskedError) as asked, ray_session(RayOptions()):
         pass
     assert asked.value.args[0]["address"] == "local"
 
