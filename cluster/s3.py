@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
 from cluster.listing import FolderListing, Page
@@ -35,7 +35,7 @@ class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docst
     """URL of an S3-compatible server; AWS when empty. AWS_ENDPOINT_URL is honoured too."""
     region: str | None = None
     """Region of the bucket; AWS_REGION or AWS_DEFAULT_REGION when empty."""
-    max_attempts: int = 10
+    max_attempts: int = Field(10, ge=1)
     """Tries of a read or write, with growing random pauses between them, before it counts as failed; ten ride out
     half a minute."""
     anonymous: bool = False

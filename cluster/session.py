@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
 
@@ -23,7 +23,7 @@ class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstring
 
     address: str | None = None
     """Address of a running cluster ("auto" or HOST:PORT); RAY_ADDRESS when empty, else a local Ray is started."""
-    num_cpus: int | None = None
+    num_cpus: int | None = Field(None, ge=1)
     """Logical CPUs of a local Ray; this machine's cores, at least 4, when empty. No effect on a cluster."""
 
 
