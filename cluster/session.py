@@ -55,6 +55,8 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
         _require_listener(address)
         settings["address"] = address
     else:
+        # Named, or Ray would join whatever cluster was started on this machine.
+        settings["address"] = "local"
         settings |= {"num_cpus": options.num_cpus or max(os.cpu_count() or 1, _FEWEST_CPUS), "include_dashboard": False}
     try:
         with nullcontext() if verbose else _muted_stderr():

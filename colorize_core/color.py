@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 # IEC 61966-2-1, with the digits scikit-image uses (skimage.color.colorconv.xyz_from_rgb).
-_XYZ_FROM_RGB = (
+XYZ_FROM_RGB = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
-_WHITE_D65 = (0.95047, 1.0, 1.08883)
+WHITE_D65 = (0.95047, 1.0, 1.08883)
 
 # What networks see: L / 50 - 1 and ab / 110. The sRGB gamut lies in a [-86.2, 98.2], b [-107.9, 94.5],
 # so 110 never clips.
@@ -24,8 +24,10 @@ AB_SCALE = 110.0
 # Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep.
 GRAY_CHROMA = 4.0
 
-_GAMUT_TOLERANCE = 1e-4  # linear light; below half a level of 255 even in the steep part near black
-_GAMUT_BISECTIONS = 10  # chroma to 1/1024 of its excess
+# How far linear light may be outside [0, 1]. Below, a fifteenth of a level of 255, where the curve is steep; above, a
+# hundredth, and neutral white is there: the digits of the matrix do not quite add up to those of the white point.
+GAMUT_BELOW, GAMUT_ABOVE = 2e-5, 1e-4
+GAMUT_BISECTIONS = 10  # chroma to 1/1024 of its excess
 
 
 def _matmul(matrix: Tensor, pixels: Tensor) -> Tensor:
@@ -47,8 +49,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     """
     rgb = rgb.float()
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp_min(0).pow(2.4), rgb / 12.92)
-    matrix = torch.tensor(_XYZ_FROM_RGB, dtype=torch.float32, device=rgb.device)
-    xyz = _matmul(matrix, linear) / _column(_WHITE_D65, rgb)
+    matrix = torch.tensor(XYZ_FROM_RGB, dtype=torch.float32, device=rgb.device)
+    xyz = _matmul(matrix, linear) / _column(WHITE_D65, rgb)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(0.008856).pow(1 / 3), 7.787 * xyz + 16 / 116)
     fx, fy, fz = f.unbind(1)
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
@@ -59,8 +61,8 @@ def _lab_to_linear(lab: Tensor) -> Tensor:
     L, a, b = lab.float().unbind(1)
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, (fy - b / 200).clamp_min(0)), dim=1)
-    xyz = torch.where(f > 0.2068966, f.pow(3), (f - 16 / 116) / 7.787) * _column(_WHITE_D65, lab)
-    inverse = torch.linalg.inv(torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64)).float()
+    xyz = torch.where(f > 0.2068966, f.pow(3), (f - 16 / 116) / 7.787) * _column(WHITE_D65, lab)
+    inverse = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).float()
     return _matmul(inverse.to(lab.device), xyz)
 
 
@@ -107,7 +109,7 @@ def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
     pixels = lab.permute(0, 2, 3, 1)[outside]
     low = torch.zeros(len(pixels), device=lab.device)
     high = torch.ones_like(low)
-    for _ in range(_GAMUT_BISECTIONS):
+    for _ in range(GAMUT_BISECTIONS):
         middle = (low + high) / 2
         too_much = _outside_gamut(_scale_chroma(pixels, middle).T[None, :, :, None])[0, :, 0]
         high = torch.where(too_much, middle, high)
@@ -119,7 +121,7 @@ def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 def _outside_gamut(lab: Tensor) -> Tensor:
     linear = _lab_to_linear(lab)
-    return (linear.amin(1) < -_GAMUT_TOLERANCE) | (linear.amax(1) > 1 + _GAMUT_TOLERANCE)
+    return (linear.amin(1) < -GAMUT_BELOW) | (linear.amax(1) > 1 + GAMUT_ABOVE)
 
 
 def _scale_chroma(pixels: Tensor, factor: Tensor) -> Tensor:

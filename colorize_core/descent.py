@@ -1,8 +1,7 @@
-"""How weights move: one optimizer with its learning-rate schedule and gradient clipping; precision."""
+"""How weights move: one optimizer with its learning-rate schedule and gradient clipping."""
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 SCHEDULES = ("constant", "linear", "cosine")
-Autocast = Callable[[], AbstractContextManager[Any]]
 
 
 def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) -> float:
@@ -80,23 +78,3 @@ class Descent:
             for group, rate, factor in zip(self.optimizer.param_groups, rates, self._schedule.lr_lambdas, strict=True):
                 group["initial_lr"] = rate
                 group["lr"] = rate * factor(state["steps"])
-
-
-def autocast(precision: str, device: torch.device) -> Autocast:
-    """The context in which networks run.
-
-    Args:
-        precision: fp32, bf16, or auto: bf16 where the device computes in it natively (GPUs since Ampere, CPUs with
-            AVX-512 BF16 or AMX), else fp32.
-        device: of the networks.
-    """
-    enabled = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices natively."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

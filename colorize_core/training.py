@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from colorize_core import adversarial
-from colorize_core.descent import Autocast, Descent
+from colorize_core.descent import Descent
 from colorize_core.losses import ColorLoss
 from colorize_core.models.base import ColorModel
+from colorize_core.precision import Autocast
 
 
 class Batch(NamedTuple):

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Upsampling = Literal["guided", "bilinear"]
 
-_RADIUS = 1
 _EPSILON = 100.0  # squared units of L: contrasts well under 10 say nothing of colour
 
 
@@ -26,23 +26,47 @@ class ChromaRows:
         """
         height, width = shape
         small = linear_model(ab, L) if upsampling == "guided" else ab
-        self._columns = F.interpolate(small, (small.shape[2], width), mode="bilinear", align_corners=False)
+        self._columns = _enlarge_columns(small, width)
         self._height, self._guided = height, upsampling == "guided"
 
     def __call__(self, rows: slice, L: Tensor) -> Tensor:
         """Chroma (1, 2, n, W) of some rows, given their lightness (1, 1, n, W)."""
-        found = self._enlarge(rows)
+        above, weight = _place(rows.start, rows.stop, self._columns.shape[2], self._height)
+        if L.device.type == "cpu":
+            from colorize_core.compiled import enlarge_rows
+
+            ab = torch.empty((1, 2, *L.shape[-2:]))
+            lightness = L[0, 0].contiguous().numpy()
+            enlarge_rows(self._columns[0].numpy(), above, weight, lightness, self._guided, ab[0].numpy())
+            return ab
+        first, share = torch.from_numpy(above).to(L.device), torch.from_numpy(weight).to(L.device)[:, None]
+        second = (first + 1).clamp_max(self._columns.shape[2] - 1)
+        found = torch.lerp(self._columns[:, :, first], self._columns[:, :, second], share)
         return found[:, :2] * L + found[:, 2:] if self._guided else found
 
-    def _enlarge(self, rows: slice) -> Tensor:
-        """Rows of the bilinear enlargement, as `F.interpolate` has them (align_corners=False)."""
-        small = self._columns.shape[2]
-        wanted = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=self._columns.device)
-        position = ((wanted + 0.5) * (small / self._height) - 0.5).clamp(0, small - 1)
-        above = position.floor().long()
-        weight = (position - above).float()[:, None]
-        below = (above + 1).clamp_max(small - 1)
-        return torch.lerp(self._columns[:, :, above], self._columns[:, :, below], weight)
+
+def _enlarge_columns(small: Tensor, width: int) -> Tensor:
+    """(1, C, h, w) to (1, C, h, width), bilinear."""
+    if small.device.type != "cpu":
+        return F.interpolate(small, (small.shape[2], width), mode="bilinear", align_corners=False)
+    from colorize_core.compiled import enlarge_columns
+
+    columns = torch.empty((*small.shape[:3], width))
+    left, weight = _place(0, width, small.shape[3], width)
+    enlarge_columns(small[0].contiguous().numpy(), left, weight, columns[0].numpy())
+    return columns
+
+
+def _place(start: int, stop: int, small: int, large: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where pixels lie in a bilinear enlargement along one side, as `F.interpolate` has it (align_corners=False).
+
+    Returns:
+        (n,) int64, the pixel of the small side before each of those from start to stop; (n,) float32, the share of the
+        one after it.
+    """
+    position = np.clip((np.arange(start, stop) + 0.5) * (small / large) - 0.5, 0, small - 1)
+    before = np.floor(position).astype(np.int64)
+    return before, (position - before).astype(np.float32)
 
 
 def linear_model(ab: Tensor, L: Tensor) -> Tensor:
@@ -67,6 +91,7 @@ def linear_model(ab: Tensor, L: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean over a square window, edges repeated."""
-    padded = F.pad(values, (_RADIUS,) * 4, mode="replicate")
-    return F.avg_pool2d(padded, 2 * _RADIUS + 1, stride=1)
+    """Mean over windows of 3 x 3, edges repeated; in sums of slices, which take a fifth of a pooling's time."""
+    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9

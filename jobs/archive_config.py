@@ -71,6 +71,9 @@ class ArchiveConfig(PipelineJobConfig):
     """Side in pixels, about, at which the model sees photographs; the checkpoint's when left out."""
     upsampling: Literal["guided", "bilinear"] = "guided"
     """How chroma is enlarged to full size: guided by the lightness there, which keeps it within edges, or bilinear."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the model's arithmetic; auto is bf16 where the device has it natively, which is two to three times as fast
+    and changes ab by 0.2 on average (measured with lite)."""
     actors: ActorsSection = Field(default_factory=ActorsSection)
     """The processes that hold the model."""
     batch_size: int = Field(32, ge=1)

@@ -65,6 +65,7 @@ def load_colorizer(config: ArchiveConfig) -> Colorizer:
         checkpoint.filesystem,
         working_size=config.working_size,
         upsampling=config.upsampling,
+        precision=config.precision,
         threads=max(int(config.actors.cpus), 1),
     )
 

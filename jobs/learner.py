@@ -12,10 +12,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from cluster.storage import open_storage
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
-from colorize_core.descent import Descent, autocast, learning_rate_factor
+from colorize_core.descent import Descent, learning_rate_factor
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
+from colorize_core.precision import autocast
 from colorize_core.training import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.train_config import TrainConfig
 

@@ -34,6 +34,24 @@ def test_a_session_within_a_session_joins_it() -> None:
     assert "RayDeprecation" not in done.stderr
 
 
+def test_a_cluster_that_somebody_started_on_this_machine_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray alone would: it looks for one when no address is given, and then refuses the number of CPUs."""
+    import ray
+
+    class Asked(Exception):
+        pass
+
+    def init(**settings: object) -> None:
+        raise Asked(settings)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(Asked) as asked, ray_session(RayOptions()):
+        pass
+    assert asked.value.args[0]["address"] == "local"
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="extra"):
         RayOptions(adress="auto")

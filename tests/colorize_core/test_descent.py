@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from colorize_core.checkpoint import pack_state, unpack_state
-from colorize_core.descent import SCHEDULES, Descent, autocast, has_bf16, learning_rate_factor
+from colorize_core.descent import SCHEDULES, Descent, learning_rate_factor
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])
@@ -88,19 +88,3 @@ def test_a_longer_run_follows_its_own_schedule() -> None:
     longer, _ = make(factor=lambda step: learning_rate_factor("linear", step, 40))
     longer.load_state_dict(short.state_dict())
     assert longer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_networks_compute_in_the_precision_asked_for(precision: str, expected: torch.dtype) -> None:
-    with autocast(precision, torch.device("cpu"))():
-        assert nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype == expected
-
-
-def test_auto_is_bf16_where_the_processor_has_it() -> None:
-    device = torch.device("cpu")
-    with autocast("auto", device)():
-        found = nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype
-    assert found == (torch.bfloat16 if has_bf16(device) else torch.float32)
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    if flags and hasattr(torch.cpu, "get_capabilities"):
-        assert has_bf16(device) == ("avx512_bf16" in flags or "amx_bf16" in flags)

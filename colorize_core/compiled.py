@@ -1,0 +1,254 @@
+"""The loops over every pixel of every photograph, compiled by numba: on a CPU, torch takes seven times as long.
+
+They work row by row, on buffers that stay in the processor's first cache, and in steps that it does for many pixels at
+once. What they compute is in `color`; the tests hold them to it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numba
+import numpy as np
+
+from colorize_core.color import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
+
+_Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
+
+_F = np.float32
+_STEPS = 4096  # of linear light; below a step there is one threshold between levels of 255 at most
+_RGB_FROM_XYZ = (np.linalg.inv(np.array(XYZ_FROM_RGB)) * np.array(WHITE_D65)).astype(_F)
+_LUMINANCE = np.array(XYZ_FROM_RGB[1], _F)
+
+
+def _linear(levels: np.ndarray, white: int) -> np.ndarray:
+    """Linear light of levels (IEC 61966-2-1)."""
+    encoded = levels / white
+    return np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92).astype(_F)
+
+
+_LINEAR_8, _LINEAR_16 = (_linear(np.arange(white + 1), white) for white in (255, 65535))
+# From linear light to levels of 255: the level at the beginning of each step, and where the next level begins.
+_NEXT_LEVEL = np.append(_linear(np.arange(255) + 0.5, 255), _F(2))
+_FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side="right").astype(np.uint8)
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, or take what an earlier process compiled; without a place to keep it, each does it."""
+    try:
+        return numba.njit(cache=True, nogil=True, fastmath=True)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True, fastmath=True)(function)
+
+
+@_compile
+def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> None:
+    """Columns between those of a smaller picture.
+
+    Args:
+        small: (C, h, w) float32.
+        left: (W,) the column left of each wanted one.
+        weight: (W,) float32 share of the column on its right.
+        columns: (C, h, W) float32, filled in.
+    """
+    last = small.shape[2] - 1
+    for channel in range(small.shape[0]):
+        for y in range(small.shape[1]):
+            row, out = small[channel, y], columns[channel, y]
+            for x in range(len(left)):
+                one = row[left[x]]
+                out[x] = one + weight[x] * (row[min(left[x] + 1, last)] - one)
+
+
+@_compile
+def enlarge_rows(
+    columns: np.ndarray, above: np.ndarray, weight: np.ndarray, L: np.ndarray, guided: bool, ab: np.ndarray
+) -> None:
+    """Chroma of rows between those of a smaller picture.
+
+    Args:
+        columns: (C, h, W) float32: a and b, or, guided, their slopes over lightness and then their offsets.
+        above: (n,) the row above each wanted one.
+        weight: (n,) float32 share of the row below it.
+        L: (n, W) float32 lightness of the wanted rows.
+        guided: what the columns are.
+        ab: (2, n, W) float32, filled in.
+    """
+    last = columns.shape[1] - 1
+    for y in range(len(above)):
+        top, w = above[y], weight[y]
+        bottom = min(top + 1, last)
+        for channel in range(2):
+            one, other, out = columns[channel, top], columns[channel, bottom], ab[channel, y]
+            if guided:
+                offset, other_offset, lightness = columns[channel + 2, top], columns[channel + 2, bottom], L[y]
+                for x in range(len(out)):
+                    slope = one[x] + w * (other[x] - one[x])
+                    out[x] = slope * lightness[x] + offset[x] + w * (other_offset[x] - offset[x])
+            else:
+                for x in range(len(out)):
+                    out[x] = one[x] + w * (other[x] - one[x])
+
+
+def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
+    """Levels of sRGB of lightness and chroma, colours outside it losing chroma.
+
+    Args:
+        L: (n, W) float32 lightness in [0, 100].
+        ab: (2, n, W) float32 chroma; replaced by what fits.
+        depth: 8 or 16 bits.
+
+    Returns:
+        (n, W, 3) uint8 or uint16; how many pixels lost chroma; the sum of the chroma that is left; the largest
+        difference of L between the levels and what was asked for.
+    """
+    levels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
+    encode, linear = (_encode_8, _LINEAR_8) if depth == 8 else (_encode_16, _LINEAR_16)
+    # Arguments, not globals: numba's cache would not notice a change of another module's constants.
+    return levels, *_paint(L, ab, levels, encode, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
+
+
+@_compile
+def _inverse(f: _Real) -> _Real:
+    return f * f * f if f > _F(0.2068966) else (f - _F(16 / 116)) * _F(1 / 7.787)
+
+
+@_compile
+def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
+    """Linear sRGB of a colour whose lightness is 116 fy - 16."""
+    m = _RGB_FROM_XYZ
+    X, Y, Z = _inverse(fy + a * _F(1 / 500)), _inverse(fy), _inverse(max(fy - b * _F(1 / 200), _F(0)))
+    return (
+        m[0, 0] * X + m[0, 1] * Y + m[0, 2] * Z,
+        m[1, 0] * X + m[1, 1] * Y + m[1, 2] * Z,
+        m[2, 0] * X + m[2, 1] * Y + m[2, 2] * Z,
+    )
+
+
+@_compile
+def _excess(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> _Real:
+    """How far linear light is outside limits; 0 or less within them."""
+    return max(max(max(r, g), b) - limits[1], limits[0] - min(min(r, g), b))
+
+
+@_compile
+def _fitting_share(fy: _Real, a: _Real, b: _Real, limits: tuple[_Real, _Real], bisections: int) -> _Real:
+    """Share of the chroma of a colour outside sRGB that fits, by bisection."""
+    low, high = _F(0), _F(1)
+    for _ in range(bisections):
+        middle = (low + high) * _F(0.5)
+        r, g, blue = _rgb(fy, middle * a, middle * b)
+        if _excess(r, g, blue, limits) > _F(0):
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+@_compile
+def _linear_row(
+    L: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    limits: tuple[_Real, _Real],
+) -> _Real:
+    """Fill in linear sRGB; returns how far it is outside the limits at most."""
+    largest = _F(-1)
+    for x in range(len(L)):
+        red[x], green[x], blue[x] = _rgb((L[x] + _F(16)) * _F(1 / 116), a[x], b[x])
+        largest = max(largest, _excess(red[x], green[x], blue[x], limits))
+    return largest
+
+
+@_compile
+def _fit_row(
+    L: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    limits: tuple[_Real, _Real],
+    bisections: int,
+) -> int:
+    """Take chroma from what is outside sRGB, in place; returns of how many pixels."""
+    changed = 0
+    for x in range(len(L)):
+        if _excess(red[x], green[x], blue[x], limits) > _F(0):
+            changed += 1
+            fy = (L[x] + _F(16)) * _F(1 / 116)
+            share = _fitting_share(fy, a[x], b[x], limits, bisections)
+            a[x] *= share
+            b[x] *= share
+            red[x], green[x], blue[x] = _rgb(fy, a[x], b[x])
+    return changed
+
+
+@_compile
+def _chroma_sum(a: np.ndarray, b: np.ndarray) -> _Real:
+    total = _F(0)
+    for x in range(len(a)):
+        total += np.sqrt(a[x] * a[x] + b[x] * b[x])
+    return total
+
+
+@_compile
+def _encode_8(linear: np.ndarray, levels: np.ndarray) -> None:
+    for x in range(len(linear)):
+        light = min(max(linear[x], _F(0)), _F(1))
+        level = _FIRST_LEVEL[np.int32(light * _F(_STEPS))]
+        levels[x] = level + (light >= _NEXT_LEVEL[level])
+
+
+@_compile
+def _encode_16(linear: np.ndarray, levels: np.ndarray) -> None:
+    for x in range(len(linear)):
+        light = min(max(linear[x], _F(0)), _F(1))
+        encoded = _F(1.055) * light ** _F(1 / 2.4) - _F(0.055) if light > _F(0.0031308) else _F(12.92) * light
+        levels[x] = np.int32(encoded * _F(65535) + _F(0.5))
+
+
+@_compile
+def _larger_error(L: np.ndarray, luminance: np.ndarray, largest: _Real) -> _Real:
+    """The largest difference of L if it is more than the one before: roots are taken only where one is."""
+    step, exceeding = largest * _F(1 / 116), 0
+    for x in range(len(L)):
+        fy = (L[x] + _F(16)) * _F(1 / 116)
+        exceeding += (luminance[x] > _inverse(fy + step)) | (luminance[x] < _inverse(fy - step))
+    if exceeding:
+        for x in range(len(L)):
+            Y = luminance[x]
+            f = Y ** _F(1 / 3) if _F(0.008856) < Y else _F(7.787) * Y + _F(16 / 116)
+            largest = max(largest, abs(_F(116) * f - _F(16) - L[x]))
+    return largest
+
+
+@_compile
+def _paint(
+    L: np.ndarray,
+    ab: np.ndarray,
+    levels: np.ndarray,
+    encode: Callable[..., None],
+    linear: np.ndarray,
+    limits: tuple[_Real, _Real],
+    bisections: int,
+) -> tuple[int, _Real, _Real]:
+    rows, width = L.shape
+    red, green, blue, luminance = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
+    r, g, b = np.empty(width, levels.dtype), np.empty(width, levels.dtype), np.empty(width, levels.dtype)
+    clipped, chroma, error = 0, 0.0, _F(0)
+    for y in range(rows):
+        if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits) > _F(0):
+            clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
+        chroma += _chroma_sum(ab[0, y], ab[1, y])
+        encode(red, r)
+        encode(green, g)
+        encode(blue, b)
+        out = levels[y]
+        for x in range(width):
+            out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]
+            luminance[x] = _LUMINANCE[0] * linear[r[x]] + _LUMINANCE[1] * linear[g[x]] + _LUMINANCE[2] * linear[b[x]]
+        error = _larger_error(L[y], luminance, error)
+    return clipped, chroma, error
