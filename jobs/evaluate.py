@@ -14,7 +14,7 @@ from jobs.actors import count_actors
 from jobs.cli import DONE, run_job
 from jobs.console import say, summary
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
-from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
+from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
 from jobs.evaluation_table import columns_of, render, summarize_scores
 from jobs.report_files import report_at_end
 from jobs.run_record import now, versions
@@ -108,8 +108,10 @@ def _check_inputs(config: EvaluateConfig) -> _Inputs:
         sizes.add(loaded.working_size)
     references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
     for name in checkpoints:
-        if name in references:
-            raise UserError(f"checkpoint.{name}: the name of a row that every table has; use another name")
+        if name in (*references, TRUTH):
+            raise UserError(
+                f"checkpoint.{name}: the name of a row or picture that every evaluation has; use another name"
+            )
     if source := config.fid.source():
         from colorize_core.metrics import InceptionFeatures
 
@@ -141,7 +143,7 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
     import pyarrow.compute as pc
     import ray
 
-    from jobs.evaluate_stages import TRUTH, ScoreActor
+    from jobs.evaluate_stages import ScoreActor
     from jobs.progress import Progress
 
     progress = Progress()
@@ -185,7 +187,7 @@ def _set_metrics(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", di
     import torch
 
     from colorize_core.metrics import fid, kid
-    from jobs.evaluate_stages import FEATURES, TRUTH
+    from jobs.evaluate_stages import FEATURES
 
     if FEATURES not in rows.column_names:
         return rows, {}

@@ -11,10 +11,11 @@ from colorize_core.checkpoint import load_checkpoint
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.shards import DatasetInfo
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
+from jobs.evaluation_report import TRUTH
 from jobs.progress import Progress
 
-TRUTH, FEATURES = "truth", "features"
-"""Model of the rows that hold the features of the photographs themselves; the column that holds features."""
+FEATURES = "features"
+"""Column that holds features; those of the photographs themselves are rows of the model TRUTH."""
 
 
 class ScoreActor:

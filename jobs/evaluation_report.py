@@ -29,7 +29,8 @@ _SAMPLE = 24
 _MOST_PAIRS = 150
 _BATCH = 8
 _THREADS = 8
-_TRUTH = "truth"
+TRUTH = "truth"
+"""Name of the photographs themselves among the pictures."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def write_evaluation_report(
         missing,
         dict(_curves(evaluation)),
         _RATING if variants else "",
-        f"{len(study.pairs)} pairs of {' and '.join(filter(None, (', '.join(study.contestants[:-1]), _TRUTH)))}",
+        f"{len(study.pairs)} pairs of {' and '.join(filter(None, (', '.join(study.contestants[:-1]), TRUTH)))}",
         preferences,
     )
     if variants:
@@ -104,7 +105,7 @@ def _study(evaluation: _Evaluation, keys: Sequence[str]) -> "Study":
 
     result = evaluation.result
     truth = f"{result['shards']} {result['split']} {result['size']}"
-    return make_study(keys, {**result["checkpoints"], _TRUTH: truth}, _MOST_PAIRS)
+    return make_study(keys, {**result["checkpoints"], TRUTH: truth}, _MOST_PAIRS)
 
 
 def _preferences(output: Storage, study: "Study", given: "Preferences | None") -> "Preferences | None":
@@ -148,7 +149,7 @@ def _pictures(evaluation: _Evaluation, keys: Sequence[str], study: "Study") -> "
         rgb = torch.stack([torch.from_numpy(photographs[key]) for key in batch])
         predicted = scoring.predictions(models, rgb, dataset.ab_median)
         L, _ = scoring.split_rgb(rgb)
-        made = {name: scoring.assemble(L, predicted[name]) for name in (scoring.GRAY, *models)} | {_TRUTH: rgb}
+        made = {name: scoring.assemble(L, predicted[name]) for name in (scoring.GRAY, *models)} | {TRUTH: rgb}
         with ThreadPoolExecutor(_THREADS) as pool:
             for place, key in enumerate(batch):
                 pictures = {name: images[place] for name, images in made.items()}
@@ -183,9 +184,9 @@ class _Writer:
 
         blind = picture_name(self._study.name, key, name)
         self._store.write(f"{blind}.png", picture(pictures[name].numpy()), "image/png")
-        if name == _TRUTH:
+        if name == TRUTH:
             return Variant(name, f"{PICTURES}/{blind}.png")
-        difference = difference_map(pictures[name], pictures[_TRUTH], MAP_LIMIT)
+        difference = difference_map(pictures[name], pictures[TRUTH], MAP_LIMIT)
         self._store.write(f"{blind}-map.png", picture(difference), "image/png")
         return Variant(name, f"{PICTURES}/{blind}.png", f"{PICTURES}/{blind}-map.png")
 

@@ -96,7 +96,8 @@ def _read(config: ReportConfig) -> "Preferences":
 
 
 def _tell(preferences: "Preferences") -> None:
-    say(f"{preferences.votes} votes in {preferences.raters} files; 95% Wilson intervals, undecided votes left out")
+    files = "1 file" if preferences.raters == 1 else f"{preferences.raters} files"
+    say(f"{preferences.votes} votes in {files}; 95% Wilson intervals, undecided votes left out")
     rates = [
         (
             f"{each.one} to {each.other}",

@@ -98,22 +98,27 @@ def curve_chart(curves: Mapping[str, Sequence[tuple[float, float]]], muted: Sequ
     return _svg(draw, _SMALL, f"{axis} by epoch of {', '.join(curves)}")
 
 
-def interval_chart(values: Mapping[str, tuple[float, float, float]], muted: Sequence[str], axis: str) -> Markup:
-    """A dot and its interval for each name: (value, low, high)."""
-    names = list(values)
+def interval_chart(
+    values: Mapping[str, tuple[float, float, float]],
+    muted: Sequence[str],
+    axis: str,
+    names: Sequence[str] | None = None,
+) -> Markup:
+    """A dot and its interval for each name: (value, low, high); `names` is the order of colours where it is another."""
+    names = names or list(values)
 
     def draw(axes: "Axes") -> None:
         for place, (name, (value, low, high)) in enumerate(values.items()):
             color = _line(name, names, muted)["color"]
             axes.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round")
             axes.plot([value], [place], "o", color=color, markersize=5)
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_yticks(range(len(values)), list(values))
+        axes.set_ylim(len(values) - 0.4, -0.6)
         axes.set_xlabel(axis)
         axes.grid(axis="x")
 
     width, _ = _SMALL
-    return _svg(draw, (width, 0.55 + 0.24 * len(names)), f"{axis} with 95% intervals: {', '.join(names)}")
+    return _svg(draw, (width, 0.55 + 0.24 * len(values)), f"{axis} with 95% intervals: {', '.join(values)}")
 
 
 def color_ramp(steps: int = 8) -> str:

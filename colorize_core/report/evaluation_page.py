@@ -225,7 +225,7 @@ def _rates(preferences: Preferences | None) -> list[dict[str, Any]]:
 def _strengths(preferences: Preferences | None) -> Markup | str:
     if preferences is None or not preferences.strengths:
         return ""
-    return interval_chart(preferences.strengths, [], "chance to be preferred")
+    return interval_chart(preferences.strengths, [], "chance to be preferred", preferences.contestants)
 
 
 def _toolbar() -> Markup:

@@ -94,7 +94,9 @@ def training_charts(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[d
             continue
         gray = [points for rows in runs.values() if (points := _points(rows, f"gray_{name}"))]
         shown = curves | ({"gray": max(gray, key=len)} if gray else {})
-        charts.append({"title": title.capitalize(), "chart": curve_chart(shown, ["gray"] if gray else [], title)})
+        charts.append(
+            {"title": title[:1].upper() + title[1:], "chart": curve_chart(shown, ["gray"] if gray else [], title)}
+        )
     return charts
 
 

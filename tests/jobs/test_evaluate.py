@@ -239,6 +239,15 @@ def test_checkpoints_are_named_after_their_run(given: object, names: list[str]) 
     assert list(name_checkpoints(given)) == names
 
 
+@pytest.mark.parametrize("name", ["gray", "truth"])
+def test_names_that_mean_something_else_are_refused(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={{{name}: {tiny_checkpoint}}}"]
+    assert main(["evaluate", *arguments, "split=val"]) == 2
+    assert f"checkpoint.{name}: the name of a row or picture" in capsys.readouterr().err
+
+
 def test_two_checkpoints_of_one_name_are_refused() -> None:
     with pytest.raises(UserError, match="two checkpoints would have one name"):
         name_checkpoints(["a/cnn/best", "b/cnn/best"])
