@@ -75,8 +75,10 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
             f"on each of {config.workers.count} workers; lower train.batch_size"
         )
-    if config.augment.crop and config.augment.crop >= dataset.size:
-        raise UserError(f"augment.crop = {config.augment.crop}: must be below the {dataset.size} px of {shards.uri}")
+    try:
+        config.augment.rule().require_fit(dataset.size)
+    except UserError as error:
+        raise UserError(f"augment.{error} ({shards.uri})") from None
     model = build_untrained(config.model)
     if config.loss.cross_entropy and not model.has_bins:
         raise UserError(f"loss.cross_entropy: {config.model.name} predicts no bins; zhang_eccv16 does")

@@ -153,6 +153,9 @@ class AugmentSection(Section):
     """Mirror one photograph in two."""
     crop: int | None = Field(None, ge=32, multiple_of=32)
     """Side in pixels of a square cut out at random; the whole photograph when empty."""
+    zoom: float | None = Field(None, gt=0, lt=1)
+    """Smallest share of a photograph's side that a random window shows (0.5), its shape a little stretched, resampled
+    to augment.crop or to the photograph's size; squares are cut out as they are when empty."""
     style: GrayStyleSection = Field(default_factory=GrayStyleSection)
     """Gray styles of the input alone."""
 
@@ -161,7 +164,7 @@ class AugmentSection(Section):
         from colorize_core.augment import Augmentation
         from colorize_core.gray_style import GrayStyle
 
-        return Augmentation(self.flip, self.crop, GrayStyle(**self.style.model_dump()))
+        return Augmentation(self.flip, self.crop, self.zoom, GrayStyle(**self.style.model_dump()))
 
 
 class TrainSection(Section):

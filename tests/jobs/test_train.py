@@ -172,7 +172,7 @@ def test_everything_at_once_trains_and_resumes_with_its_average(dataset: str, tm
     ("options", "said"),
     [
         (["loss.cross_entropy=1"], "encoder_decoder predicts no bins"),
-        (["augment.crop=32"], "augment.crop = 32: must be below the 32 px"),
+        (["augment.crop=32"], "augment.crop = 32: must be smaller than the photographs, which have 32 px"),
         (["loss.perceptual=1", "loss.vgg_weights=/nowhere.pth"], "/nowhere.pth"),
     ],
 )

@@ -46,8 +46,8 @@ def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
 
 def test_what_augmentation_says_reaches_the_core() -> None:
     style = asdict(OLD_PHOTO)
-    section = AugmentSection(flip=False, crop=64, style=GrayStyleSection(**style))
-    assert section.rule() == Augmentation(flip=False, crop=64, style=OLD_PHOTO)
+    section = AugmentSection(flip=False, crop=64, zoom=0.5, style=GrayStyleSection(**style))
+    assert section.rule() == Augmentation(flip=False, crop=64, zoom=0.5, style=OLD_PHOTO)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_what_augmentation_says_reaches_the_core() -> None:
             "label_smoothing has no effect with loss: hinge",
         ),
         ("loss.l1=1 augment.crop=100", "augment.crop = 100"),
+        ("loss.l1=1 augment.zoom=1", "augment.zoom = 1"),
         ("loss.l1=1 augment.style.grain=2", "augment.style.grain = 2"),
         ("loss.l1=1 loss.l3=1", "did you mean loss.l1?"),
     ],
