@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 SCHEDULES = ("constant", "linear", "cosine")
+SCALINGS = ("none", "linear", "sqrt")
 Autocast = Callable[[], AbstractContextManager[Any]]
 
 
@@ -35,6 +36,23 @@ def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) 
     raise KeyError(schedule)
 
 
+def learning_rate_scale(rule: str, workers: int) -> float:
+    """What the learning rate is multiplied by for the larger batch of several workers.
+
+    Args:
+        rule: none; linear (Goyal et al. 2017, usual for SGD); sqrt (Krizhevsky 2014, usual for Adam).
+        workers: that each bring a batch.
+    """
+    match rule:
+        case "none":
+            return 1.0
+        case "linear":
+            return float(workers)
+        case "sqrt":
+            return math.sqrt(workers)
+    raise KeyError(rule)
+
+
 class Descent:
     """Follows the gradient of one network's loss."""
 
@@ -50,19 +68,27 @@ class Descent:
         Args:
             optimizer: of the network's parameters.
             clip_norm: gradients of a larger norm are scaled down to it.
-            factor: what the learning rate is multiplied by, by step.
+            factor: what the learning rate is multiplied by, by step: of the weights, not of batches.
         """
         self.optimizer, self._clip_norm = optimizer, clip_norm
         self._schedule = LambdaLR(optimizer, factor) if factor else None
 
     def step(self, loss: Tensor) -> None:
         """Move the weights once, down the gradient of a scalar."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.gather(loss)
+        self.move()
+
+    def gather(self, loss: Tensor) -> None:
+        """Add the gradient of a scalar to what the next `move` follows."""
         loss.backward()
+
+    def move(self) -> None:
+        """Move the weights once, down the gathered gradients, and forget these."""
         if self._clip_norm:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self._clip_norm)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if self._schedule:
             self._schedule.step()
 

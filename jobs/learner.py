@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cluster.storage import open_storage
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
-from colorize_core.descent import Descent, autocast, learning_rate_factor
+from colorize_core.descent import Descent, autocast, learning_rate_factor, learning_rate_scale
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
@@ -37,9 +37,9 @@ class Learner:
         """The weights that are validated and kept: the average where there is one."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
+    def learn(self, *batches: Batch) -> dict[str, Tensor]:
         """Take one step; returns the losses by name."""
-        losses = self.step(batch)
+        losses = self.step(*batches)
         if self.average:
             self.average.update_parameters(self.model)
         return losses
@@ -65,7 +65,9 @@ class Learner:
         return state["progress"]
 
 
-def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per_epoch: int) -> Learner:
+def build_learner(
+    config: TrainConfig, color_prior: list[list[float]], *, workers: int, steps_per_epoch: int
+) -> Learner:
     """The model on this worker's device and its step: through DDP where there are several workers."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
@@ -76,7 +78,10 @@ def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per
     network = ray.train.torch.prepare_model(Outputs(model).to(memory_format=torch.channels_last))
     average = running_average(model, train.ema) if train.ema else None
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True)
+    scale = learning_rate_scale(train.lr_scaling, workers)
+    optimizer = torch.optim.AdamW(
+        trained, lr=scale * train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
+    )
     factor = partial(
         learning_rate_factor,
         train.schedule,
@@ -95,7 +100,7 @@ def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per
         judge = nn.SyncBatchNorm.convert_sync_batchnorm(judge)
     judge = ray.train.torch.prepare_model(judge)
     judge_optimizer = torch.optim.Adam(
-        judge.parameters(), lr=rule.lr or train.lr, betas=rule.betas or train.betas, fused=True
+        judge.parameters(), lr=scale * (rule.lr or train.lr), betas=rule.betas or train.betas, fused=True
     )
     judge_descent = Descent(judge_optimizer, factor=factor)
     adversary = rule.rule(config.loss.adversarial)

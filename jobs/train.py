@@ -1,6 +1,7 @@
 """`colorize train`: Lab shards to a checkpoint, with Ray Train."""
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Sequence
@@ -37,9 +38,10 @@ def plan(config: TrainConfig) -> str:
     """What would run."""
     inputs = _check_inputs(config)
     rows = inputs.dataset.splits["train"]["rows"]
-    steps = rows // config.workers.count // config.train.batch_size
+    batches = rows // config.workers.count // config.train.batch_size
+    steps = math.ceil(batches / config.train.accumulate)
     return (
-        f"train would run {config.train.epochs} epochs of about {steps} steps on {config.workers.count} workers "
+        f"train would run {config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
         f"({rows} photographs of {inputs.dataset.size} px) and write to {inputs.output.uri}"
     )
 

@@ -173,9 +173,15 @@ class TrainSection(Section):
     epochs: int = Field(20, ge=1)
     """Passes over the training split. May be raised to continue a finished run."""
     batch_size: int = Field(16, ge=1)
-    """Photographs per step and worker."""
+    """Photographs that a worker passes through the networks at once."""
+    accumulate: int = Field(1, ge=1)
+    """Batches of each worker to a step: gradients of batch_size x accumulate x workers photographs move the weights
+    once. For batches that memory has no room for."""
     lr: float = Field(1e-3, gt=0)
-    """Learning rate of Adam, used as given whatever the number of workers."""
+    """Learning rate of Adam."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """What learning rates are multiplied by for the larger batch of several workers: nothing, their number, or its
+    root."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam; (0.5, 0.999) is usual with an adversarial loss."""
     weight_decay: float = Field(0.0, ge=0)

@@ -1,10 +1,11 @@
 """What `train` runs in each of Ray Train's workers: epochs of steps, validation, checkpoints."""
 
+import itertools
 import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,13 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         context.get_world_size(),
     )
     torch.manual_seed(config.train.seed)  # equal first weights on every rank
-    rows = dataset.splits[TRAIN]["rows"]
-    learner = build_learner(config, dataset.color_prior, rows // worker.world_size // config.train.batch_size)
+    batches = dataset.splits[TRAIN]["rows"] // worker.world_size // config.train.batch_size
+    learner = build_learner(
+        config,
+        dataset.color_prior,
+        workers=worker.world_size,
+        steps_per_epoch=math.ceil(batches / config.train.accumulate),
+    )
     progress = _resume(learner)
     scored = learner.scored
     writer = RunWriter(setup["output"], setup["messages"], progress["rows"]) if worker.rank == 0 else None
@@ -120,19 +126,27 @@ def _train_epoch(worker: _Worker, learner: Learner, epoch: int) -> tuple[dict[st
     )
     rule = worker.config.augment.rule()
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
-    steps = 0
-    for batch in batches:
-        L, ab = (torch.from_numpy(batch[name]).to(worker.device, non_blocking=True) for name in ("L", "ab"))
-        seen = Batch(*augment(L, ab, batch["id"], epoch, rule, train.seed))
-        for name, value in learner.learn(seen).items():
-            sums[name] += value
-        steps += 1
+    count = 0
+    for group in _groups(iter(batches), train.accumulate):
+        seen = []
+        for batch in group:
+            L, ab = (torch.from_numpy(batch[name]).to(worker.device, non_blocking=True) for name in ("L", "ab"))
+            seen.append(Batch(*augment(L, ab, batch["id"], epoch, rule, train.seed)))
+        for name, value in learner.learn(*seen).items():
+            sums[name] += value * len(group)
+        count += len(group)
     names = sorted(sums)
     totals = _sum_over_ranks(
-        torch.stack([*(sums[name] for name in names), torch.tensor(float(steps)).to(worker.device)])
+        torch.stack([*(sums[name] for name in names), torch.tensor(float(count)).to(worker.device)])
     )
-    all_steps = totals[-1].item()
-    return {name: totals[i].item() / all_steps for i, name in enumerate(names)}, int(all_steps) * train.batch_size
+    everywhere = totals[-1].item()
+    return {name: totals[i].item() / everywhere for i, name in enumerate(names)}, int(everywhere) * train.batch_size
+
+
+def _groups(batches: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Batches by the steps they belong to; the last step of an epoch may have fewer."""
+    while group := list(itertools.islice(batches, size)):
+        yield group
 
 
 def _validate(worker: _Worker, model: nn.Module | None) -> dict[str, float]:

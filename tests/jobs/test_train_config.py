@@ -6,7 +6,7 @@ import pytest
 
 from colorize_core.adversarial import KINDS
 from colorize_core.augment import Augmentation
-from colorize_core.descent import SCHEDULES
+from colorize_core.descent import SCALINGS, SCHEDULES
 from colorize_core.errors import UserError
 from colorize_core.gray_style import OLD_PHOTO, GrayStyle
 from colorize_core.losses import LOSSES
@@ -36,7 +36,9 @@ def test_every_loss_of_the_core_has_a_weight() -> None:
 
 def test_kinds_and_schedules_are_those_of_the_core() -> None:
     assert DiscriminatorSection.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
-    assert TrainSection.model_json_schema()["properties"]["schedule"]["enum"] == list(SCHEDULES)
+    properties = TrainSection.model_json_schema()["properties"]
+    assert properties["schedule"]["enum"] == list(SCHEDULES)
+    assert properties["lr_scaling"]["enum"] == list(SCALINGS)
 
 
 def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
