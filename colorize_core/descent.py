@@ -72,6 +72,8 @@ class Descent:
         """
         self.optimizer, self._clip_norm = optimizer, clip_norm
         self._schedule = LambdaLR(optimizer, factor) if factor else None
+        self.rate = float(optimizer.param_groups[0]["lr"])
+        """Learning rate of the last step."""
 
     def step(self, loss: Tensor) -> None:
         """Move the weights once, down the gradient of a scalar."""
@@ -87,6 +89,7 @@ class Descent:
         if self._clip_norm:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self._clip_norm)
+        self.rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self._schedule:
@@ -101,11 +104,21 @@ class Descent:
         """Continue from `state_dict()`, on the schedule of this run."""
         rates = [group["initial_lr"] for group in self.optimizer.param_groups] if self._schedule else []
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    # Fused optimizers walk through memory: moments must lie as the weights do (channels_last).
+                    values[name] = torch.empty_like(parameter).copy_(value)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["initial_lr"] = rate
+        self.seek(state["steps"])
+
+    def seek(self, steps: int) -> None:
+        """Be at a step of the schedule, wherever it was."""
         if self._schedule:
-            self._schedule.last_epoch = state["steps"]
-            for group, rate, factor in zip(self.optimizer.param_groups, rates, self._schedule.lr_lambdas, strict=True):
-                group["initial_lr"] = rate
-                group["lr"] = rate * factor(state["steps"])
+            self._schedule.last_epoch = steps
+            for group, factor in zip(self.optimizer.param_groups, self._schedule.lr_lambdas, strict=True):
+                group["lr"] = group["initial_lr"] * factor(steps)
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:

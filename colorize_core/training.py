@@ -38,6 +38,10 @@ Network = Callable[[Tensor], dict[str, Tensor]]
 class Step(Protocol):
     """An optimisation step with the state that resuming needs."""
 
+    @property
+    def descents(self) -> Sequence[Descent]:
+        """Of the networks, the generator's first."""
+
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
         """Update the weights once, down the gradient of the mean loss of batches; returns it by name, detached."""
 
@@ -89,6 +93,11 @@ class SupervisedStep:
     def __init__(self, network: Network, loss: ColorLoss, descent: Descent, autocast: Autocast = nullcontext) -> None:
         """Keep the network (an `Outputs`, perhaps wrapped), its loss and descent, and the context it runs in."""
         self.network, self.loss, self.descent, self.autocast = network, loss, descent, autocast
+
+    @property
+    def descents(self) -> Sequence[Descent]:
+        """See `Step`."""
+        return (self.descent,)
 
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
         """See `Step`."""
@@ -178,6 +187,11 @@ class AdversarialStep:
         self.generator, self.discriminator = generator, discriminator
         self.loss, self.rule, self.autocast = loss, rule, autocast
         self.generator_descent, self.discriminator_descent = generator_descent, discriminator_descent
+
+    @property
+    def descents(self) -> Sequence[Descent]:
+        """See `Step`."""
+        return self.generator_descent, self.discriminator_descent
 
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
         """See `Step`; names are loss, each loss of the generator, adversarial, discriminator and each penalty."""

@@ -432,6 +432,27 @@ def test_a_resumed_run_continues_identically(kind: str, tmp_path: Path) -> None:
         assert_equal_state(resumed[1], whole[1])
 
 
+def test_a_resumed_run_continues_identically_with_fused_steps_of_channels_last(tmp_path: Path) -> None:
+    """A fused optimizer takes moments that lie otherwise than the weights for those of other weights."""
+
+    def fused(model: ColorModel) -> SupervisedStep:
+        network = Outputs(model).to(memory_format=torch.channels_last)
+        descent = Descent(torch.optim.AdamW(network.parameters(), 1e-2, fused=True))
+        return SupervisedStep(network, ColorLoss({"l1": 1.0}), descent)
+
+    whole, resumed = networks()[0], networks()[0]
+    step, resumed_step = fused(whole), fused(resumed)
+    for seed in range(3):
+        step(batch(seed))
+    (tmp_path / "state").write_bytes(pack_state({"model": whole.state_dict(), "step": step.state_dict()}))
+    state = unpack_state(tmp_path / "state")
+    resumed.load_state_dict(state["model"])
+    resumed_step.load_state_dict(state["step"])
+    for seed in range(3, 6):
+        assert resumed_step(batch(seed)) == step(batch(seed))
+    assert_equal_state(resumed, whole)
+
+
 @pytest.mark.parametrize("kind", ["supervised", "adversarial"])
 def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
     """What the test above would miss if Adam's moments did not matter."""
