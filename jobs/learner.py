@@ -1,5 +1,6 @@
 """What a worker of `train` teaches: the model, its average, the step that optimises it, and their checkpoint."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from colorize_core.training import AdversarialStep, Batch, Outputs, Step, Superv
 from jobs.train_config import TrainConfig
 
 _STATE = "training_state.safetensors"
+SIZES = "sizes.json"
 
 
 @dataclass
@@ -44,25 +46,38 @@ class Learner:
             self.average.update_parameters(self.model)
         return losses
 
-    def save(self, directory: str, working_size: int, training: dict[str, Any], progress: dict[str, Any]) -> None:
-        """Write a checkpoint of the scored weights, and beside it what `restore` needs."""
-        save_checkpoint(directory, self.scored, working_size, training)
+    @property
+    def rate(self) -> float:
+        """Learning rate of the model's last step."""
+        return self.step.descents[0].rate
+
+    def save(self, directory: str, working_size: int, progress: dict[str, Any]) -> None:
+        """Write a checkpoint of the scored weights, what `restore` needs, and the sizes that both files must have."""
+        save_checkpoint(directory, self.scored, working_size, {"epoch": progress["epoch"], "step": progress["step"]})
         state: dict[str, Any] = {"step": self.step.state_dict(), "progress": progress}
         if self.average:
             state["raw"] = self.model.state_dict()
             state["averaged_steps"] = self.average.n_averaged
-        (Path(directory) / _STATE).write_bytes(pack_state(state))
+        folder = Path(directory)
+        (folder / _STATE).write_bytes(pack_state(state))
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+        (folder / SIZES).write_text(json.dumps(sizes))
 
     def restore(self, directory: str) -> dict[str, Any]:
-        """Continue from what `save` wrote; returns its progress."""
+        """Continue from what `save` wrote; returns its progress. Raises UserError, unchanged, if it is damaged."""
         saved, _ = load_checkpoint(directory)
-        load_weights(self.scored, saved.state_dict(), directory)
         state = unpack_state(Path(directory) / _STATE)
+        load_weights(self.scored, saved.state_dict(), directory)
         if self.average:
             load_weights(self.model, state["raw"], directory)
             self.average.n_averaged.copy_(state["averaged_steps"])
         self.step.load_state_dict(state["step"])
         return state["progress"]
+
+    def seek(self, steps: int) -> None:
+        """Be at a step of the learning rates' schedule."""
+        for descent in self.step.descents:
+            descent.seek(steps)
 
 
 def build_learner(

@@ -13,7 +13,7 @@ from colorize_core.checkpoint import load_checkpoint, read_checkpoint_config, un
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train import read_metrics
-from jobs.train_loop import is_exhausted
+from jobs.train_state import is_exhausted
 
 TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
 
@@ -146,7 +146,8 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
 def test_patience_ends_when_so_many_epochs_were_no_better(
     scores: list[float], patience: int | None, exhausted: bool
 ) -> None:
-    assert is_exhausted([{"mae_ab": score} for score in scores], patience) == exhausted
+    assert is_exhausted([{"mae_ab": score} for score in scores], "mae_ab", patience) == exhausted
+    assert is_exhausted([{"psnr": -score} for score in scores], "psnr", patience) == exhausted
 
 
 @pytest.mark.slow
