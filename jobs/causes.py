@@ -20,6 +20,8 @@ def root_cause(error: BaseException) -> BaseException:
 
 def _inside(error: BaseException) -> Iterator[BaseException]:
     failures = getattr(error, "worker_failures", None) or {}
-    wrapped = [getattr(error, "cause", None), getattr(error, "controller_failure", None), *failures.values()]
+    # Ray Train has no public name for what its wrapper of a worker's exception holds.
+    wrapped = [getattr(error, name, None) for name in ("cause", "controller_failure", "_base_exc")]
+    wrapped += failures.values()
     found = [inner for inner in wrapped if isinstance(inner, BaseException)]
     yield from found or ([error.__cause__] if error.__cause__ else [])

@@ -1,6 +1,7 @@
 """Curves by epoch as pictures: of one training run here, of the trials of a sweep in `comparison`."""
 
 import io
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ GRAY = {"color": "gray", "linestyle": "--", "linewidth": 1}
 _INCHES = (6.4, 3.6)
 _BLUE, _ORANGE = "#0b62a4", "#d95f02"
 _LOG_FROM = 20.0  # a ratio of losses above which the small ones would lie on the floor
+_REACH = 4.0  # median distances from the best score that the picture shows
 _SCORES = {"mae_ab": "MAE (ab/110) ↓", "psnr": "PSNR (dB) ↑", "ssim": "SSIM ↑", "fid": "FID ↓"}
 _OTHERS = ("epoch", "learning_rate", "images_per_second", "seconds")
 _HIGHER_IS_BETTER = ("psnr", "ssim")
@@ -64,6 +66,7 @@ def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
         panels[-2:], ("learning_rate", "images_per_second"), ("learning rate", "images/s"), strict=True
     ):
         axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], color=_BLUE, marker="o", markersize=3)
+        axes.margins(y=0.1)
         axes.set_ylim(bottom=0)
         by_epoch(axes, title)
     return to_png(figure)
@@ -72,9 +75,9 @@ def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
 def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
     """What was minimised, and its parts where there are several."""
     known = {*_OTHERS, *_SCORES, *(f"gray_{name}" for name in _SCORES)}
-    names = [name for name in rows[0] if name not in known]
-    if set(names) > {"loss"} and len(names) == 2:
-        names = _without_copy(names, rows)
+    names = sorted((name for name in rows[0] if name not in known), key=lambda name: name != "loss")
+    if len(names) == 2 and all(row["loss"] == row[names[1]] for row in rows):
+        names = names[:1]  # the only loss, at weight 1
     values = [row[name] for row in rows for name in names]
     for name in names:
         axes.plot(
@@ -91,19 +94,25 @@ def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
     by_epoch(axes, "training losses")
 
 
-def _without_copy(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> list[str]:
-    """One line for a loss that is all there is: `loss` and it are the same, up to its weight."""
-    (part,) = (name for name in names if name != "loss")
-    return [part] if all(row["loss"] == row[part] for row in rows) else list(names)
-
-
 def _score(axes: "Axes", rows: Sequence[Mapping[str, float]], name: str) -> None:
     """A validation metric, its best epoch, and gray."""
     epochs, values = [row["epoch"] for row in rows], [row[name] for row in rows]
     axes.axhline(rows[-1][f"gray_{name}"], label="gray", **GRAY)  # type: ignore[arg-type]
     axes.plot(epochs, values, color=_BLUE, marker="o", markersize=3)
     best = (max if name in _HIGHER_IS_BETTER else min)(range(len(values)), key=values.__getitem__)
+    _leave_out_the_start(axes, values[best], rows[-1][f"gray_{name}"], values)
     label = f"best: {values[best]:.4g} in epoch {epochs[best]:.0f}"
     axes.plot(epochs[best], values[best], marker="o", markersize=7, color=_ORANGE, linestyle="none", label=label)
     axes.legend(frameon=False, fontsize=8)
     by_epoch(axes, f"validation {_SCORES[name]}")
+
+
+def _leave_out_the_start(axes: "Axes", best: float, gray: float, values: Sequence[float]) -> None:
+    """End the picture where a few first epochs would press all others together."""
+    distances = [abs(value - best) for value in values]
+    reach = max(_REACH * statistics.median(distances), 1.2 * abs(gray - best))
+    if not 0 < reach < max(distances):
+        return
+    worst = max(values, key=lambda value: abs(value - best))
+    margin = 0.05 * reach
+    axes.set_ylim(*((best - margin, best + reach) if worst > best else (best - reach, best + margin)))

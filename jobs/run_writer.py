@@ -83,10 +83,10 @@ class RunWriter:
 
 
 def epoch_line(row: Mapping[str, float], epochs: int, left: str, *, improved: bool) -> str:
-    """An epoch for people: losses, scores beside those of gray, pace and time left."""
+    """An epoch for people: losses, scores beside those of gray, pace, time left, and `best` for the best so far."""
     parts = [f"epoch {row['epoch']:{len(str(epochs))}.0f}/{epochs}", f"loss {row['loss']:.4f}"]
     if "discriminator" in row:
-        parts.append(f"adversarial {row['adversarial']:.3f}, discriminator {row['discriminator']:.3f}")
+        parts.append(f"adversarial {row['adversarial']:.3f}  discriminator {row['discriminator']:.3f}")
     parts += [
         f"{label} {row[name]:.{digits}f}{unit} (gray {row[f'gray_{name}']:.{digits}f})"
         for name, label, digits, unit in SCORES
@@ -95,4 +95,4 @@ def epoch_line(row: Mapping[str, float], epochs: int, left: str, *, improved: bo
     parts.append(f"{row['images_per_second']:.0f} images/s")
     if row["epoch"] < epochs:
         parts.append(f"{left} left")
-    return "  ".join([*parts, "best so far"] if improved else parts)
+    return "  ".join([*parts, "best"] if improved else parts)

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,56 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     assert {"best", "last", "checkpoints", "samples", "tensorboard", "metrics.csv", "run.json"} <= keys
     model, _ = load_checkpoint(output.child("best").path(), output.filesystem)
     assert model.architecture["name"] == "encoder_decoder"
+
+
+def test_a_model_that_diverges_is_said_at_once(dataset: str, tmp_path: Path, one_line: Callable[..., str]) -> None:
+    """Not tried again: a thousand attempts would outlast the test."""
+    options = ["train.lr=1e30", "train.precision=fp32", "train.epochs=2", "train.max_failures=1000"]
+    line = one_line(command(dataset, tmp_path / "run", *options), 2)
+    assert line.startswith("colorize: epoch 1: the model diverged (validation MAE nan); lower train.lr")
+
+
+def test_a_damaged_shard_is_named_at_once(dataset: str, tmp_path: Path, one_line: Callable[..., str]) -> None:
+    shards = shutil.copytree(dataset, tmp_path / "shards")
+    victim = next((shards / "train").glob("*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-100])
+    line = one_line(command(str(shards), tmp_path / "run", "train.max_failures=1000"), 2)
+    assert f"{victim}: damaged shard" in line
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
+    trained: Path, dataset: str, tmp_path: Path, inception_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest has all its bytes, but some are wrong; one of a later epoch is half there; Ray's list is torn.
+
+    By the way with accumulated gradients, and FID as the metric.
+    """
+    output = tmp_path / "run"
+    options = [f"fid.weights={inception_file}", "train.best_metric=fid", "train.accumulate=2", "augment.zoom=0.5"]
+    assert main(command(dataset, output, *options, "train.epochs=2")) == 0
+    whole = (output / "metrics.csv").read_text().splitlines()
+    weights = (output / "last" / "model.safetensors").read_bytes()
+    checkpoints = output / "checkpoints"
+    state = bytearray((checkpoints / "epoch_0002" / "training_state.safetensors").read_bytes())
+    state[:64] = bytes(64)
+    (checkpoints / "epoch_0002" / "training_state.safetensors").write_bytes(state)
+    (checkpoints / "epoch_0003").mkdir()
+    (checkpoints / "epoch_0003" / "model.safetensors").write_bytes(weights[:100])
+    (checkpoints / "checkpoint_manager_snapshot.json").write_text('{"ray_version": "2.')
+    capsys.readouterr()
+    assert main(command(dataset, output, *options, "train.epochs=3")) == 0
+    said = capsys.readouterr().out
+    assert "the checkpoint epoch_0002 is damaged and left out" in said
+    assert "epoch 1/3" not in said
+    rows = read_metrics(open_storage(str(output), StorageOptions()))
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert (output / "metrics.csv").read_text().splitlines()[1] == whole[1]
+    assert rows[1]["loss"] == pytest.approx(float(whole[2].split(",")[whole[0].split(",").index("loss")]), rel=1e-4)
+    assert rows[1]["fid"] > 0 < rows[1]["gray_fid"]
+    best = min(rows, key=lambda row: row["fid"])
+    assert read_checkpoint_config(output / "best").training["epoch"] == best["epoch"]
+    assert Image.open(output / "curves.png").size == (2304, 1296)
 
 
 @pytest.mark.parametrize(
