@@ -1,4 +1,4 @@
-"""Variations of training photographs: mirrored, cropped, and seen as on an old print.
+"""Variations of training photographs: mirrored, cropped, zoomed into, and seen as on an old print.
 
 What a photograph gets depends on the seed, the epoch and its id: not on the batch, the workers or the device.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 from colorize_core.color import network_scale
 from colorize_core.errors import UserError
 from colorize_core.gray_style import GrayStyle, restyle
+from colorize_core.windows import cut, draw_windows, resample
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,27 @@ class Augmentation:
     """Mirror one photograph in two from left to right."""
     crop: int | None = None
     """Side in pixels, a multiple of 32, of a square cut out at random; the whole photograph when empty."""
+    zoom: float | None = None
+    """Smallest share of a photograph's side that a random window shows; it is resampled to `crop`, or to the
+    photograph's size. Without it squares are cut out as they are."""
     style: GrayStyle = field(default_factory=GrayStyle)
     """How the model's input is made to look old."""
 
     def __post_init__(self) -> None:
-        """Raise UserError for a crop that networks cannot take."""
+        """Raise UserError for a crop that networks cannot take, and for a zoom that is no share."""
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise UserError(f"crop = {self.crop}: must be a multiple of 32")
+        if self.zoom is not None and not 0 < self.zoom < 1:
+            raise UserError(f"zoom = {self.zoom}: must be between 0 and 1")
+
+    def require_fit(self, size: int) -> None:
+        """Raise UserError for a crop that cannot be had from photographs of `size` pixels."""
+        if self.crop is None:
+            return
+        if self.zoom is None and self.crop >= size:
+            raise UserError(f"crop = {self.crop}: must be smaller than the photographs, which have {size} px")
+        if self.crop > size:
+            raise UserError(f"crop = {self.crop}: must not be larger than the photographs, which have {size} px")
 
 
 def augment(
@@ -52,12 +67,19 @@ def augment(
         sees (B, 1, s, s), the true lightness (B, 1, s, s) and the true ab (B, 2, s, s).
 
     Raises:
-        UserError: the crop is not smaller than the photographs.
+        UserError: the crop does not fit (`Augmentation.require_fit`).
     """
+    size = L.shape[-1]
+    rule.require_fit(size)
     draw = partial(draw_uniform, ids, epoch, seed)
-    windows = _windows(L.shape[-1], rule.crop, draw("crop", 2))
-    mirrored = (draw("flip", 1)[:, 0] < 0.5).tolist() if rule.flip else [False] * len(ids)
-    L, ab = (_cut(pixels, windows, mirrored) for pixels in (L, ab))
+    if rule.zoom:
+        windows = draw_windows(draw("zoom", 4), size, rule.zoom)
+        L, ab = resample(torch.cat((L, ab), dim=1), windows, rule.crop or size).split((1, 2), dim=1)
+    elif rule.crop:
+        L, ab = cut(torch.cat((L, ab), dim=1), draw("crop", 2), rule.crop).split((1, 2), dim=1)
+    if rule.flip:
+        mirrored = (draw("flip", 1) < 0.5).to(L.device)[:, :, None, None]
+        L, ab = (torch.where(mirrored, pixels.flip(-1), pixels) for pixels in (L, ab))
     return restyle(L, ab, rule.style, draw), *network_scale(L, ab)
 
 
@@ -69,17 +91,3 @@ def draw_uniform(ids: Sequence[str], epoch: int, seed: int, name: str, count: in
     digests = (hashlib.shake_128(f"{seed}/{epoch}/{name}/{id}".encode()).digest(4 * count) for id in ids)
     words = np.frombuffer(b"".join(digests), dtype="<u4").reshape(len(ids), count)
     return torch.from_numpy(words / 2.0**32)
-
-
-def _windows(size: int, crop: int | None, numbers: Tensor) -> list[tuple[slice, slice]]:
-    """Rows and columns to keep of each photograph of `size` pixels; `numbers` (B, 2) in [0, 1) place them."""
-    if crop is not None and crop >= size:
-        raise UserError(f"crop = {crop}: must be smaller than the photographs, which have {size} px")
-    side = crop or size
-    corners = (numbers * (size - side + 1)).long().tolist()
-    return [(slice(top, top + side), slice(left, left + side)) for top, left in corners]
-
-
-def _cut(pixels: Tensor, windows: Sequence[tuple[slice, slice]], mirrored: Sequence[bool]) -> Tensor:
-    cut = [photo[:, rows, columns] for photo, (rows, columns) in zip(pixels, windows, strict=True)]
-    return torch.stack([photo.flip(-1) if mirror else photo for photo, mirror in zip(cut, mirrored, strict=True)])

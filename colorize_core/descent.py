@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 SCHEDULES = ("constant", "linear", "cosine")
+SCALINGS = ("none", "linear", "sqrt")
 
 
 def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) -> float:
@@ -33,6 +34,23 @@ def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) 
     raise KeyError(schedule)
 
 
+def learning_rate_scale(rule: str, workers: int) -> float:
+    """What the learning rate is multiplied by for the larger batch of several workers.
+
+    Args:
+        rule: none; linear (Goyal et al. 2017, usual for SGD); sqrt (Krizhevsky 2014, usual for Adam).
+        workers: that each bring a batch.
+    """
+    match rule:
+        case "none":
+            return 1.0
+        case "linear":
+            return float(workers)
+        case "sqrt":
+            return math.sqrt(workers)
+    raise KeyError(rule)
+
+
 class Descent:
     """Follows the gradient of one network's loss."""
 
@@ -48,19 +66,30 @@ class Descent:
         Args:
             optimizer: of the network's parameters.
             clip_norm: gradients of a larger norm are scaled down to it.
-            factor: what the learning rate is multiplied by, by step.
+            factor: what the learning rate is multiplied by, by step: of the weights, not of batches.
         """
         self.optimizer, self._clip_norm = optimizer, clip_norm
         self._schedule = LambdaLR(optimizer, factor) if factor else None
+        self.rate = float(optimizer.param_groups[0]["lr"])
+        """Learning rate of the last step."""
 
     def step(self, loss: Tensor) -> None:
         """Move the weights once, down the gradient of a scalar."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.gather(loss)
+        self.move()
+
+    def gather(self, loss: Tensor) -> None:
+        """Add the gradient of a scalar to what the next `move` follows."""
         loss.backward()
+
+    def move(self) -> None:
+        """Move the weights once, down the gathered gradients, and forget these."""
         if self._clip_norm:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self._clip_norm)
+        self.rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if self._schedule:
             self._schedule.step()
 
@@ -73,8 +102,18 @@ class Descent:
         """Continue from `state_dict()`, on the schedule of this run."""
         rates = [group["initial_lr"] for group in self.optimizer.param_groups] if self._schedule else []
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    # Fused optimizers walk through memory: moments must lie as the weights do (channels_last).
+                    values[name] = torch.empty_like(parameter).copy_(value)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["initial_lr"] = rate
+        self.seek(state["steps"])
+
+    def seek(self, steps: int) -> None:
+        """Be at a step of the schedule, wherever it was."""
         if self._schedule:
-            self._schedule.last_epoch = state["steps"]
-            for group, rate, factor in zip(self.optimizer.param_groups, rates, self._schedule.lr_lambdas, strict=True):
-                group["initial_lr"] = rate
-                group["lr"] = rate * factor(state["steps"])
+            self._schedule.last_epoch = steps
+            for group, factor in zip(self.optimizer.param_groups, self._schedule.lr_lambdas, strict=True):
+                group["lr"] = group["initial_lr"] * factor(steps)

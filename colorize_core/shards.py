@@ -153,9 +153,14 @@ def read_batches(
             file = pq.ParquetFile(source)
             for group in range(file.num_row_groups):
                 if position % world_size == rank:
-                    table = file.read_row_group(group, columns=list(columns)).combine_chunks()
-                    yield {name: _column(table.column(name).chunk(0)) for name in columns}
+                    yield group_columns(file.read_row_group(group, columns=list(columns)), columns)
                 position += 1
+
+
+def group_columns(table: pa.Table, columns: Sequence[str]) -> dict[str, Any]:
+    """Columns of rows by name: tensors as (B, C, S, S) uint8 arrays, strings as lists."""
+    table = table.combine_chunks()
+    return {name: _column(table.column(name).chunk(0)) for name in columns}
 
 
 def _column(array: pa.Array) -> Any:

@@ -1,11 +1,12 @@
 """One optimisation step, supervised or adversarial; knows nothing of Ray, processes or files.
 
-The networks may be wrapped in DistributedDataParallel. Each step runs one forward pass through each wrapped network,
-so that plain BatchNorm works under DDP (see `AdversarialStep`).
+A step moves the weights once, from one batch or from several that together are too large for memory. The networks may
+be wrapped in DistributedDataParallel: of each batch, one forward pass with gradients goes through each wrapped network,
+so that plain BatchNorm works under DDP (see `AdversarialStep`), and gradients are exchanged once per step.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -38,8 +39,12 @@ Network = Callable[[Tensor], dict[str, Tensor]]
 class Step(Protocol):
     """An optimisation step with the state that resuming needs."""
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Update the weights from one batch on the network's scale; returns the losses by name, detached."""
+    @property
+    def descents(self) -> Sequence[Descent]:
+        """Of the networks, the generator's first."""
+
+    def __call__(self, *batches: Batch) -> dict[str, Tensor]:
+        """Update the weights once, down the gradient of the mean loss of batches; returns it by name, detached."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the generator's weights."""
@@ -90,13 +95,23 @@ class SupervisedStep:
         """Keep the network (an `Outputs`, perhaps wrapped), its loss and descent, and the context it runs in."""
         self.network, self.loss, self.descent, self.autocast = network, loss, descent, autocast
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+    @property
+    def descents(self) -> Sequence[Descent]:
         """See `Step`."""
-        with self.autocast():
-            outputs = self.network(batch.seen)
-        loss, parts = self.loss(outputs, batch.L, batch.ab)
-        self.descent.step(loss)
-        return {"loss": loss.detach(), **parts}
+        return (self.descent,)
+
+    def __call__(self, *batches: Batch) -> dict[str, Tensor]:
+        """See `Step`."""
+        means = _Means(len(batches))
+        for batch, exchange in _last_exchanges(batches, self.network):
+            with exchange:
+                with self.autocast():
+                    outputs = self.network(batch.seen)
+                loss, parts = self.loss(outputs, batch.L, batch.ab)
+                self.descent.gather(loss / len(batches))
+            means.add({"loss": loss.detach(), **parts})
+        self.descent.move()
+        return means.by_name()
 
     def state_dict(self) -> dict[str, Any]:
         """See `Step`."""
@@ -105,6 +120,30 @@ class SupervisedStep:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Step`."""
         self.descent.load_state_dict(state["descent"])
+
+
+def _last_exchanges(
+    batches: Sequence[Batch], network: Network
+) -> Iterator[tuple[Batch, AbstractContextManager[object]]]:
+    """Each batch with the context of its passes: under DDP, ranks exchange gradients in those of the last one."""
+    alone = getattr(network, "no_sync", nullcontext)
+    for number, batch in enumerate(batches, start=1):
+        yield batch, nullcontext() if number == len(batches) else alone()
+
+
+class _Means:
+    """Losses by name, averaged over the batches of a step."""
+
+    def __init__(self, batches: int) -> None:
+        self._batches, self._sums = batches, dict[str, Tensor]()
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            share = value / self._batches
+            self._sums[name] = self._sums[name] + share if name in self._sums else share
+
+    def by_name(self) -> dict[str, Tensor]:
+        return self._sums
 
 
 @dataclass(frozen=True)
@@ -124,11 +163,15 @@ class AdversarialRule:
 
 
 class AdversarialStep:
-    """pix2pix (Isola et al. 2017): the discriminator's update, then the generator's, from one batch.
+    """pix2pix (Isola et al. 2017): the discriminator's update, then the generator's, from the same batches.
 
     The discriminator sees real, fake and, for WGAN-GP, mixed colours in one forward pass: more passes would have DDP
     overwrite BatchNorm's buffers between them, and the backward pass then fails on the changed version. The
     generator's update goes through the unwrapped, frozen discriminator, which needs no gradient exchange of its own.
+
+    Of one batch, one forward pass of the generator serves both updates. Of several, the discriminator's update needs
+    all fakes before the generator's begins; these passes are then run twice, first without gradients, since keeping
+    them all would take the memory that dividing the batch was to save.
     """
 
     def __init__(
@@ -146,31 +189,46 @@ class AdversarialStep:
         self.loss, self.rule, self.autocast = loss, rule, autocast
         self.generator_descent, self.discriminator_descent = generator_descent, discriminator_descent
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Step`; names are loss, each loss of the generator, adversarial, discriminator and each penalty."""
-        with self.autocast():
-            outputs = self.generator(batch.seen)
-        fake = outputs["ab"].float()
+    @property
+    def descents(self) -> Sequence[Descent]:
+        """See `Step`."""
+        return self.generator_descent, self.discriminator_descent
 
-        discriminator_loss, penalties = self._judge(batch.L, batch.ab, fake.detach())
-        self.discriminator_descent.step(discriminator_loss + sum(penalties.values()))
+    def __call__(self, *batches: Batch) -> dict[str, Tensor]:
+        """See `Step`; names are loss, each loss of the generator, adversarial, discriminator and each penalty."""
+        means = _Means(len(batches))
+        kept = self._generate(batches[0]) if len(batches) == 1 else None
+        for batch, exchange in _last_exchanges(batches, self.discriminator):
+            with exchange:
+                fake = (kept or self._generate_blind(batch))["ab"].detach().float()
+                discriminator_loss, penalties = self._judge(batch.L, batch.ab, fake)
+                self.discriminator_descent.gather((discriminator_loss + sum(penalties.values())) / len(batches))
+            means.add({"discriminator": discriminator_loss.detach()})
+            means.add({name: value.detach() for name, value in penalties.items()})
+        self.discriminator_descent.move()
 
         judge = unwrap(self.discriminator).requires_grad_(False)
-        with self.autocast():
-            logits = judge(batch.L, fake)
-        fooled = adversarial.generator_loss(self.rule.kind, logits.float())
-        loss, parts = self.loss(outputs, batch.L, batch.ab)
-        loss = loss + self.rule.weight * fooled
-        self.generator_descent.step(loss)
+        for batch, exchange in _last_exchanges(batches, self.generator):
+            with exchange:
+                outputs = kept or self._generate(batch)
+                with self.autocast():
+                    logits = judge(batch.L, outputs["ab"].float())
+                fooled = adversarial.generator_loss(self.rule.kind, logits.float())
+                loss, parts = self.loss(outputs, batch.L, batch.ab)
+                loss = loss + self.rule.weight * fooled
+                self.generator_descent.gather(loss / len(batches))
+            means.add({"loss": loss.detach(), **parts, "adversarial": fooled.detach()})
+        self.generator_descent.move()
         judge.requires_grad_(True)
+        return means.by_name()
 
-        return {
-            "loss": loss.detach(),
-            **parts,
-            "adversarial": fooled.detach(),
-            "discriminator": discriminator_loss.detach(),
-            **{name: value.detach() for name, value in penalties.items()},
-        }
+    def _generate(self, batch: Batch) -> dict[str, Tensor]:
+        with self.autocast():
+            return self.generator(batch.seen)
+
+    @torch.no_grad()
+    def _generate_blind(self, batch: Batch) -> dict[str, Tensor]:
+        return self._generate(batch)
 
     def _judge(self, L: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss and its weighted penalties by name."""

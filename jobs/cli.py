@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.errors import ClusterError
 from colorize_core.errors import UserError
+from jobs.causes import root_cause
 from jobs.config import AnyConfig, describe, to_yaml
 
 DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
@@ -168,24 +169,11 @@ def _failed(error: Exception, verbose: bool) -> int:
     """Report a failure of the job; mistakes of the user's that surfaced inside Ray are told as such."""
     if verbose:
         raise error
-    cause = _root_cause(error)
+    cause = root_cause(error)
     if isinstance(cause, UserError):
         return complain(str(cause))
     reason = (str(cause).strip().splitlines() or [""])[-1][:300]
     return complain(f"failed: {type(cause).__name__}: {reason} (--verbose shows the log)", FAILED)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """The exception inside Ray's wrappers."""
-    seen = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        failures = getattr(error, "worker_failures", None) or {}
-        inner = getattr(error, "cause", None) or next(iter(failures.values()), None) or error.__cause__
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return error
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.curves import GRAY, by_epoch, grid_of_panels, to_png
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -22,7 +24,6 @@ _COLUMNS = {
 _DIGITS = {"best_epoch": 0, "mae_ab": 4, "gray_mae_ab": 4, "psnr": 2, "ssim": 4, "images_per_second": 0}
 _PANELS_PER_ROW = 2
 _TOP_IN_GRAYS = 1.2  # what is further above gray leaves the picture: it would press the others together
-_PANEL_INCHES = (6.4, 3.6)
 
 
 @dataclass(frozen=True)
@@ -112,22 +113,12 @@ def curves_png(panels: Mapping[str, Mapping[str, Trial]]) -> bytes:
     Args:
         panels: by title, the trials of a panel by the label of their line.
     """
-    from matplotlib.figure import Figure
-
-    columns = min(len(panels), _PANELS_PER_ROW)
-    rows = -(-len(panels) // columns)
-    width, height = _PANEL_INCHES
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    figure, grid = grid_of_panels(len(panels), _PANELS_PER_ROW, sharey=True)
     limits = _limits([trial for trials in panels.values() for trial in trials.values()])
-    for axes, (title, trials) in zip(grid.flat, panels.items(), strict=False):
+    for axes, (title, trials) in zip(grid, panels.items(), strict=True):
         _draw_panel(axes, title, trials, limits)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_axis_off()
     figure.supylabel("validation MAE (ab/110)", fontsize=10)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()
+    return to_png(figure)
 
 
 def _limits(trials: Sequence[Trial]) -> tuple[float, float]:
@@ -141,7 +132,6 @@ def _limits(trials: Sequence[Trial]) -> tuple[float, float]:
 
 def _draw_panel(axes: "Axes", title: str, trials: Mapping[str, Trial], limits: tuple[float, float]) -> None:
     from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator
 
     begun = {label: trial for label, trial in trials.items() if trial.epochs}
     best = rank(list(begun.values()))[:1]
@@ -158,10 +148,7 @@ def _draw_panel(axes: "Axes", title: str, trials: Mapping[str, Trial], limits: t
             label=label + mark,
         )
     if begun:
-        axes.axhline(best[0].scores["gray_mae_ab"], color="gray", linestyle="--", linewidth=1, label="gray")
+        axes.axhline(best[0].scores["gray_mae_ab"], label="gray", **GRAY)  # type: ignore[arg-type]
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(*limits)
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel("epoch")
-    axes.grid(alpha=0.3)
+    by_epoch(axes, title)

@@ -37,10 +37,10 @@ class WeightsSource:
 
 
 class FidSection(Section):
-    """FID and KID, distances between the set of pictures and the set of photographs."""
+    """Distances between the set of pictures and the set of photographs."""
 
     weights: str | None = None
-    """`download`, or path or URI of torch-fidelity's weights of FID's Inception; no FID and KID when empty."""
+    """`download`, or path or URI of torch-fidelity's weights of FID's Inception; not computed when empty."""
 
     def source(self) -> WeightsSource | None:
         """Where the weights come from; None where FID is not wanted."""

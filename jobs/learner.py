@@ -1,5 +1,6 @@
 """What a worker of `train` teaches: the model, its average, the step that optimises it, and their checkpoint."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cluster.storage import open_storage
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
-from colorize_core.descent import Descent, learning_rate_factor
+from colorize_core.descent import Descent, learning_rate_factor, learning_rate_scale
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
@@ -21,6 +22,7 @@ from colorize_core.training import AdversarialStep, Batch, Outputs, Step, Superv
 from jobs.train_config import TrainConfig
 
 _STATE = "training_state.safetensors"
+SIZES = "sizes.json"
 
 
 @dataclass
@@ -38,35 +40,50 @@ class Learner:
         """The weights that are validated and kept: the average where there is one."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
+    def learn(self, *batches: Batch) -> dict[str, Tensor]:
         """Take one step; returns the losses by name."""
-        losses = self.step(batch)
+        losses = self.step(*batches)
         if self.average:
             self.average.update_parameters(self.model)
         return losses
 
-    def save(self, directory: str, working_size: int, training: dict[str, Any], progress: dict[str, Any]) -> None:
-        """Write a checkpoint of the scored weights, and beside it what `restore` needs."""
-        save_checkpoint(directory, self.scored, working_size, training)
+    @property
+    def rate(self) -> float:
+        """Learning rate of the model's last step."""
+        return self.step.descents[0].rate
+
+    def save(self, directory: str, working_size: int, progress: dict[str, Any]) -> None:
+        """Write a checkpoint of the scored weights, what `restore` needs, and the sizes that both files must have."""
+        save_checkpoint(directory, self.scored, working_size, {"epoch": progress["epoch"], "step": progress["step"]})
         state: dict[str, Any] = {"step": self.step.state_dict(), "progress": progress}
         if self.average:
             state["raw"] = self.model.state_dict()
             state["averaged_steps"] = self.average.n_averaged
-        (Path(directory) / _STATE).write_bytes(pack_state(state))
+        folder = Path(directory)
+        (folder / _STATE).write_bytes(pack_state(state))
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+        (folder / SIZES).write_text(json.dumps(sizes))
 
     def restore(self, directory: str) -> dict[str, Any]:
-        """Continue from what `save` wrote; returns its progress."""
+        """Continue from what `save` wrote; returns its progress. Raises UserError, unchanged, if it is damaged."""
         saved, _ = load_checkpoint(directory)
-        load_weights(self.scored, saved.state_dict(), directory)
         state = unpack_state(Path(directory) / _STATE)
+        load_weights(self.scored, saved.state_dict(), directory)
         if self.average:
             load_weights(self.model, state["raw"], directory)
             self.average.n_averaged.copy_(state["averaged_steps"])
         self.step.load_state_dict(state["step"])
         return state["progress"]
 
+    def seek(self, steps: int) -> None:
+        """Be at a step of the learning rates' schedule."""
+        for descent in self.step.descents:
+            descent.seek(steps)
 
-def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per_epoch: int) -> Learner:
+
+def build_learner(
+    config: TrainConfig, color_prior: list[list[float]], *, workers: int, steps_per_epoch: int
+) -> Learner:
     """The model on this worker's device and its step: through DDP where there are several workers."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
@@ -77,7 +94,10 @@ def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per
     network = ray.train.torch.prepare_model(Outputs(model).to(memory_format=torch.channels_last))
     average = running_average(model, train.ema) if train.ema else None
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True)
+    scale = learning_rate_scale(train.lr_scaling, workers)
+    optimizer = torch.optim.AdamW(
+        trained, lr=scale * train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
+    )
     factor = partial(
         learning_rate_factor,
         train.schedule,
@@ -96,7 +116,7 @@ def build_learner(config: TrainConfig, color_prior: list[list[float]], steps_per
         judge = nn.SyncBatchNorm.convert_sync_batchnorm(judge)
     judge = ray.train.torch.prepare_model(judge)
     judge_optimizer = torch.optim.Adam(
-        judge.parameters(), lr=rule.lr or train.lr, betas=rule.betas or train.betas, fused=True
+        judge.parameters(), lr=scale * (rule.lr or train.lr), betas=rule.betas or train.betas, fused=True
     )
     judge_descent = Descent(judge_optimizer, factor=factor)
     adversary = rule.rule(config.loss.adversarial)

@@ -14,46 +14,54 @@ from cluster.storage import LocalStorage, Storage
 from colorize_core.checkpoint import checkpoint_files
 from colorize_core.grid import sample_grid
 from colorize_core.models.base import ColorModel
+from jobs.tracking import MlflowTracker
+from jobs.train_config import TrainConfig
 
-_METRICS = "metrics.csv"
-_CURVES = "tensorboard"
+METRICS = "metrics.csv"
+SCORES = (("mae_ab", "MAE", 4, ""), ("psnr", "PSNR", 2, " dB"), ("ssim", "SSIM", 4, ""), ("fid", "FID", 1, ""))
+"""Validation metrics as people read them: column, label, digits and unit."""
+_TENSORBOARD = "tensorboard"
 
 
 class RunWriter:
     """Writes OUTPUT/metrics.csv, tensorboard/, samples/, best/ and last/ after each epoch."""
 
-    def __init__(self, output: Storage, messages: Any, rows: Sequence[dict[str, float]]) -> None:
+    def __init__(self, output: Storage, messages: Any, config: TrainConfig, rows: Sequence[dict[str, float]]) -> None:
         """Continue after the epochs of `rows`; what a lost attempt wrote of later ones is replaced.
 
         Args:
             output: of the run.
             messages: queue to the terminal.
+            config: of the run.
             rows: of metrics.csv, as the last checkpoint has them.
         """
-        self._output, self._messages = output, messages
+        self._output, self._messages, self._epochs = output, messages, config.train.epochs
         self._rows = list(rows)
+        self._tracker = MlflowTracker(config, output) if config.tracking.mlflow else None
         local = isinstance(output, LocalStorage)
-        self._curves_folder = Path(output.path(_CURVES) if local else tempfile.mkdtemp(prefix="curves-"))
+        self._curves_folder = Path(output.path(_TENSORBOARD) if local else tempfile.mkdtemp(prefix="curves-"))
         self._upload_curves = not local
         self._curves = SummaryWriter(str(self._curves_folder), purge_step=len(rows) + 1)
 
-    def epoch(self, row: dict[str, float], *, epochs: int, left: str) -> None:
-        """Record an epoch and say it in one line."""
+    def epoch(self, row: dict[str, float], *, left: str, improved: bool) -> None:
+        """Record an epoch and say it in one line; `left` is the time, `improved` whether it is the best so far."""
         self._rows.append(row)
         names = list(dict.fromkeys(name for each in self._rows for name in each))
         sheet = io.StringIO()
         table = csv.DictWriter(sheet, names)
         table.writeheader()
         table.writerows(self._rows)
-        self._output.write(_METRICS, sheet.getvalue().encode(), "text/csv")
+        self._output.write(METRICS, sheet.getvalue().encode(), "text/csv")
         for name, value in row.items():
             if name != "epoch":
                 self._curves.add_scalar(name, value, int(row["epoch"]))
         self._curves.flush()
         if self._upload_curves:
             for file in self._curves_folder.iterdir():
-                self._output.write(f"{_CURVES}/{file.name}", file.read_bytes())
-        self.say(_line(row, epochs, left))
+                self._output.write(f"{_TENSORBOARD}/{file.name}", file.read_bytes())
+        if self._tracker and (fault := self._tracker.epoch(row)):
+            self._messages.put(f"epoch {row['epoch']:.0f} is not in MLflow ({fault})")
+        self._messages.put(epoch_line(row, self._epochs, left, improved=improved))
 
     def samples(self, epoch: int, columns: Mapping[str, Tensor]) -> None:
         """Write the sample grid of an epoch; columns are (N, 3, S, S) uint8."""
@@ -67,24 +75,24 @@ class RunWriter:
             for name, data in files.items():
                 self._output.write(f"{folder}/{name}", data)
 
-    def say(self, line: str) -> None:
-        """Print a line at the driver."""
-        self._messages.put(line)
-
     def close(self) -> None:
         """Finish the curves."""
         self._curves.close()
+        if self._tracker:
+            self._tracker.close()
 
 
-def _line(row: Mapping[str, float], epochs: int, left: str) -> str:
-    parts = [f"epoch {row['epoch']:.0f}/{epochs}", f"loss {row['loss']:.4f}"]
+def epoch_line(row: Mapping[str, float], epochs: int, left: str, *, improved: bool) -> str:
+    """An epoch for people: losses, scores beside those of gray, pace, time left, and `best` for the best so far."""
+    parts = [f"epoch {row['epoch']:{len(str(epochs))}.0f}/{epochs}", f"loss {row['loss']:.4f}"]
     if "discriminator" in row:
-        parts.append(f"adversarial {row['adversarial']:.3f}, discriminator {row['discriminator']:.3f}")
+        parts.append(f"adversarial {row['adversarial']:.3f}  discriminator {row['discriminator']:.3f}")
     parts += [
-        f"MAE {row['mae_ab']:.4f} (gray {row['gray_mae_ab']:.4f})",
-        f"PSNR {row['psnr']:.2f} ({row['gray_psnr']:.2f})",
-        f"SSIM {row['ssim']:.4f} ({row['gray_ssim']:.4f})",
-        f"{row['images_per_second']:.0f} images/s",
-        f"{left} left",
+        f"{label} {row[name]:.{digits}f}{unit} (gray {row[f'gray_{name}']:.{digits}f})"
+        for name, label, digits, unit in SCORES
+        if name in row
     ]
-    return "  ".join(parts)
+    parts.append(f"{row['images_per_second']:.0f} images/s")
+    if row["epoch"] < epochs:
+        parts.append(f"{left} left")
+    return "  ".join([*parts, "best"] if improved else parts)

@@ -22,7 +22,8 @@ from cluster.session import ray_session
 from cluster.storage import Storage, reach
 from colorize_core.errors import UserError
 from jobs import comparison, train
-from jobs.cli import DONE, FAILED, _root_cause, run_job
+from jobs.causes import root_cause
+from jobs.cli import DONE, FAILED, run_job
 from jobs.comparison import Trial
 from jobs.config import StorageJobConfig
 from jobs.console import say, summary
@@ -232,7 +233,7 @@ def _attempt(config: TrainConfig, verbose: bool) -> str | None:
     except Exception as error:
         if verbose:
             traceback.print_exception(error)
-        cause = _root_cause(error)
+        cause = root_cause(error)
         words = " ".join(str(cause).split())[:300]
         return words if isinstance(cause, UserError) else f"{type(cause).__name__}: {words}"
     return None

@@ -1,8 +1,8 @@
 """`colorize train`: Lab shards to a checkpoint, with Ray Train."""
 
 import json
+import math
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,31 @@ from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
+from jobs.curves import run_curves
 from jobs.run_record import begin_run, now, write_record
+from jobs.tracking import require_mlflow
 from jobs.train_config import ModelSection, TrainConfig
+from jobs.train_state import is_complete
 
 if TYPE_CHECKING:
     from colorize_core.models.base import ColorModel
     from colorize_core.shards import DatasetInfo
 
-CHECKPOINTS = "checkpoints"
-_CHANGEABLE = ("storage.", "ray.", "train.epochs", "train.patience", "train.max_failures", "workers.cpus")
+CURVES = "curves.png"
+_CHANGEABLE = (
+    "storage.",
+    "ray.",
+    "tracking.",
+    "train.epochs",
+    "train.patience",
+    "train.prefetch",
+    "train.max_failures",
+    "train.checkpoint_steps",
+    "train.keep_checkpoints",
+    "workers.cpus",
+    "workers.min",
+    "workers.preemption_grace",
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +53,10 @@ def plan(config: TrainConfig) -> str:
     """What would run."""
     inputs = _check_inputs(config)
     rows = inputs.dataset.splits["train"]["rows"]
-    steps = rows // config.workers.count // config.train.batch_size
+    batches = rows // config.workers.count // config.train.batch_size
+    steps = math.ceil(batches / config.train.accumulate)
     return (
-        f"train would run {config.train.epochs} epochs of about {steps} steps on {config.workers.count} workers "
+        f"train would run {config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
         f"({rows} photographs of {inputs.dataset.size} px) and write to {inputs.output.uri}"
     )
 
@@ -48,15 +65,18 @@ def run(config: TrainConfig, verbose: bool) -> int:
     """Check, begin or continue the run, train, summarise."""
     inputs = _check_inputs(config)
     record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, _CHANGEABLE)
-    if _is_complete(inputs.output, config.train.epochs):
+    if is_complete(inputs.output, config.train.epochs):
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
-            _fit(config, inputs, verbose)
-    last = read_metrics(inputs.output)[-1]
+            from jobs.train_fit import fit
+
+            fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
+    rows = read_metrics(inputs.output)
+    inputs.output.write(CURVES, run_curves(rows), "image/png")
     best = json.loads(inputs.output.read("best/config.json"))["training"]
     write_record(inputs.output, record | {"status": "done", "finished": now(), "best": best})
-    _summarize(inputs.output, last, best)
+    _summarize(inputs.output, rows[-1], best, config.train.best_metric)
     return DONE
 
 
@@ -75,12 +95,20 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
             f"on each of {config.workers.count} workers; lower train.batch_size"
         )
-    if config.augment.crop and config.augment.crop >= dataset.size:
-        raise UserError(f"augment.crop = {config.augment.crop}: must be below the {dataset.size} px of {shards.uri}")
+    try:
+        config.augment.rule().require_fit(dataset.size)
+    except UserError as error:
+        raise UserError(f"augment.{error} ({shards.uri})") from None
     model = build_untrained(config.model)
     if config.loss.cross_entropy and not model.has_bins:
         raise UserError(f"loss.cross_entropy: {config.model.name} predicts no bins; zhang_eccv16 does")
     config.loss.build(dataset.color_prior)
+    if config.tracking.mlflow:
+        require_mlflow()
+    if source := config.fid.source():
+        from colorize_core.metrics import InceptionFeatures
+
+        InceptionFeatures(source.path)
     architecture = model.architecture
     fingerprints = {"shards": dataset.fingerprint}
     if config.model.init_from:
@@ -107,59 +135,6 @@ def _architecture(architecture: dict[str, Any]) -> str:
     return f"{architecture['name']}({options})"
 
 
-def _fit(config: TrainConfig, inputs: _Inputs, verbose: bool) -> None:
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-    from ray.util.queue import Queue
-
-    from jobs.train_loop import train_loop
-
-    shards, output = inputs.shards, inputs.output
-    files = [shards.path(name) for name in inputs.dataset.files("train", shards.uri)]
-    rows = ray.data.read_parquet(
-        files, filesystem=shards.filesystem, shuffle=ray.data.FileShuffleConfig(seed=config.train.seed)
-    ).select_columns(["id", "L", "ab"])
-    messages = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
-        train_loop,
-        train_loop_config={
-            "config": config,
-            "dataset": inputs.dataset,
-            "shards": shards,
-            "output": output,
-            "messages": messages,
-        },
-        datasets={"train": rows},
-        scaling_config=ScalingConfig(
-            num_workers=config.workers.count,
-            use_gpu=config.workers.gpu,
-            resources_per_worker={"CPU": config.workers.cpus, **({"GPU": 1} if config.workers.gpu else {})},
-        ),
-        run_config=RunConfig(
-            name=CHECKPOINTS,
-            storage_path=output.path(),
-            storage_filesystem=output.filesystem,
-            failure_config=FailureConfig(max_failures=config.train.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=config.train.keep_checkpoints),
-            logging_config=LoggingConfig(log_level="INFO" if verbose else "ERROR"),
-        ),
-    )
-    printer = threading.Thread(target=_print_messages, args=(messages,), daemon=True)
-    printer.start()
-    try:
-        trainer.fit()
-    finally:
-        messages.put(None)
-        printer.join(timeout=10)
-        messages.shutdown()
-
-
-def _print_messages(messages: Any) -> None:
-    while (line := messages.get()) is not None:
-        say(line)
-
-
 def read_metrics(output: Storage) -> list[dict[str, float]]:
     """Rows of metrics.csv, one per epoch; empty before the first."""
     import csv
@@ -170,25 +145,18 @@ def read_metrics(output: Storage) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
 
 
-def _is_complete(output: Storage, epochs: int) -> bool:
-    """Whether the last epoch's checkpoint is there; it is written after everything else of its epoch."""
-    from colorize_core.checkpoint import CONFIG
-
-    return output.exists(f"{CHECKPOINTS}/epoch_{epochs:04d}/{CONFIG}")
-
-
-def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any]) -> None:
+def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any], metric: str) -> None:
     gray = last["gray_mae_ab"]
     scores = best["metrics"]
     verdict = "better" if scores["mae_ab"] < gray else "WORSE"
     facts: list[tuple[str, object]] = [
         ("epochs", f"{last['epoch']:.0f}, {duration(last['seconds'])} for the last"),
-        ("best epoch", best["epoch"]),
+        ("best epoch", f"{best['epoch']}, by {metric}"),
         ("validation MAE", f"{scores['mae_ab']:.4f}, {verdict} than gray at {gray:.4f}"),
         ("PSNR, SSIM", f"{scores['psnr']:.2f} dB, {scores['ssim']:.4f}"),
         ("checkpoint", f"{output.uri}/best"),
         ("samples", f"{output.uri}/samples"),
-        ("curves", f"{output.uri}/metrics.csv and tensorboard/"),
+        ("curves", f"{output.uri}/{CURVES}, metrics.csv, tensorboard/"),
     ]
     summary("trained", facts)
 

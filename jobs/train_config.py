@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from jobs.config import Section, StorageJobConfig
+from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:
     from colorize_core.augment import Augmentation
@@ -153,6 +154,9 @@ class AugmentSection(Section):
     """Mirror one photograph in two."""
     crop: int | None = Field(None, ge=32, multiple_of=32)
     """Side in pixels of a square cut out at random; the whole photograph when empty."""
+    zoom: float | None = Field(None, gt=0, lt=1)
+    """Smallest share of a photograph's side that a random window shows (0.5), its shape a little stretched, resampled
+    to augment.crop or to the photograph's size; squares are cut out as they are when empty."""
     style: GrayStyleSection = Field(default_factory=GrayStyleSection)
     """Gray styles of the input alone."""
 
@@ -161,7 +165,7 @@ class AugmentSection(Section):
         from colorize_core.augment import Augmentation
         from colorize_core.gray_style import GrayStyle
 
-        return Augmentation(self.flip, self.crop, GrayStyle(**self.style.model_dump()))
+        return Augmentation(self.flip, self.crop, self.zoom, GrayStyle(**self.style.model_dump()))
 
 
 class TrainSection(Section):
@@ -170,9 +174,15 @@ class TrainSection(Section):
     epochs: int = Field(20, ge=1)
     """Passes over the training split. May be raised to continue a finished run."""
     batch_size: int = Field(16, ge=1)
-    """Photographs per step and worker."""
+    """Photographs that a worker passes through the networks at once."""
+    accumulate: int = Field(1, ge=1)
+    """Batches of each worker to a step: gradients of batch_size x accumulate x workers photographs move the weights
+    once. For batches that memory has no room for."""
     lr: float = Field(1e-3, gt=0)
-    """Learning rate of Adam, used as given whatever the number of workers."""
+    """Learning rate of Adam."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """What learning rates are multiplied by for the larger batch of several workers: nothing, their number, or its
+    root."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam; (0.5, 0.999) is usual with an adversarial loss."""
     weight_decay: float = Field(0.0, ge=0)
@@ -187,18 +197,25 @@ class TrainSection(Section):
     """Epochs, or a part of one, over which the learning rate rises."""
     clip_norm: float | None = Field(None, gt=0)
     """Largest norm of the model's gradient; unlimited when empty."""
+    best_metric: Literal["mae_ab", "psnr", "ssim", "fid"] = "mae_ab"
+    """Validation score by which an epoch is the best, for best/ and patience; fid needs fid.weights."""
     patience: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better validation MAE; never when empty."""
+    """Stop after so many epochs without a better best_metric; never when empty."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of the networks' arithmetic; auto is bf16 where the device has it natively. Weights and losses stay fp32."""
     compile: bool = False
     """Compile the model (torch.compile): minutes at the start, faster steps after."""
     shuffle_buffer: int = Field(1024, ge=0)
-    """Photographs each worker shuffles among; rows are stored in random order already."""
+    """Photographs each worker shuffles among; rows are stored in random order already, and row groups are read in
+    another order in each epoch."""
+    prefetch: int = Field(4, ge=1)
+    """Batches that each worker reads and shuffles ahead, in a thread; into pinned memory where it has a GPU."""
     seed: int = 0
     """Of weights, shuffling and augmentation."""
-    keep_checkpoints: int | None = Field(None, ge=1)
-    """Checkpoints to keep besides best and last; all when empty."""
+    checkpoint_steps: int | None = Field(None, ge=1)
+    """Steps between checkpoints within an epoch, beside the one at its end: what a crash can cost. None when empty."""
+    keep_checkpoints: int | None = Field(3, ge=1)
+    """Newest checkpoints to keep for resuming, besides best and last; all when empty."""
     max_failures: int = Field(3, ge=0)
     """Times a lost worker is replaced, from the last checkpoint, before the run gives up."""
     samples: int = Field(8, ge=1)
@@ -210,17 +227,37 @@ class WorkersSection(Section):
 
     count: int = Field(1, ge=1)
     """Processes, one model replica each (DDP)."""
+    min: int | None = Field(None, ge=1)
+    """Go on with as few as this while the cluster has no room for `count` (elastic); always count when empty."""
     gpu: bool = False
     """Give each a GPU."""
     cpus: float = Field(1, gt=0)
-    """Logical CPUs each."""
+    """Logical CPUs each, and threads of computation; without GPUs, one worker with all cores is the fastest."""
+    preemption_grace: float = Field(0.0, ge=0)
+    """Seconds that the other workers have to finish an upload after a preempted node is gone. A checkpoint is saved
+    as soon as the cluster announces that it will take a node away, also within an epoch."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "WorkersSection":
+        if self.min is not None and self.min > self.count:
+            raise ValueError(f"min is more than count = {self.count}")
+        return self
+
+
+class TrackingSection(Section):
+    """Recording the run elsewhere too."""
+
+    mlflow: str | None = None
+    """Tracking URI of MLflow, whose package must be installed; the run is not recorded there when empty."""
+    experiment: str = "colorize"
+    """MLflow's experiment."""
 
 
 class TrainConfig(StorageJobConfig):
     """Train a colorization model on Lab shards. The same command continues a run that was interrupted.
 
-    OUTPUT holds best/ and last/ (checkpoints for every other verb), checkpoints/ (every epoch, with what resuming
-    needs), metrics.csv, tensorboard/, samples/ (a grid per epoch) and run.json.
+    OUTPUT holds best/ and last/ (checkpoints for every other verb), checkpoints/ (the newest epochs, with what resuming
+    needs), metrics.csv, curves.png, tensorboard/, samples/ (a grid per epoch) and run.json.
     """
 
     shards: str
@@ -239,9 +276,15 @@ class TrainConfig(StorageJobConfig):
     """How to optimise."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     """Where to train."""
+    fid: FidSection = Field(default_factory=FidSection)
+    """FID of each epoch's pictures; a few hundred validation photographs give a rough one."""
+    tracking: TrackingSection = Field(default_factory=TrackingSection)
+    """Recording the run elsewhere too."""
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
+        if self.train.best_metric == "fid" and not self.fid.weights:
+            raise ValueError("train.best_metric = 'fid' needs fid.weights")
         if "discriminator" in self.model_fields_set and not self.loss.adversarial:
             raise ValueError("discriminator has no effect without loss.adversarial")
         return self

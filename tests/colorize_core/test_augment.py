@@ -12,7 +12,7 @@ from colorize_core.gray_style import OLD_PHOTO
 from colorize_core.shards import pixels_to_lab
 
 AS_IT_IS = Augmentation(flip=False)
-EVERYTHING = Augmentation(crop=64, style=OLD_PHOTO)
+EVERYTHING = Augmentation(crop=64, zoom=0.5, style=OLD_PHOTO)
 
 
 def ids(count: int) -> list[str]:
@@ -76,9 +76,25 @@ def test_crops_lie_everywhere_with_equal_chance() -> None:
     assert abs(np.corrcoef(left, top)[0, 1]) < 0.1
 
 
+@pytest.mark.parametrize(("crop", "side"), [(64, 64), (96, 96), (None, 96)])
+def test_zoomed_windows_move_lightness_and_colours_alike(crop: int | None, side: int) -> None:
+    L, ab = coordinates(50, 96)
+    seen, L, ab = augment(L, ab, ids(50), 1, Augmentation(crop=crop, zoom=0.5), 0)
+    assert L.shape == (50, 1, side, side)
+    assert torch.equal(seen, L)
+    columns, (rows, again) = pixels_of(L, ab)[0][:, 0], pixels_of(L, ab)[1].unbind(1)
+    assert torch.equal(columns, again)
+    assert (rows.diff(dim=1) >= 0).all()
+    widths = (columns[:, 0, -1] - columns[:, 0, 0]).abs()
+    assert 40 <= widths.min() < 60  # half of 96, give or take the stretch
+    assert 80 < widths.max() <= 95
+    mirrored = columns[:, 0, -1] < columns[:, 0, 0]
+    assert 10 < mirrored.sum() < 40
+
+
 def test_the_style_changes_what_is_seen_and_not_the_truth(rows: tuple[Tensor, Tensor]) -> None:
     seen, L, ab = augment(*rows, ids(6), 1, EVERYTHING, 0)
-    _, plain_L, plain_ab = augment(*rows, ids(6), 1, Augmentation(crop=64), 0)
+    _, plain_L, plain_ab = augment(*rows, ids(6), 1, Augmentation(crop=64, zoom=0.5), 0)
     assert torch.equal(L, plain_L)
     assert torch.equal(ab, plain_ab)
     assert (seen != L).flatten(1).any(1).any()
@@ -143,3 +159,12 @@ def test_a_crop_must_fit() -> None:
     L, ab = coordinates(1, 64)
     with pytest.raises(UserError, match="crop = 64: must be smaller than the photographs, which have 64 px"):
         augment(L, ab, ids(1), 1, Augmentation(crop=64), 0)
+    augment(L, ab, ids(1), 1, Augmentation(crop=64, zoom=0.5), 0)
+    with pytest.raises(UserError, match="crop = 96: must not be larger than the photographs, which have 64 px"):
+        augment(L, ab, ids(1), 1, Augmentation(crop=96, zoom=0.5), 0)
+
+
+@pytest.mark.parametrize("zoom", [0.0, 1.0, -0.5, 2.0])
+def test_a_zoom_is_a_share(zoom: float) -> None:
+    with pytest.raises(UserError, match="must be between 0 and 1"):
+        Augmentation(zoom=zoom)

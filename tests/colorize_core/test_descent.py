@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from colorize_core.checkpoint import pack_state, unpack_state
-from colorize_core.descent import SCHEDULES, Descent, learning_rate_factor
+from colorize_core.descent import SCHEDULES, Descent, learning_rate_factor, learning_rate_scale
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])
@@ -64,6 +64,25 @@ def test_the_schedule_moves_with_the_steps() -> None:
     descent, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
     descend(descent, weight, 5)
     torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
+
+
+def test_gathered_gradients_are_one_step_of_weights_and_schedule() -> None:
+    """Halves of the gradient of (w - 3)^2 at 0, then a factor of 0: it counts moves."""
+    descent, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
+    for _ in range(2):
+        descent.gather((weight - 3).square().sum() / 2)
+    assert torch.equal(weight.data, torch.zeros(2))
+    descent.move()
+    torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
+    assert descent.state_dict()["steps"] == 1
+    descend(descent, weight, 1)
+    torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
+
+
+def test_the_rate_for_several_workers() -> None:
+    assert [learning_rate_scale("none", workers) for workers in (1, 4)] == [1, 1]
+    assert [learning_rate_scale("linear", workers) for workers in (1, 4)] == [1, 4]
+    assert [learning_rate_scale("sqrt", workers) for workers in (1, 4)] == [1, 2]
 
 
 def test_a_resumed_descent_is_where_it_was(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,72 @@ def test_unwrap_of_a_plain_network_is_itself() -> None:
     assert unwrap(network) is network
 
 
+# Several batches to a step
+
+
+def apart() -> tuple[ColorModel, nn.Module]:
+    """Networks that keep images apart, as BatchNorm does not; equal at every call."""
+    torch.manual_seed(0)
+
+    class Apart(ColorModel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1))
+
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            return self.net(L)
+
+    return Apart(), PatchGAN(layers=2, width=8, norm="instance")
+
+
+@pytest.mark.parametrize("kind", ["supervised", "adversarial"])
+def test_a_batch_of_sixteen_is_two_of_eight(kind: str) -> None:
+    whole, halves = apart(), apart()
+    steps = make(kind, whole), make(kind, halves)
+    for seed in range(5):
+        random = torch.Generator().manual_seed(seed)
+        large = Batch(*(torch.rand(16, channels, 32, 32, generator=random) * 2 - 1 for channels in (1, 1, 2)))
+        small = [Batch(*part) for part in zip(*(each.chunk(2) for each in large), strict=True)]
+        one, other = steps[0](large), steps[1](*small)
+        assert {name: value.item() for name, value in other.items()} == pytest.approx(
+            {name: value.item() for name, value in one.items()}, rel=1e-5
+        )
+    assert_equal_state(whole[0], halves[0], tolerance=1e-5)
+    assert_equal_state(whole[1], halves[1], tolerance=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["supervised", "adversarial"])
+def test_ranks_exchange_gradients_once_per_step(kind: str) -> None:
+    """Backward passes inside no_sync are not counted."""
+
+    class Wrapper(nn.Module):
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module, self.exchanges, self.alone = module, 0, False
+
+        @contextmanager
+        def no_sync(self) -> Iterator[None]:
+            self.alone = True
+            yield
+            self.alone = False
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            self.exchanges += torch.is_grad_enabled() and not self.alone
+            return self.module(*inputs)
+
+    pair = apart()
+    step = make(kind, pair)
+    wrapped = [Wrapper(Outputs(pair[0])), Wrapper(pair[1])]
+    if isinstance(step, AdversarialStep):
+        step.generator, step.discriminator = wrapped
+    else:
+        assert isinstance(step, SupervisedStep)
+        step.network = wrapped.pop(0)
+        wrapped = [step.network]
+    step(batch(0), batch(1), batch(2))
+    assert [wrapper.exchanges for wrapper in wrapped] == [1] * len(wrapped)
+
+
 # Kinds of adversary
 
 
@@ -365,6 +432,27 @@ def test_a_resumed_run_continues_identically(kind: str, tmp_path: Path) -> None:
         assert_equal_state(resumed[1], whole[1])
 
 
+def test_a_resumed_run_continues_identically_with_fused_steps_of_channels_last(tmp_path: Path) -> None:
+    """A fused optimizer takes moments that lie otherwise than the weights for those of other weights."""
+
+    def fused(model: ColorModel) -> SupervisedStep:
+        network = Outputs(model).to(memory_format=torch.channels_last)
+        descent = Descent(torch.optim.AdamW(network.parameters(), 1e-2, fused=True))
+        return SupervisedStep(network, ColorLoss({"l1": 1.0}), descent)
+
+    whole, resumed = networks()[0], networks()[0]
+    step, resumed_step = fused(whole), fused(resumed)
+    for seed in range(3):
+        step(batch(seed))
+    (tmp_path / "state").write_bytes(pack_state({"model": whole.state_dict(), "step": step.state_dict()}))
+    state = unpack_state(tmp_path / "state")
+    resumed.load_state_dict(state["model"])
+    resumed_step.load_state_dict(state["step"])
+    for seed in range(3, 6):
+        assert resumed_step(batch(seed)) == step(batch(seed))
+    assert_equal_state(resumed, whole)
+
+
 @pytest.mark.parametrize("kind", ["supervised", "adversarial"])
 def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
     """What the test above would miss if Adam's moments did not matter."""
@@ -399,7 +487,7 @@ class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def forward(self, L):
         return self.net(L)
 
-kind, model, steps, rank, world, folder = *sys.argv[1:3], *map(int, sys.argv[3:6]), sys.argv[6]
+kind, model, steps, rank, world, parts, folder = *sys.argv[1:3], *map(int, sys.argv[3:7]), sys.argv[7]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet{world}", rank=rank, world_size=world)
 torch.manual_seed(0 if model == "apart" else rank)  # DDP must make the weights equal, not the seed
 generator = Apart() if model == "apart" else build_model("encoder_decoder", widths=[8, 8], latent=8)
@@ -419,7 +507,8 @@ batches, totals = torch.Generator().manual_seed(5), []
 for _ in range(steps):
     whole = [torch.rand(4, channels, 32, 32, generator=batches) * 2 - 1 for channels in (1, 1, 2)]
     share = 4 // world
-    losses = step(Batch(*(part[rank * share : (rank + 1) * share] for part in whole)))
+    mine = [part[rank * share : (rank + 1) * share].chunk(parts) for part in whole]
+    losses = step(*(Batch(*each) for each in zip(*mine, strict=True)))
     total = torch.stack([losses[name] for name in sorted(losses)])
     dist.all_reduce(total)
     totals.append(total / world)
@@ -437,10 +526,12 @@ Outcome = tuple[torch.Tensor, list[list[torch.Tensor]]]
 def run_ranks(tmp_path: Path) -> Callable[..., list[Outcome]]:
     """Runs steps in several processes; gives the mean losses of each step and both networks' parameters, by rank."""
 
-    def run(kind: str, *, model: str = "encoder_decoder", steps: int = 3, world: int = 2) -> list[Outcome]:
+    def run(
+        kind: str, *, model: str = "encoder_decoder", steps: int = 3, world: int = 2, parts: int = 1
+    ) -> list[Outcome]:
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", DDP, kind, model, str(steps), str(rank), str(world), str(tmp_path)],
+                [sys.executable, "-c", DDP, kind, model, *map(str, (steps, rank, world, parts)), str(tmp_path)],
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=Path(__file__).parents[2],
@@ -464,11 +555,13 @@ def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(
         assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("kind", ["supervised", "bce"])
-def test_two_workers_learn_what_one_does_from_the_same_batches(
-    kind: str, run_ranks: Callable[..., list[Outcome]]
+def test_two_workers_learn_what_one_does_from_the_same_batches_whole_or_in_parts(
+    kind: str, parts: int, run_ranks: Callable[..., list[Outcome]]
 ) -> None:
-    alone, both = (run_ranks(kind, model="apart", steps=20, world=world)[0] for world in (1, 2))
+    alone = run_ranks(kind, model="apart", steps=20, world=1)[0]
+    both = run_ranks(kind, model="apart", steps=20, world=2, parts=parts)[0]
     torch.testing.assert_close(both[0], alone[0], atol=1e-5, rtol=1e-4)
     for ours, theirs in zip(both[1], alone[1], strict=True):
         for p, q in zip(ours, theirs, strict=True):

@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def start(command: list[str], **environment: str) -> subprocess.Popen[str]:
-    """`python -m jobs.archive` with these arguments; its output can be read."""
+def start(command: list[str], verb: str = "archive", **environment: str) -> subprocess.Popen[str]:
+    """`python -m jobs.VERB` with these arguments; its output can be read."""
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.archive", *command],
+        [sys.executable, "-m", f"jobs.{verb}", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,6 +59,11 @@ def descendants(pid: int) -> set[int]:
 def actors_among(pids: Iterable[int]) -> list[int]:
     """Those of the processes that live and hold the model, by age."""
     return sorted(pid for pid in pids if "ColorizeActor" in command_line(pid))
+
+
+def train_workers_among(pids: Iterable[int]) -> list[int]:
+    """Those of the processes that live and train, by age."""
+    return sorted(pid for pid in pids if "RayTrainWorker" in command_line(pid))
 
 
 def command_line(pid: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from jobs.cli import main
@@ -32,6 +33,22 @@ def dataset(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_fol
     code = main(["prepare", f"source={photo_folder}", f"output={output}", "size=32", "split=folders"])
     assert code == 0
     return str(output)
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the layout of FID's Inception."""
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    extractor = module.FeatureExtractorInceptionV3
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(extractor, "load_state_dict", lambda *_: None)
+        net = extractor("inception-v3-compat", ["2048"])
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save(net.state_dict(), path)
+    return path
 
 
 def encode(pixels: np.ndarray, format: str, mode: str | None = None, **options: object) -> bytes:

@@ -193,22 +193,6 @@ def test_an_unknown_definition_is_one_line(
     assert "seed-009" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in the layout of FID's Inception."""
-    from torch_fidelity import feature_extractor_inceptionv3 as module
-
-    extractor = module.FeatureExtractorInceptionV3
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(extractor, "load_state_dict", lambda *_: None)
-        net = extractor("inception-v3-compat", ["2048"])
-    path = tmp_path_factory.mktemp("inception") / "inception.pth"
-    torch.save(net.state_dict(), path)
-    return path
-
-
 @pytest.mark.slow
 def test_any_number_of_actors_prints_the_same_digits(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, inception_file: Path

@@ -6,7 +6,7 @@ import pytest
 
 from colorize_core.adversarial import KINDS
 from colorize_core.augment import Augmentation
-from colorize_core.descent import SCHEDULES
+from colorize_core.descent import SCALINGS, SCHEDULES
 from colorize_core.errors import UserError
 from colorize_core.gray_style import OLD_PHOTO, GrayStyle
 from colorize_core.losses import LOSSES
@@ -36,7 +36,9 @@ def test_every_loss_of_the_core_has_a_weight() -> None:
 
 def test_kinds_and_schedules_are_those_of_the_core() -> None:
     assert DiscriminatorSection.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
-    assert TrainSection.model_json_schema()["properties"]["schedule"]["enum"] == list(SCHEDULES)
+    properties = TrainSection.model_json_schema()["properties"]
+    assert properties["schedule"]["enum"] == list(SCHEDULES)
+    assert properties["lr_scaling"]["enum"] == list(SCALINGS)
 
 
 def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
@@ -46,8 +48,8 @@ def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
 
 def test_what_augmentation_says_reaches_the_core() -> None:
     style = asdict(OLD_PHOTO)
-    section = AugmentSection(flip=False, crop=64, style=GrayStyleSection(**style))
-    assert section.rule() == Augmentation(flip=False, crop=64, style=OLD_PHOTO)
+    section = AugmentSection(flip=False, crop=64, zoom=0.5, style=GrayStyleSection(**style))
+    assert section.rule() == Augmentation(flip=False, crop=64, zoom=0.5, style=OLD_PHOTO)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,7 @@ def test_what_augmentation_says_reaches_the_core() -> None:
             "label_smoothing has no effect with loss: hinge",
         ),
         ("loss.l1=1 augment.crop=100", "augment.crop = 100"),
+        ("loss.l1=1 augment.zoom=1", "augment.zoom = 1"),
         ("loss.l1=1 augment.style.grain=2", "augment.style.grain = 2"),
         ("loss.l1=1 loss.l3=1", "did you mean loss.l1?"),
     ],

@@ -1,0 +1,80 @@
+"""Recording a training run in MLflow, where its package is installed."""
+
+import importlib.util
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cluster.storage import Storage
+from colorize_core.errors import UserError
+from jobs.run_record import flatten
+
+if TYPE_CHECKING:
+    from jobs.train_config import TrainConfig
+
+_RUN = "mlflow.json"
+_LONGEST_VALUE = 500  # characters that every version of the server takes
+
+
+def require_mlflow() -> None:
+    """Raise UserError where the package is missing."""
+    if importlib.util.find_spec("mlflow") is None:
+        raise UserError("tracking.mlflow needs the package mlflow, which is not installed (pip install mlflow)")
+
+
+class MlflowTracker:
+    """An MLflow run: the configuration as parameters, each epoch's row as metrics."""
+
+    def __init__(self, config: "TrainConfig", output: Storage) -> None:
+        """Begin the run, or go on with the one that OUTPUT/mlflow.json names.
+
+        Raises:
+            UserError: MLflow is not installed, or its server does not answer or refuses.
+        """
+        require_mlflow()
+        from mlflow.tracking import MlflowClient
+
+        try:
+            self._client = MlflowClient(tracking_uri=config.tracking.mlflow)
+            self._run = _read_run(output) or self._begin(config, output)
+        except Exception as error:  # MLflow's own, requests', and those of stores
+            raise UserError(f"tracking.mlflow = {config.tracking.mlflow}: {_one_line(error)}") from error
+
+    def _begin(self, config: "TrainConfig", output: Storage) -> str:
+        found = self._client.get_experiment_by_name(config.tracking.experiment)
+        experiment = found.experiment_id if found else self._client.create_experiment(config.tracking.experiment)
+        run = self._client.create_run(experiment, run_name=output.uri.rsplit("/", 1)[-1]).info.run_id
+        self._client.set_tag(run, "output", output.uri)
+        for key, value in flatten(config.model_dump(mode="json")).items():
+            self._client.log_param(run, key, str(value)[:_LONGEST_VALUE])
+        output.write(_RUN, json.dumps({"run": run}).encode(), "application/json")
+        return run
+
+    def epoch(self, row: Mapping[str, float]) -> str | None:
+        """Record a row of metrics.csv; returns why that failed. A tracker that is away must not end a training run."""
+        from mlflow.entities import Metric
+
+        now, epoch = int(time.time() * 1000), int(row["epoch"])
+        try:
+            metrics = [Metric(name, value, now, epoch) for name, value in row.items() if name != "epoch"]
+            self._client.log_batch(self._run, metrics=metrics)
+        except Exception as error:
+            return _one_line(error)
+        return None
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        try:
+            self._client.set_terminated(self._run)
+        except Exception:  # what `epoch` has said already
+            return
+
+
+def _read_run(output: Storage) -> str | None:
+    values: dict[str, Any] = json.loads(output.read(_RUN)) if output.exists(_RUN) else {}
+    return values.get("run")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

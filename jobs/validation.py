@@ -1,0 +1,87 @@
+"""Scoring a model in training on the validation split, and the sample pictures."""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor, nn
+
+from colorize_core import evaluation
+from colorize_core.metrics import InceptionFeatures, fid
+from colorize_core.prediction import colorize_lightness
+from colorize_core.shards import read_batches
+from jobs.train_worker import Worker
+
+_METRICS = ("mae_ab", "psnr", "ssim")
+
+
+class Validator:
+    """Scores every photograph of the validation split once, each rank some of them."""
+
+    def __init__(self, worker: Worker) -> None:
+        """Load FID's network where it is wanted; raises UserError when its weights cannot be had."""
+        self._worker = worker
+        source = worker.config.fid.source()
+        self._inception = InceptionFeatures(source.path).to(worker.device) if source else None
+        self._truth: Tensor | None = None
+
+    def baseline(self) -> dict[str, float]:
+        """The scores of leaving the photographs gray."""
+        return self.scores(None)
+
+    def scores(self, model: nn.Module | None) -> dict[str, float]:
+        """Mean metrics, and FID where it is wanted; of gray photographs without a model."""
+        worker = self._worker
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
+        made: list[Tensor] = []
+        true: list[Tensor] = []
+        if model:
+            model.eval()
+        for group in read_batches(
+            worker.files(), worker.shards.filesystem, columns=["rgb"], rank=worker.rank, world_size=worker.ranks
+        ):
+            for rgb in torch.from_numpy(group["rgb"]).split(worker.config.train.batch_size):
+                rgb = rgb.to(worker.device)
+                L, ab = evaluation.split_rgb(rgb)
+                predicted = colorize_lightness(model, L, worker.dataset.size) if model else torch.zeros_like(ab)
+                for name, values in evaluation.score(predicted, rgb).items():
+                    sums[name] += values.sum()
+                sums["rows"] += len(rgb)
+                if self._inception:
+                    made.append(self._inception(evaluation.assemble(L, predicted)).cpu())
+                    if self._truth is None:
+                        true.append(self._inception(rgb).cpu())
+        if model:
+            model.train()
+        # A rank without a share of a small split has seen no metric names.
+        totals = worker.sum(torch.stack([sums[name] for name in (*_METRICS, "rows")]))
+        scores = {name: (totals[i] / totals[-1]).item() for i, name in enumerate(_METRICS)}
+        return scores | self._fid(made, true)
+
+    def _fid(self, made: list[Tensor], true: list[Tensor]) -> dict[str, float]:
+        """FID by name; nothing where it is not wanted."""
+        if not self._inception:
+            return {}
+        if self._truth is None:
+            self._truth = self._collect(true)
+        everything = self._collect(made)
+        return {"fid": self._worker.agree(fid(self._truth, everything) if self._worker.leads else 0.0)}
+
+    def _collect(self, features: list[Tensor]) -> Tensor:
+        """The features of all ranks, (N, 2048)."""
+        own = torch.cat(features) if features else torch.empty(0, 2048)
+        return torch.cat(self._worker.gather(own))
+
+    def samples(self, model: nn.Module) -> dict[str, Tensor]:
+        """Gray, colorized and true pictures of the first photographs of the split, (N, 3, S, S) uint8."""
+        worker = self._worker
+        first = next(read_batches(worker.files()[:1], worker.shards.filesystem, columns=["rgb"]))["rgb"]
+        rgb = torch.from_numpy(first)[: worker.config.train.samples].to(worker.device)
+        L, ab = evaluation.split_rgb(rgb)
+        model.eval()
+        predicted = colorize_lightness(model, L, worker.dataset.size)
+        model.train()
+        return {
+            "gray": evaluation.assemble(L, torch.zeros_like(ab)),
+            "colorized": evaluation.assemble(L, predicted),
+            "truth": rgb,
+        }

@@ -1,0 +1,116 @@
+"""`kill -9` of whatever trains: the same steps, curves and weights as if nothing had happened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from ray.cluster_utils import Cluster
+
+from cluster.storage import LocalStorage, S3Storage, Storage, StorageOptions
+from colorize_core.checkpoint import load_checkpoint
+from jobs.train import read_metrics
+from jobs.train_state import CHECKPOINTS, whole_checkpoints
+from tests.faults.datasets import write_dataset
+from tests.faults.processes import descendants, finish, kill, start, train_workers_among, wait_for
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+EPOCHS, ROWS = 3, 384
+STEPS = ROWS // 2 // 2  # two workers, batches of two
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> list[str]:
+    """Three epochs of a GAN with a moving average and a schedule, on two workers; output to be named."""
+    shards = LocalStorage(str(tmp_path_factory.mktemp("shards") / "shards"))
+    write_dataset(shards, photo_paths, train=ROWS, val=16)
+    model = ["model.name=encoder_decoder", "model.options={widths: [16, 16], latent: 16}"]
+    losses = ["loss.l1=10", "loss.adversarial=1", "discriminator.layers=1"]
+    train = [f"train.epochs={EPOCHS}", "train.batch_size=2", "train.precision=fp32", "train.ema=0.99"]
+    train += ["train.schedule=cosine", "train.checkpoint_steps=24", "train.shuffle_buffer=64", "train.samples=2"]
+    return [f"shards={shards.root}", *model, *losses, *train, "workers.count=2", "ray.num_cpus=4"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    output = LocalStorage(str(tmp_path_factory.mktemp("undisturbed") / "run"))
+    finish(start([*command, f"output={output.root}"], "train"))
+    return output
+
+
+def within(output: Storage, epoch: int) -> Callable[[], bool]:
+    """Whether a checkpoint from within an epoch is safe."""
+    store = output.child(CHECKPOINTS)
+    return lambda: any(name.startswith(f"epoch_{epoch - 1:04d}_step_") for name in whole_checkpoints(store))
+
+
+def assert_joined(output: Storage) -> list[dict[str, float]]:
+    rows = read_metrics(output)
+    assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
+    return rows
+
+
+def assert_same(output: Storage, undisturbed: Storage) -> None:
+    """Every step was taken once, in the same order, from the same state."""
+    timing = {"seconds", "images_per_second"}
+    for row, expected in zip(assert_joined(output), read_metrics(undisturbed), strict=True):
+        assert row.keys() == expected.keys()
+        for name in row.keys() - timing:
+            assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-7), name
+    for folder in ("last", "best"):
+        stores = output.child(folder), undisturbed.child(folder)
+        found, expected_model = (load_checkpoint(store.path(), store.filesystem)[0].state_dict() for store in stores)
+        for name, value in expected_model.items():
+            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_worker(command: list[str], undisturbed: LocalStorage, tmp_path: Path) -> None:
+    output = LocalStorage(str(tmp_path / "run"))
+    job = start([*command, f"output={output.root}"], "train")
+    wait_for(within(output, 2), "the second epoch is on its way")
+    kill(train_workers_among(descendants(job.pid))[-1])
+    finish(job)
+    assert_same(output, undisturbed)
+
+
+def test_the_driver_with_its_checkpoints_on_s3(
+    command: list[str], undisturbed: LocalStorage, s3_endpoint: str, bucket: str
+) -> None:
+    output = S3Storage(bucket, "run", StorageOptions(endpoint=s3_endpoint))
+    arguments = [*command, f"output={output.uri}", f"storage.endpoint={s3_endpoint}"]
+    job = start(arguments, "train")
+    wait_for(within(output, 2), "the second epoch is on its way")
+    below = descendants(job.pid)
+    kill(job.pid)
+    job.wait()
+    for pid in below:  # Ray's own agents notice after minutes
+        with suppress(ProcessLookupError):
+            kill(pid)
+    assert len(read_metrics(output)) == 1
+    assert "1/3" not in finish(start(arguments, "train"))
+    assert_same(output, undisturbed)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head that does no work, and two nodes with room for one worker each."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: list[str], tmp_path: Path) -> None:
+    """Elastic: with one worker an epoch has twice the steps; the run goes on at the same share of it."""
+    output = LocalStorage(str(tmp_path / "run"))
+    elsewhere = [part for part in command if not part.startswith("ray.num_cpus")]
+    job = start([*elsewhere, f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1"], "train")
+    wait_for(within(output, 2), "the second epoch is on its way")
+    cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+    finish(job, 500)
+    rows = assert_joined(output)
+    assert rows[-1]["learning_rate"] < 1e-5  # the end of the cosine: the schedule counts shares of the run
+    assert rows[-1]["mae_ab"] < rows[0]["mae_ab"]

@@ -1,0 +1,46 @@
+"""Exceptions that come through Ray, and what must not be tried again."""
+
+import pytest
+from ray.exceptions import RayTaskError
+from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+
+from colorize_core.errors import UserError
+from jobs.causes import root_cause
+from jobs.train_fit import StopAtUserErrors
+
+MISTAKE = UserError("lower train.lr")
+
+
+def of_worker(error: Exception) -> Exception:
+    return UserExceptionWithTraceback(error, "Traceback ...")
+
+
+def of_workers(*errors: Exception) -> WorkerGroupError:
+    return WorkerGroupError("failed", {rank: of_worker(error) for rank, error in enumerate(errors)})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MISTAKE,
+        of_workers(MISTAKE),
+        of_workers(RuntimeError("Connection closed by peer"), MISTAKE),
+        ControllerError(MISTAKE),
+        RayTaskError("train", "trace", MISTAKE),
+    ],
+)
+def test_a_mistake_is_found_within(error: Exception) -> None:
+    assert root_cause(error) is MISTAKE
+
+
+def test_other_causes_are_the_first() -> None:
+    fault = RuntimeError("out of memory")
+    assert root_cause(of_workers(fault, RuntimeError("Connection closed by peer"))) is fault
+
+
+def test_a_run_ends_at_once_for_a_mistake_and_not_for_a_fault() -> None:
+    stop = StopAtUserErrors()
+    stop.after_exception(None, {0: of_worker(RuntimeError("a worker died"))})
+    with pytest.raises(UserError, match=r"lower train.lr"):
+        stop.after_exception(None, {0: RuntimeError("peer"), 1: of_worker(MISTAKE)})
