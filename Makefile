@@ -25,7 +25,7 @@ demo: setup  ## prepare, train, archive and evaluate on sample photographs, into
 test: setup  ## all tests
 	$(BIN)/python -m pytest
 
-test-faults: setup  ## failing storage, killed processes, memory, hostile input: about ten minutes
+test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
 	$(BIN)/python -m pytest -m '' --durations=10 tests/faults
 
 seeds-smoke: setup  ## every recipe of configs/seeds at toy scale
