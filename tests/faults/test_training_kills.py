@@ -72,7 +72,10 @@ def test_a_worker(command: list[str], undisturbed: LocalStorage, tmp_path: Path)
     job = start([*command, f"output={output.root}"], "train")
     wait_for(within(output, 2), "the second epoch is on its way")
     kill(train_workers_among(descendants(job.pid))[-1])
-    finish(job)
+    said = finish(job)
+    print(said)
+    assert "continued from epoch_0001_step_" in said
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == EPOCHS
     assert_same(output, undisturbed)
 
 
@@ -112,7 +115,7 @@ def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: li
     job = start([*elsewhere, f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1"], "train")
     wait_for(within(output, 2), "the second epoch is on its way")
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-    finish(job, 500)
+    assert "on 1 worker\n" in finish(job, 500)
     rows = assert_joined(output, EPOCHS)
     assert rows[-1]["learning_rate"] < 1e-5  # the end of the cosine: the schedule counts shares of the run
     assert rows[-1]["mae_ab"] < rows[0]["mae_ab"]
