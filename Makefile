@@ -36,7 +36,7 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 test: setup browser  ## all tests
 	$(BIN)/python -m pytest
 
-test-faults: setup  ## failing storage, killed processes, memory, hostile input: about ten minutes
+test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
 	$(BIN)/python -m pytest -m '' --durations=10 tests/faults
 
 seeds-smoke: setup  ## every recipe of configs/seeds at toy scale

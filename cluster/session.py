@@ -16,6 +16,7 @@ from cluster.errors import ClusterError
 # machine they share the real ones, and with fewer the job would wait for itself.
 _FEWEST_CPUS = 4
 _CONNECT_SECONDS = 10
+_ADVICE = ("worker processes have been started on node", "A worker died or was killed while executing a task")
 
 
 class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -116,10 +117,12 @@ def _set_noise(verbose: bool, level: int) -> None:
 
 
 def _without_advice(print_lines: Callable[..., None]) -> Callable[..., None]:
-    """Drop the raylet's note on the number of worker processes, which every pipeline on a small machine sets off."""
+    """Drop the raylet's notes on the number of worker processes, which every pipeline on a small machine sets off, and
+    on workers that died: jobs say what became of them.
+    """
 
     def printer(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
-        if not any("worker processes have been started on node" in line for line in data.get("lines", ())):
+        if not any(advice in line for line in data.get("lines", ()) for advice in _ADVICE):
             print_lines(data, *arguments, **options)
 
     return printer

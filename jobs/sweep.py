@@ -33,7 +33,7 @@ from jobs.train_config import TrainConfig
 
 _FAILURES = "_state/failures.json"
 _OWN = ("output", "ray", "storage")
-_CHANGEABLE = ("storage.", "ray.", "grid", "train.train.epochs", "train.train.patience", "train.workers.cpus")
+_CHANGEABLE = ("storage.", "ray.", "grid", *(f"train.{key}" for key in train.CHANGEABLE))
 _LONGEST_NAME = 200  # characters; file systems allow 255 bytes
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from colorize_core.shards import DatasetInfo
 
 CURVES = "curves.png"
-_CHANGEABLE = (
+# Keys that may differ when a run is continued: where and how fast it goes, and for how long.
+CHANGEABLE = (
     "storage.",
     "ray.",
     "tracking.",
@@ -64,7 +65,7 @@ def plan(config: TrainConfig) -> str:
 def run(config: TrainConfig, verbose: bool) -> int:
     """Check, begin or continue the run, train, summarise."""
     inputs = _check_inputs(config)
-    record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, _CHANGEABLE)
+    record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, CHANGEABLE)
     if is_complete(inputs.output, config.train.epochs):
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:

@@ -232,7 +232,7 @@ class WorkersSection(Section):
     gpu: bool = False
     """Give each a GPU."""
     cpus: float = Field(1, gt=0)
-    """Logical CPUs each, and threads of computation; without GPUs, one worker with all cores is the fastest."""
+    """Logical CPUs each; on the CPU as many threads compute."""
     preemption_grace: float = Field(0.0, ge=0)
     """Seconds that the other workers have to finish an upload after a preempted node is gone. A checkpoint is saved
     as soon as the cluster announces that it will take a node away, also within an epoch."""

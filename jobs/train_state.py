@@ -80,6 +80,7 @@ def resume(worker: "Worker", learner: "Learner") -> Progress:
                 worker.say(f"the checkpoint {name} is damaged and left out ({fault})")
                 continue
             state = learner.restore(directory)
+        worker.say(f"continued from {name}, on {worker.ranks} worker{'s' * (worker.ranks > 1)}")
         return Progress(**{each.name: state[each.name] for each in fields(Progress)})
     return Progress()
 

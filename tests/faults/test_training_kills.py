@@ -1,5 +1,8 @@
 """`kill -9` of whatever trains: the same steps, curves and weights as if nothing had happened."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +20,6 @@ from tests.faults.processes import descendants, finish, kill, start, train_worke
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 EPOCHS, ROWS = 3, 384
-STEPS = ROWS // 2 // 2  # two workers, batches of two
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +47,16 @@ def within(output: Storage, epoch: int) -> Callable[[], bool]:
     return lambda: any(name.startswith(f"epoch_{epoch - 1:04d}_step_") for name in whole_checkpoints(store))
 
 
-def assert_joined(output: Storage) -> list[dict[str, float]]:
+def assert_joined(output: Storage, epochs: int) -> list[dict[str, float]]:
     rows = read_metrics(output)
-    assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
+    assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
     return rows
 
 
 def assert_same(output: Storage, undisturbed: Storage) -> None:
     """Every step was taken once, in the same order, from the same state."""
     timing = {"seconds", "images_per_second"}
-    for row, expected in zip(assert_joined(output), read_metrics(undisturbed), strict=True):
+    for row, expected in zip(assert_joined(output, EPOCHS), read_metrics(undisturbed), strict=True):
         assert row.keys() == expected.keys()
         for name in row.keys() - timing:
             assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-7), name
@@ -70,7 +72,10 @@ def test_a_worker(command: list[str], undisturbed: LocalStorage, tmp_path: Path)
     job = start([*command, f"output={output.root}"], "train")
     wait_for(within(output, 2), "the second epoch is on its way")
     kill(train_workers_among(descendants(job.pid))[-1])
-    finish(job)
+    said = finish(job)
+    print(said)
+    assert "continued from epoch_0001_step_" in said
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == EPOCHS
     assert_same(output, undisturbed)
 
 
@@ -110,7 +115,35 @@ def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: li
     job = start([*elsewhere, f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1"], "train")
     wait_for(within(output, 2), "the second epoch is on its way")
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-    finish(job, 500)
-    rows = assert_joined(output)
+    assert "on 1 worker\n" in finish(job, 500)
+    rows = assert_joined(output, EPOCHS)
     assert rows[-1]["learning_rate"] < 1e-5  # the end of the cosine: the schedule counts shares of the run
     assert rows[-1]["mae_ab"] < rows[0]["mae_ab"]
+
+
+def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_path: Path) -> None:
+    """A spot machine's notice: a checkpoint at once, and no failure is counted."""
+    output, epochs = LocalStorage(str(tmp_path / "run")), 12
+    elsewhere = [part for part in command if not part.startswith(("ray.num_cpus", "train.checkpoint_steps"))]
+    job = start(
+        [
+            *elsewhere,
+            f"output={output.root}",
+            f"ray.address={cluster.address}",
+            "workers.min=1",
+            "train.max_failures=0",
+            f"train.epochs={epochs}",
+        ],
+        "train",
+    )
+    wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over")
+    node = cluster.list_all_nodes()[-1]
+    drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
+    drain += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+    subprocess.run([*drain, "--reason-message", "spot", "--deadline-remaining-seconds", "15"], check=True, timeout=60)
+    wait_for(lambda: any("_step_" in name for name in whole_checkpoints(output.child(CHECKPOINTS))), "it is saved", 60)
+    time.sleep(15)
+    cluster.remove_node(node, allow_graceful=False)
+    said = finish(job, 500)
+    assert "a node will be taken away; saved after step" in said
+    assert_joined(output, epochs)

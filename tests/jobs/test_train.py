@@ -122,10 +122,12 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     for path in Path(dataset).rglob("*.*"):
         shards.write(path.relative_to(dataset).as_posix(), path.read_bytes())
     more = ["loss.adversarial=1", "loss.l1=100", "discriminator.layers=1", "train.betas=[0.5, 0.999]"]
+    more += ["train.lr=1e-3", "train.lr_scaling=linear"]
     more += [f"model.init_from={trained}/best", f"storage.endpoint={s3_endpoint}", "train.epochs=1", "workers.count=2"]
     assert main(command(shards.uri, output.uri, *more)) == 0
     row = next(csv.DictReader(io.StringIO(output.read("metrics.csv").decode())))
     assert 0 < float(row["discriminator"]) < 2
+    assert float(row["learning_rate"]) == pytest.approx(2e-3)
     assert float(row["loss"]) == pytest.approx(100 * float(row["l1"]) + float(row["adversarial"]), rel=1e-5)
     keys = {entry.key.split("/")[0] for entry in output.list()}
     assert {"best", "last", "checkpoints", "samples", "tensorboard", "metrics.csv", "run.json"} <= keys
