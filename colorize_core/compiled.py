@@ -107,6 +107,16 @@ def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, i
     return levels, *_paint(L, ab, levels, encode, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
 
 
+def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Levels (n, W, 3) uint8 of lightness and chroma as `paint_rows` takes them, colours outside sRGB clipped.
+
+    This changes their lightness: it is what the colours of others cost, for comparison.
+    """
+    levels = np.empty((*L.shape, 3), np.uint8)
+    _clip(L, ab, levels, (_F(0), _F(1)))
+    return levels
+
+
 @_compile
 def _inverse(f: _Real) -> _Real:
     return f * f * f if f > _F(0.2068966) else (f - _F(16 / 116)) * _F(1 / 7.787)
@@ -125,9 +135,10 @@ def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
 
 
 @_compile
-def _excess(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> _Real:
-    """How far linear light is outside limits; 0 or less within them."""
-    return max(max(max(r, g), b) - limits[1], limits[0] - min(min(r, g), b))
+def _is_outside(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> bool:
+    """Whether linear light is outside limits; without a branch, so that it is asked of many pixels at once."""
+    low, high = limits
+    return (r < low) | (g < low) | (b < low) | (r > high) | (g > high) | (b > high)
 
 
 @_compile
@@ -137,7 +148,7 @@ def _fitting_share(fy: _Real, a: _Real, b: _Real, limits: tuple[_Real, _Real], b
     for _ in range(bisections):
         middle = (low + high) * _F(0.5)
         r, g, blue = _rgb(fy, middle * a, middle * b)
-        if _excess(r, g, blue, limits) > _F(0):
+        if _is_outside(r, g, blue, limits):
             high = middle
         else:
             low = middle
@@ -153,13 +164,13 @@ def _linear_row(
     green: np.ndarray,
     blue: np.ndarray,
     limits: tuple[_Real, _Real],
-) -> _Real:
-    """Fill in linear sRGB; returns how far it is outside the limits at most."""
-    largest = _F(-1)
+) -> int:
+    """Fill in linear sRGB; returns how many pixels are outside the limits."""
+    outside = 0
     for x in range(len(L)):
         red[x], green[x], blue[x] = _rgb((L[x] + _F(16)) * _F(1 / 116), a[x], b[x])
-        largest = max(largest, _excess(red[x], green[x], blue[x], limits))
-    return largest
+        outside += _is_outside(red[x], green[x], blue[x], limits)
+    return outside
 
 
 @_compile
@@ -176,7 +187,7 @@ def _fit_row(
     """Take chroma from what is outside sRGB, in place; returns of how many pixels."""
     changed = 0
     for x in range(len(L)):
-        if _excess(red[x], green[x], blue[x], limits) > _F(0):
+        if _is_outside(red[x], green[x], blue[x], limits):
             changed += 1
             fy = (L[x] + _F(16)) * _F(1 / 116)
             share = _fitting_share(fy, a[x], b[x], limits, bisections)
@@ -240,7 +251,7 @@ def _paint(
     r, g, b = np.empty(width, levels.dtype), np.empty(width, levels.dtype), np.empty(width, levels.dtype)
     clipped, chroma, error = 0, 0.0, _F(0)
     for y in range(rows):
-        if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits) > _F(0):
+        if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits):
             clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
         chroma += _chroma_sum(ab[0, y], ab[1, y])
         encode(red, r)
@@ -252,3 +263,18 @@ def _paint(
             luminance[x] = _LUMINANCE[0] * linear[r[x]] + _LUMINANCE[1] * linear[g[x]] + _LUMINANCE[2] * linear[b[x]]
         error = _larger_error(L[y], luminance, error)
     return clipped, chroma, error
+
+
+@_compile
+def _clip(L: np.ndarray, ab: np.ndarray, levels: np.ndarray, limits: tuple[_Real, _Real]) -> None:
+    width = L.shape[1]
+    red, green, blue = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
+    r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
+    for y in range(len(L)):
+        _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits)
+        _encode_8(red, r)
+        _encode_8(green, g)
+        _encode_8(blue, b)
+        out = levels[y]
+        for x in range(width):
+            out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]

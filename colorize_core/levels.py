@@ -25,8 +25,8 @@ def to_depth(values: np.ndarray, bits: int) -> np.ndarray:
 def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:
     """CIELAB (1, 3, H, W) of pixels in colour, lightness (1, 1, H, W) alone of gray ones, of 8 or 16 bits."""
     white = np.iinfo(pixels.dtype).max
-    if pixels.ndim == 2:  # numpy looks up faster than torch
-        return torch.from_numpy(_lightness_table(white + 1)[pixels])[None, None].to(device)
+    if pixels.ndim == 2:  # numpy's take is twice as fast as its indexing, and five times as fast as torch's
+        return torch.from_numpy(_lightness_table(white + 1).take(pixels))[None, None].to(device)
     values = torch.from_numpy(pixels.astype(np.int32)).to(device)
     return rgb_to_lab(values.permute(2, 0, 1)[None].float() / white)
 
