@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.stages import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.archive_report import write_archive_report
@@ -58,7 +59,7 @@ class _Run:
     paces: list[Pace]
     """Measured on the way, the newest last."""
     stages: dict[str, float] = field(default_factory=dict)
-    """Seconds spent in each stage by this attempt, of all workers together."""
+    """Seconds of cores by stage of this attempt, of all workers together."""
 
 
 def plan(config: ArchiveConfig) -> str:
@@ -98,7 +99,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
             "seconds": round(seconds, 1),
             "worked": done,
         }
-        facts["stages"] = {stage: round(spent, 1) for stage, spent in job.stages.items()}
+        facts["stages"] = {stage: round(job.stages[stage], 2) for stage in STAGES if stage in job.stages}
         facts["pace"] = asdict(job.paces[-1]) if job.paces else None
         write_record(output, record | {"status": "done", "finished": now(), **facts})
     page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
@@ -222,8 +223,7 @@ def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table
     if len(todo):
         work = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
         job.paces.extend([work.pace] if work.pace else [])
-        for stage, spent in work.stages.items():
-            job.stages[stage] = job.stages.get(stage, 0.0) + spent
+        job.stages.update(add_stages([job.stages, work.stages]))
     rows.merge(job.output, folder, part, inputs)
     return len(todo)
 

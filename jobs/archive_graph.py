@@ -24,7 +24,7 @@ class Work:
     pace: Pace | None
     """Without start-up; None where there was too little to tell."""
     stages: dict[str, float]
-    """Seconds by stage, of all workers together."""
+    """Seconds of cores by stage, of all workers together."""
 
 
 def colorize_inputs(

@@ -10,6 +10,7 @@ from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
 from colorize_core.photo import output_format, output_key
+from colorize_core.stages import FETCH, PUT, StageClock
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
@@ -38,14 +39,12 @@ ROW_SCHEMA = pa.schema(
 max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
-READ, COLOR, WRITE = "read", "decode, colour, encode", "write"
-"""Stages whose time is taken."""
-
-
 def fetch(batch: pa.Table, source: Storage, progress: Progress) -> pa.Table:
     """Add the bytes of each key, or the status missing or read_error and why."""
-    with progress.time(READ):
+    clock = StageClock()
+    with clock.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
+    progress.spend(clock.take())
     return pa.table(
         {
             "key": batch.column("key"),
@@ -98,13 +97,13 @@ class ColorizeActor:
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
         own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
-        with self._progress.time(COLOR):
-            done = colorize(self._colorizer, self._config, own_keys, own_contents)
+        done = colorize(self._colorizer, self._config, own_keys, own_contents)
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        with self._progress.time(WRITE), ThreadPoolExecutor(THREADS) as pool:
+        with self._colorizer.stages.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
+        self._progress.spend(self._colorizer.stages.take())
         self._progress.add(len(rows))
         return pa.Table.from_pylist(rows, ROW_SCHEMA)
 
