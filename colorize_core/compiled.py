@@ -142,20 +142,6 @@ def _is_outside(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> bo
 
 
 @_compile
-def _fitting_share(fy: _Real, a: _Real, b: _Real, limits: tuple[_Real, _Real], bisections: int) -> _Real:
-    """Share of the chroma of a colour outside sRGB that fits, by bisection."""
-    low, high = _F(0), _F(1)
-    for _ in range(bisections):
-        middle = (low + high) * _F(0.5)
-        r, g, blue = _rgb(fy, middle * a, middle * b)
-        if _is_outside(r, g, blue, limits):
-            high = middle
-        else:
-            low = middle
-    return low
-
-
-@_compile
 def _linear_row(
     L: np.ndarray,
     a: np.ndarray,
@@ -184,16 +170,27 @@ def _fit_row(
     limits: tuple[_Real, _Real],
     bisections: int,
 ) -> int:
-    """Take chroma from what is outside sRGB, in place; returns of how many pixels."""
-    changed = 0
+    """Take chroma from what is outside sRGB, in place, by bisection; returns of how many pixels."""
+    where, changed = np.empty(len(L), np.int32), 0
     for x in range(len(L)):
-        if _is_outside(red[x], green[x], blue[x], limits):
-            changed += 1
-            fy = (L[x] + _F(16)) * _F(1 / 116)
-            share = _fitting_share(fy, a[x], b[x], limits, bisections)
-            a[x] *= share
-            b[x] *= share
-            red[x], green[x], blue[x] = _rgb(fy, a[x], b[x])
+        where[changed] = x
+        changed += _is_outside(red[x], green[x], blue[x], limits)
+    # Side by side, so that each step of the bisection is one of many pixels at once.
+    fy, own_a, own_b, share = np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F)
+    for i in range(changed):
+        x = where[i]
+        fy[i], own_a[i], own_b[i], share[i] = (L[x] + _F(16)) * _F(1 / 116), a[x], b[x], _F(0)
+    step = _F(0.5)
+    for _ in range(bisections):
+        for i in range(changed):
+            more = share[i] + step
+            r, g, blues = _rgb(fy[i], more * own_a[i], more * own_b[i])
+            share[i] = share[i] if _is_outside(r, g, blues, limits) else more
+        step *= _F(0.5)
+    for i in range(changed):
+        x = where[i]
+        a[x], b[x] = share[i] * own_a[i], share[i] * own_b[i]
+        red[x], green[x], blue[x] = _rgb(fy[i], a[x], b[x])
     return changed
 
 
