@@ -59,8 +59,9 @@ def describe(packet: bytes | None, provenance: Provenance | None) -> bytes | Non
     """The XMP packet of a colour picture: what the photograph's said, and where the colours come from.
 
     IPTC Photo Metadata 2025.1 names the properties: DigitalSourceType, AISystemUsed, AISystemVersionUsed. The
-    creator tool is the first one that made the resource, so one that is told already stays. Kept for the next photograph
-    without a packet, and while one picture asks for it several times: it takes a third of the time of a small JPEG.
+    creator tool is the first one that made the resource, so one that is told already stays. Kept for the next
+    photograph without a packet, and while one picture asks for it several times: it takes a third of the time of a
+    small JPEG.
 
     Args:
         packet: of the photograph, as `xmp.rewrite` reads it, or None.

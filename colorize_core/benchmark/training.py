@@ -1,0 +1,107 @@
+"""Training without Ray: the tutorials' loop, and the bare step on tensors that are already in memory."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from colorize_core.color import normalize_ab, normalize_L
+from colorize_core.descent import Descent
+from colorize_core.losses import ColorLoss
+from colorize_core.models.base import ColorModel
+from colorize_core.precision import Precision, autocast
+from colorize_core.training import Batch, Outputs, SupervisedStep
+
+_WARM_UP = 2  # steps
+_RATE = 1e-4
+
+
+class TutorialPhotographs(Dataset[tuple[Tensor, Tensor]]):
+    """Files made into tensors one by one when they are asked for, as the tutorials do: Pillow, then scikit-image."""
+
+    def __init__(self, files: Sequence[Path], size: int) -> None:
+        """Keep the names."""
+        self._files, self._size = list(files), size
+
+    def __len__(self) -> int:
+        """Number of photographs."""
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """L (1, S, S) and ab (2, S, S) on the network's scale, mirrored or not."""
+        from skimage import color
+
+        picture = Image.open(self._files[index]).convert("RGB")
+        picture = picture.resize((self._size, self._size), Image.Resampling.BICUBIC)
+        if torch.rand(()) < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        lab = torch.from_numpy(color.rgb2lab(np.asarray(picture)).astype(np.float32)).permute(2, 0, 1)
+        return normalize_L(lab[:1]), normalize_ab(lab[1:])
+
+
+def tutorial_pace(
+    model: ColorModel, files: Sequence[Path], size: int, batch: int, steps: int, *, workers: int, device: torch.device
+) -> float:
+    """Images/s of the tutorials' loop: a DataLoader, float32 in NCHW, L1, Adam.
+
+    Args:
+        model: to be trained.
+        files: photographs in colour.
+        size: side of the squares.
+        batch: photographs in a batch.
+        steps: that are timed, after two that are not.
+        workers: processes of the DataLoader.
+        device: of the model.
+    """
+    model.to(device).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
+    photographs = TutorialPhotographs(files, size)
+    loader = DataLoader(
+        photographs, batch, shuffle=True, num_workers=workers, drop_last=True, pin_memory=device.type == "cuda"
+    )
+    times = []
+    endless = itertools.chain.from_iterable(itertools.repeat(loader))
+    for L, ab in itertools.islice(endless, _WARM_UP + steps):
+        loss = nn.functional.l1_loss(model(L.to(device)), ab.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        float(loss)  # the tutorials' meters read it at every step
+        times.append(perf_counter())
+    return steps * batch / (times[-1] - times[_WARM_UP - 1])
+
+
+def make_step(
+    model: ColorModel, device: torch.device, precision: Precision, *, compiled: bool = False
+) -> SupervisedStep:
+    """The step of `train` with L1, on one device."""
+    network: nn.Module = Outputs(model).to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, fused=True)
+    forward = torch.compile(network) if compiled else network
+    return SupervisedStep(forward, ColorLoss({"l1": 1.0}), Descent(optimizer), autocast(precision, device))
+
+
+def make_batch(size: int, batch: int, device: torch.device) -> Batch:
+    """Photographs of noise, on the network's scale."""
+    generator = torch.Generator().manual_seed(0)
+    L = (torch.rand(batch, 1, size, size, generator=generator) * 2 - 1).to(device)
+    ab = (torch.rand(batch, 2, size, size, generator=generator) - 0.5).to(device)
+    return Batch(L, L, ab)
+
+
+def bare_pace(
+    model: ColorModel, size: int, batch: int, steps: int, *, device: torch.device, precision: Precision
+) -> float:
+    """Images/s of the step of `train` on one batch that is in memory; arguments as of `tutorial_pace`."""
+    step, photographs = make_step(model, device, precision), make_batch(size, batch, device)
+    times = []
+    for _ in range(_WARM_UP + steps):
+        float(step(photographs)["loss"])  # waits for a GPU
+        times.append(perf_counter())
+    return steps * batch / (times[-1] - times[_WARM_UP - 1])
