@@ -29,6 +29,7 @@ VERBS = {
     "export": "a checkpoint to ONNX or torch.export",
     "recipe": "prepare, train in stages, evaluate: one row of a paper's table from one file",
     "sweep": "one training run for each combination of values: table and curves",
+    "benchmark": "how fast this machine is, where the time goes, what to change",
     "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
 }
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SHRINK
@@ -59,7 +59,7 @@ def by_stage(kernels: dict[str, float]) -> dict[str, float]:
     return dict(stages)
 
 
-def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The median of each value over rounds with equal keys."""
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
 

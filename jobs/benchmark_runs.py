@@ -1,0 +1,118 @@
+"""What benchmarks of jobs share: runs of real verbs in processes of their own, and files for people."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import ClusterError
+from cluster.session import RayOptions, local_cores
+from colorize_core.errors import UserError
+from jobs.cli import USAGE
+from jobs.config import VerbConfig, to_yaml
+from jobs.console import say, summary
+
+if TYPE_CHECKING:
+    from colorize_core.benchmark.usage import Watch
+
+JSON, MARKDOWN, PICTURE = "benchmark.json", "benchmark.md", "stages.png"
+_WORK = "_work"
+_CODE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A verb that ran."""
+
+    start: float
+    """Seconds since the epoch."""
+    stop: float
+    watch: "Watch"
+    """Of all its processes."""
+
+    @property
+    def seconds(self) -> float:
+        """It took so long."""
+        return self.stop - self.start
+
+    @property
+    def core_seconds(self) -> float:
+        """Of all its processes."""
+        return self.watch.core_seconds(self.start, self.stop)
+
+
+def require_this_machine(options: RayOptions) -> None:
+    """Raise UserError where a job would run elsewhere."""
+    if local_cores(options) is None:
+        raise UserError("a benchmark measures this machine: leave ray.address and RAY_ADDRESS empty")
+
+
+@contextmanager
+def work_folder(output: str) -> Iterator[Path]:
+    """A folder on the output's disk for what is made on the way, deleted in the end; the output is made too.
+
+    Raises:
+        UserError: the output cannot be a local folder.
+    """
+    if "://" in output:
+        raise UserError(f"output {output}: figures are written to a local folder")
+    work = Path(output).absolute() / _WORK
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"output {output}: cannot be written ({error.strerror})") from error
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_verb(verb: str, config: VerbConfig, work: Path) -> Run:
+    """Run a verb as users do, in a process of its own that is watched.
+
+    Raises:
+        UserError: what it said of a mistake.
+        ClusterError: what it said of a failure.
+    """
+    from colorize_core.benchmark.usage import Watch
+
+    file, log = work / f"{verb}.yaml", work / f"{verb}.log"
+    file.write_text(to_yaml(config), encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(_CODE), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", f"jobs.{verb}", "--config", str(file)]
+    start = time.time()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | {"PYTHONPATH": path})
+        try:
+            with Watch(process.pid) as watch:
+                code = process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+    stop = time.time()
+    if code:
+        last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise (UserError if code == USAGE else ClusterError)(f"{verb}: {last.removeprefix('colorize: ')}")
+    return Run(start, stop, watch)
+
+
+def write_figures(
+    output: str, figures: Mapping[str, Any], tables: str, picture: bytes | None, facts: list[tuple[str, object]]
+) -> None:
+    """Write what was measured, and say it: `facts` for the terminal, of two columns."""
+    folder = Path(output).absolute()
+    (folder / JSON).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    shown = f"\n![core ms for a picture by stage]({PICTURE})\n" if picture else ""
+    (folder / MARKDOWN).write_text(f"# colorize benchmark {figures['kind']}\n\n{tables}\n{shown}", encoding="utf-8")
+    if picture:
+        (folder / PICTURE).write_bytes(picture)
+    say(f"\n{tables}")
+    summary(f"benchmark {figures['kind']}", [*facts, ("figures", folder / JSON), ("tables", folder / MARKDOWN)])
