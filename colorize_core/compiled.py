@@ -41,6 +41,64 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compile
+def fit_lines(ab: np.ndarray, L: np.ndarray, epsilon: _Real, lines: np.ndarray) -> None:
+    """Chroma as a linear function of lightness around each pixel (`upsampling.linear_model`).
+
+    Args:
+        ab: (2, h, w) float32 chroma.
+        L: (h, w) float32 lightness.
+        epsilon: added to the variance of lightness, float32.
+        lines: (4, h, w) float32, filled in: the slopes of a and b, then their offsets.
+    """
+    height, width = L.shape
+    slopes, sums = np.empty((2, height, width), _F), np.empty(width, _F)
+    mean_L, mean_LL, mean, product = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
+    for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        top, middle, bottom = L[above], L[y], L[below]
+        for x in range(width):
+            sums[x] = top[x] + middle[x] + bottom[x]
+        _mean_of_three(sums, mean_L)
+        for x in range(width):
+            sums[x] = top[x] * top[x] + middle[x] * middle[x] + bottom[x] * bottom[x]
+        _mean_of_three(sums, mean_LL)
+        for channel in range(2):
+            first, second, third, slope = ab[channel, above], ab[channel, y], ab[channel, below], slopes[channel, y]
+            for x in range(width):
+                sums[x] = first[x] + second[x] + third[x]
+            _mean_of_three(sums, mean)
+            for x in range(width):
+                sums[x] = first[x] * top[x] + second[x] * middle[x] + third[x] * bottom[x]
+            _mean_of_three(sums, product)
+            for x in range(width):
+                variance = mean_LL[x] - mean_L[x] * mean_L[x]
+                slope[x] = (product[x] - mean_L[x] * mean[x]) / (variance + epsilon)
+    for channel in range(2):
+        for y in range(height):
+            first, second, third = (
+                slopes[channel, max(y - 1, 0)],
+                slopes[channel, y],
+                slopes[channel, min(y + 1, height - 1)],
+            )
+            for x in range(width):
+                sums[x] = first[x] + second[x] + third[x]
+            slope, offset, values, lightness = lines[channel, y], lines[channel + 2, y], ab[channel, y], L[y]
+            _mean_of_three(sums, slope)
+            for x in range(width):
+                offset[x] = values[x] - slope[x] * lightness[x]
+
+
+@_compile
+def _mean_of_three(sums: np.ndarray, means: np.ndarray) -> None:
+    """Means over 3 x 3 of the sums over 3 rows; edges are repeated."""
+    last = len(sums) - 1
+    for x in range(1, last):
+        means[x] = (sums[x - 1] + sums[x] + sums[x + 1]) * _F(1 / 9)
+    means[0] = (sums[0] + sums[0] + sums[min(1, last)]) * _F(1 / 9)
+    means[last] = (sums[max(last - 1, 0)] + sums[last] + sums[last]) * _F(1 / 9)
+
+
+@_compile
 def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> None:
     """Columns between those of a smaller picture.
 

@@ -84,6 +84,18 @@ def linear_model(ab: Tensor, L: Tensor) -> Tensor:
     Returns:
         (B, 4, h, w): the slopes of a and b, then their offsets.
     """
+    if L.device.type != "cpu":
+        return linear_model_of_tensors(ab, L)
+    from colorize_core.compiled import fit_lines
+
+    lines = torch.empty((len(ab), 4, *ab.shape[-2:]))
+    for chroma, lightness, line in zip(ab, L, lines, strict=True):
+        fit_lines(chroma.contiguous().numpy(), lightness[0].contiguous().numpy(), np.float32(_EPSILON), line.numpy())
+    return lines
+
+
+def linear_model_of_tensors(ab: Tensor, L: Tensor) -> Tensor:
+    """`linear_model` in torch, for any device."""
     mean_L, mean_ab = _mean(L), _mean(ab)
     slope = (_mean(L * ab) - mean_L * mean_ab) / (_mean(L * L) - mean_L * mean_L + _EPSILON)
     slope = _mean(slope)
