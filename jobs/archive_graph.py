@@ -61,7 +61,7 @@ def colorize_inputs(
             fetch,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_kwargs={"source": source, "progress": progress},
+            fn_kwargs={"source": source, "progress": progress, "run": output.uri},
             num_cpus=_FETCH_CPUS,
         )
         .map_batches(
