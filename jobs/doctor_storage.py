@@ -52,7 +52,8 @@ def check_storage(needs: Needs, others: Sequence[Node], seconds: float) -> list[
         done = "written" if key in needs.writes else "read"
         there = {answer.node.name: answer.value[key] for answer in answers if not answer.fault and key in answer.value}
         if key in faults:
-            findings.append(_finding(key, f"{store.uri} cannot be {done} here: {faults[key]}", faults[key]))
+            fault = faults[key].removeprefix(f"{store.uri}: ")
+            findings.append(_finding(key, f"{store.uri} cannot be {done} here: {fault}", fault))
         elif there:
             name, fault = next(iter(there.items()))
             more = f" (and on {len(there) - 1} other nodes)" if len(there) > 1 else ""
