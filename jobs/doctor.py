@@ -4,9 +4,9 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ from jobs.config import JobConfig, VerbConfig, read_yaml
 from jobs.console import say
 from jobs.doctor_checks import Finding
 from jobs.needs import Needs
+
+if TYPE_CHECKING:
+    from cluster.nodes import Node
 
 _CONFIGS = {
     "prepare": ("jobs.prepare", "PrepareConfig"),
@@ -73,15 +76,16 @@ def examine(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[F
     """All findings, one after the other; of a verb's configuration also what that job needs."""
     try:
         with ray_session(config.ray, verbose=verbose):
-            yield from _examine_cluster(config)
+            nodes = yield from _examine_cluster(config)
             if verb:
-                yield from _examine_job(config, verb)
+                yield from _examine_job(config, verb, nodes)
     except ClusterError as error:
         advice = "start Ray there (ray start --head), or mend ray.address" if "cannot be reached" in str(error) else ""
         yield Finding("ray", "fail", str(error), advice)
 
 
-def _examine_cluster(config: JobConfig) -> Iterator[Finding]:
+def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"]:
+    """Findings about every node; returns those that answer."""
     from cluster.authentication import is_open, is_token_asked, token_file
     from cluster.node_facts import look_around, look_at_cuda
     from cluster.nodes import alive_nodes, ask_nodes, largest_resources
@@ -107,19 +111,21 @@ def _examine_cluster(config: JobConfig) -> Iterator[Finding]:
     yield from checks.check_machines(facts, {node.name: node for node in nodes})
     if len(facts) > 1:
         yield checks.check_clocks(facts, asked, answered)
-    with_gpus = [node for node in nodes if node.resources.get("GPU") and node.name in facts]
+    answering = [node for node in nodes if node.name in facts]
+    with_gpus = [node for node in answering if node.resources.get("GPU")]
     for answer in ask_nodes(with_gpus, look_at_cuda, seconds, seconds=seconds + 5, by_value=True):
         yield checks.check_cuda(answer)
+    return answering
 
 
-def _examine_job(config: JobConfig, verb: str) -> Iterator[Finding]:
-    from cluster.nodes import alive_nodes, largest_resources
+def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Iterator[Finding]:
+    """Findings about what a job needs of nodes that answer."""
+    from cluster.nodes import largest_resources
     from jobs.doctor_checks import check_room
     from jobs.doctor_storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}")
     needs: Needs = job.needs(config)
-    nodes = alive_nodes()
     seconds = _timeout(config)
     yield check_room(needs.processes, nodes, largest_resources())
     stored = check_storage(needs, [node for node in nodes if not node.is_here], seconds)

@@ -59,7 +59,7 @@ def check_storage(needs: Needs, others: Sequence[Node], seconds: float) -> list[
             more = f" (and on {len(there) - 1} other nodes)" if len(there) > 1 else ""
             findings.append(_finding(key, f"{store.uri} cannot be {done} on {name}{more}: {fault}", fault))
         else:
-            where = f" here and on {len(others)} other nodes" if others else ""
+            where = f" here and on {len(others)} other node{'s' * (len(others) > 1)}" if others else ""
             findings.append(Finding(key, "ok", f"{store.uri} can be {done}{where}"))
     return findings
 
