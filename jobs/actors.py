@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.config import Section
+from jobs.needs import Processes
 
 
 class ActorsSection(Section):
@@ -20,6 +21,11 @@ class ActorsSection(Section):
     cpus: float = Field(1, gt=0)
     """Logical CPUs each, which are also their threads. Their sum must stay below the cluster's: reading and writing
     need some too."""
+
+    def processes(self, reserved: float) -> Processes:
+        """What must run at the same time, with the CPUs that the rest of the pipeline needs; of auto, one."""
+        count = 1 if self.count == "auto" else self.count
+        return Processes("actors", count, self.cpus, self.gpus, reserved)
 
     @field_validator("count")
     @classmethod

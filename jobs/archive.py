@@ -15,14 +15,16 @@ from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.stages import STAGES, add_stages
 from jobs import rows
-from jobs.archive_config import IMAGES, ArchiveConfig
+from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
+from jobs.doctor_start import check_start
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.lock import OutputLock
 from jobs.manifest import FOLDER as MANIFEST
 from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
+from jobs.needs import Needs
 from jobs.report_files import report_at_end
 from jobs.run_record import RUN_FILE, begin_run, now, write_record
 
@@ -66,7 +68,7 @@ def plan(config: ArchiveConfig) -> str:
     """What would run, and what it would take: lists the source and colours a few photographs without keeping them."""
     from colorize_core.photo import IMAGE_SUFFIXES
 
-    source, output, _ = _check_inputs(config)
+    source, output, _ = check_inputs(config)
     listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
     count = _chosen_count(config, listing)
     pace = earlier_pace(output, config) or probe(config, source, some)
@@ -78,7 +80,7 @@ def plan(config: ArchiveConfig) -> str:
 
 def run(config: ArchiveConfig, verbose: bool) -> int:
     """Begin or continue the run, list once, colour what is not done, try failures again if asked, summarise."""
-    source, output, weights = _check_inputs(config)
+    source, output, weights = check_inputs(config)
     with OutputLock(output) as lock:
         pace = earlier_pace(output, config)
         if config.new_run:
@@ -89,6 +91,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
         _announce(job)
         start = time.monotonic()
         with ray_session(config.ray, verbose=verbose):
+            check_start(needs(config))
             done = _colorize(job) + _retry(job)
         seconds = time.monotonic() - start
         counts = rows.count_statuses(rows.read_rows(output))
@@ -107,7 +110,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
     return TOO_MANY_FAILED if failed > config.max_failed_fraction * sum(counts.values()) else DONE
 
 
-def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
+def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     """Source, output and the SHA-256 of the weights; every mistake that can be found before Ray is started."""
     from colorize_core.checkpoint import load_checkpoint
     from colorize_core.photo import IMAGE_SUFFIXES
@@ -119,6 +122,18 @@ def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     checkpoint = open_storage(config.checkpoint, config.storage)
     _, loaded = load_checkpoint(checkpoint.path(), checkpoint.filesystem)
     return source, output, loaded.weights_sha256
+
+
+def needs(config: ArchiveConfig) -> Needs:
+    """What a run needs of the machines it runs on."""
+    source, output, checkpoint = (
+        open_storage(location, config.storage) for location in (config.source, config.output, config.checkpoint)
+    )
+    return Needs(
+        config.actors.processes(reserved=RESERVED_CPUS),
+        reads={"source": (source, None), "checkpoint": (checkpoint, "config.json")},
+        writes={"output": output},
+    )
 
 
 def _inside(inner: Storage, outer: Storage) -> bool:

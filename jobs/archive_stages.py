@@ -1,16 +1,19 @@
 """What `archive` runs in Ray's workers: keys to bytes, bytes to pictures and rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
+from cluster.s3 import take_retries
 from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
 from colorize_core.photo import output_format, output_key
 from colorize_core.stages import FETCH, PUT, StageClock
+from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
@@ -39,12 +42,16 @@ ROW_SCHEMA = pa.schema(
 max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
-def fetch(batch: pa.Table, source: Storage, progress: Progress) -> pa.Table:
-    """Add the bytes of each key, or the status missing or read_error and why."""
+def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.Table:
+    """Add the bytes of each key, or the status missing or read_error and why; `run` is the label of metrics."""
     clock = StageClock()
     with clock.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
-    progress.spend(clock.take())
+    spent = clock.take()
+    progress.spend(spent)
+    metrics.record_stages(run, spent, len(files))
+    metrics.INPUT_BYTES.record(run, sum(len(file.data) for file in files))
+    metrics.RETRIES.record(run, take_retries())
     return pa.table(
         {
             "key": batch.column("key"),
@@ -90,6 +97,7 @@ class ColorizeActor:
         """Load the checkpoint; pictures go to OUTPUT/images."""
         self._colorizer = load_colorizer(config)
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
+        self._run = output.uri
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `fetch` to rows of `ROW_SCHEMA`."""
@@ -103,9 +111,18 @@ class ColorizeActor:
             results[index] = result
         with self._colorizer.stages.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
-        self._progress.spend(self._colorizer.stages.take())
+        spent = self._colorizer.stages.take()
+        self._progress.spend(spent)
         self._progress.add(len(rows))
+        self._record(rows, spent)
         return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+    def _record(self, rows: Sequence[dict[str, Any]], spent: dict[str, float]) -> None:
+        metrics.record_stages(self._run, spent, len(rows))
+        for status, count in Counter(row["status"] for row in rows).items():
+            metrics.IMAGES.record(self._run, count, status)
+        metrics.OUTPUT_BYTES.record(self._run, sum(row.get("output_bytes", 0) for row in rows))
+        metrics.RETRIES.record(self._run, take_retries())
 
     def _write(self, key: str, data: bytes, result: ColorizedPhoto) -> dict[str, Any]:
         """Put the picture where it belongs; returns the row."""

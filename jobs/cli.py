@@ -30,6 +30,7 @@ VERBS = {
     "recipe": "prepare, train in stages, evaluate: one row of a paper's table from one file",
     "sweep": "one training run for each combination of values: table and curves",
     "benchmark": "how fast this machine is, where the time goes, what to change",
+    "doctor": "what a job needs of this machine or cluster, checked, and what to mend",
     "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
 }
 
@@ -86,7 +87,7 @@ def run_job(
         print(_job_help(verb, config_class))
         return DONE
     try:
-        file, overrides, flags = _split(arguments)
+        file, overrides, flags = split_arguments(arguments)
         config = config_class.load(file, overrides)
         if "--dry-run" in flags:
             print(f"{to_yaml(config)}\n{plan(config)}")
@@ -119,7 +120,7 @@ def run_command(
     return DONE
 
 
-def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], set[str]]:
+def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str], set[str]]:
     """Arguments to (configuration file, key=value overrides, flags)."""
     file: str | None = None
     overrides: list[str] = []

@@ -31,7 +31,7 @@ class VerbConfig(Section):
         Raises:
             UserError: one line naming the file or the command line, the key path, the value and what would be valid.
         """
-        values = _read_yaml(file) if file else {}
+        values = read_yaml(file) if file else {}
         overridden = set()
         for override in overrides:
             overridden.add(_apply(values, override))
@@ -70,7 +70,8 @@ class PipelineJobConfig(StorageJobConfig):
     """Give up when nothing has moved for so long."""
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_yaml(file: str) -> dict[str, Any]:
+    """Keys and values of a YAML file; raises UserError in one line."""
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
