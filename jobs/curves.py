@@ -16,7 +16,7 @@ _BLUE, _ORANGE = "#0b62a4", "#d95f02"
 _LOG_FROM = 20.0  # a ratio of losses above which the small ones would lie on the floor
 _REACH = 4.0  # median distances from the best score that the picture shows
 _SCORES = {"mae_ab": "MAE (ab/110) ↓", "psnr": "PSNR (dB) ↑", "ssim": "SSIM ↑", "fid": "FID ↓"}
-_OTHERS = ("epoch", "learning_rate", "images_per_second", "seconds")
+_OTHERS = ("epoch", "learning_rate", "images_per_second", "data_wait_ms", "seconds")
 _HIGHER_IS_BETTER = ("psnr", "ssim")
 
 

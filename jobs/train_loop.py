@@ -90,6 +90,7 @@ class _Run:
             **{f"gray_{name}": value for name, value in self.baseline.items()},
             "learning_rate": self.learner.rate,
             "images_per_second": batches * train.batch_size / progress.seconds,
+            "data_wait_ms": self.meter.data_wait_ms,
             "seconds": progress.seconds + time.monotonic() - trained,
         }
         self.meter.epoch(row, losses)

@@ -21,15 +21,23 @@ class TrainMeter:
         """Measure a rank of `run`; losses and scores are those of the one that leads."""
         self._run, self._leads = run, leads
         self._told = time.monotonic()
+        self._steps, self._waited = 0, 0.0
+
+    @property
+    def data_wait_ms(self) -> float:
+        """Mean time that a step of this rank waited for its batches, since the epoch began or was resumed."""
+        return self._waited / max(self._steps, 1) * 1000
 
     def steps(self, groups: Iterator[Group]) -> Iterator[Group]:
         """Pass on the batches of each step: ids, L and ab. What is done with them until the next counts as learning."""
+        self._steps, self._waited = 0, 0.0
         while True:
             asked = time.monotonic()
             group = next(groups, None)
             if group is None:
                 return
             given = time.monotonic()
+            self._steps, self._waited = self._steps + 1, self._waited + given - asked
             try:
                 yield group
             finally:

@@ -37,6 +37,7 @@ def test_every_epoch_is_a_row_of_the_metrics(trained: Path) -> None:
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[1]["loss"] < rows[0]["loss"]
     assert all(row["images_per_second"] > 0 for row in rows)
+    assert all(0 < row["data_wait_ms"] < 1000 * row["seconds"] for row in rows)
 
 
 def test_the_gray_baseline_is_that_of_every_validation_row(trained: Path, dataset: str) -> None:

@@ -1,0 +1,156 @@
+"""`colorize benchmark train`: the real job beside the tutorials' loop and the bare step."""
+
+import csv
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from colorize_core.errors import UserError
+from jobs.benchmark_config import TrainBenchmark
+from jobs.benchmark_runs import require_this_machine, run_verb, work_folder, write_figures
+from jobs.cli import DONE
+from jobs.console import say
+from jobs.prepare import PrepareConfig
+from jobs.train_config import TrainConfig
+
+_WARM_EPOCHS = 1
+_VALIDATION = 8  # photographs
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round measured: images/s, and more of the job."""
+
+    job: float
+    data_wait_ms: float
+    """That a step of the job waited for its batches."""
+    start_up_seconds: float
+    """From the command to the first step's epoch, as all that is not an epoch."""
+    peak_memory_bytes: int
+    tutorial: float
+    bare: float
+
+
+def plan(config: TrainBenchmark) -> str:
+    """What would run."""
+    require_this_machine(config.ray)
+    return (
+        f"benchmark would train {config.model} for {config.steps} steps of {config.batch_size} photographs, "
+        f"{config.rounds} times each way, and write to {Path(config.output).absolute()}"
+    )
+
+
+def run(config: TrainBenchmark, verbose: bool) -> int:
+    """Make shards, measure round by round, write the figures."""
+    import torch
+
+    from colorize_core.benchmark.machine import describe_machine, in_words
+    from colorize_core.benchmark.tables import markdown_table
+
+    require_this_machine(config.ray)
+    if config.gpu and not torch.cuda.is_available():
+        raise UserError("gpu=true: torch finds no GPU on this machine")
+    machine = describe_machine()
+    say(f"benchmark: {in_words(machine)}")
+    with work_folder(config.output) as work:
+        _write_photographs(work / "photographs", config.steps * config.batch_size)
+        say("benchmark: shards")
+        source, shards = str(work / "photographs"), str(work / "shards")
+        values = {"source": source, "output": shards, "size": config.size, "split": "folders"}
+        run_verb("prepare", PrepareConfig.part(values | {"ray": config.ray.model_dump()}, "benchmark"), work)
+        rounds = []
+        for number in range(1, config.rounds + 1):
+            say(f"benchmark: round {number} of {config.rounds}")
+            rounds.append(_round(config, work, machine["cores"]))
+    figures = {
+        "kind": "train",
+        "machine": machine,
+        "config": config.model_dump(mode="json"),
+        **summarize(rounds),
+        "rounds": [asdict(each) for each in rounds],
+    }
+    table = markdown_table(
+        ("", "images/s"),
+        [
+            ("colorize train", figures["images_per_second"]),
+            (f"tutorials' loop, {machine['cores']} loaders", figures["tutorial_images_per_second"]),
+            ("bare step", figures["bare_images_per_second"]),
+        ],
+    )
+    what = f"{config.model}, {config.size} px, batch {config.batch_size}"
+    write_figures(config.output, figures, f"{in_words(machine)}\n\n{what}\n\n{table}", None, _facts(figures))
+    return DONE
+
+
+def _write_photographs(folder: Path, count: int) -> None:
+    """Photographs in colour, in train/ and val/."""
+    from colorize_core.benchmark.photographs import sample_photographs
+
+    for split in ("train", "val"):
+        (folder / split).mkdir(parents=True)
+    for number, data in enumerate(sample_photographs(count + _VALIDATION, gray=False)):
+        (folder / ("train" if number < count else "val") / f"{number:06d}.jpg").write_bytes(data)
+
+
+def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
+    import torch
+
+    from colorize_core.benchmark.training import bare_pace, tutorial_pace
+    from colorize_core.models import build_model
+
+    output = work / "run"
+    values = {
+        "shards": str(work / "shards"),
+        "output": str(output),
+        "model": {"name": config.model},
+        "loss": {"l1": 1.0},
+        "train": {"epochs": _WARM_EPOCHS + 1, "batch_size": config.batch_size, "lr": 1e-4},
+        "workers": {"cpus": cores, "gpu": config.gpu},
+        "ray": config.ray.model_dump(),
+    }
+    job = run_verb("train", TrainConfig.part(values, "benchmark"), work)
+    with (output / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    shutil.rmtree(output)
+    device = torch.device("cuda" if config.gpu else "cpu")
+    torch.set_num_threads(cores)
+    size, batch, steps = config.size, config.batch_size, config.steps
+    files = sorted((work / "photographs" / "train").iterdir())
+    tutorial = tutorial_pace(build_model(config.model), files, size, batch, steps, workers=cores, device=device)
+    bare = bare_pace(build_model(config.model), size, batch, steps, device=device, precision="auto")
+    return Round(
+        job=float(epochs[-1]["images_per_second"]),
+        data_wait_ms=float(epochs[-1]["data_wait_ms"]),
+        start_up_seconds=job.seconds - sum(float(row["seconds"]) for row in epochs),
+        peak_memory_bytes=job.watch.peak_memory,
+        tutorial=tutorial,
+        bare=bare,
+    )
+
+
+def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
+    return {
+        "images_per_second": statistics.median(each.job for each in rounds),
+        "tutorial_images_per_second": statistics.median(each.tutorial for each in rounds),
+        "bare_images_per_second": statistics.median(each.bare for each in rounds),
+        "ratio_to_peer": statistics.median(each.job / each.tutorial for each in rounds),
+        "fraction_of_bare_step": statistics.median(each.job / each.bare for each in rounds),
+        "data_wait_ms": statistics.median(each.data_wait_ms for each in rounds),
+        "start_up_seconds": statistics.median(each.start_up_seconds for each in rounds),
+        "peak_memory_bytes": max(each.peak_memory_bytes for each in rounds),
+    }
+
+
+def _facts(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [
+        ("pace", f"{figures['images_per_second']:.1f} images/s"),
+        ("beside the tutorials' loop", f"{figures['ratio_to_peer']:.1f} times as fast"),
+        ("of the bare step", f"{figures['fraction_of_bare_step']:.0%}"),
+        ("wait for data", f"{figures['data_wait_ms']:.1f} ms for a step"),
+        ("start and end", f"{figures['start_up_seconds']:.0f} s beside the epochs"),
+        ("memory at most", f"{figures['peak_memory_bytes'] / 1e9:.1f} GB, all processes together"),
+    ]
