@@ -18,6 +18,7 @@ _F = np.float32
 _STEPS = 4096  # of linear light; below a step there is one threshold between levels of 255 at most
 _RGB_FROM_XYZ = (np.linalg.inv(np.array(XYZ_FROM_RGB)) * np.array(WHITE_D65)).astype(_F)
 _LUMINANCE = np.array(XYZ_FROM_RGB[1], _F)
+_WHITE_FROM_RGB = (np.array(XYZ_FROM_RGB) / np.array(WHITE_D65)[:, None]).astype(_F)
 
 
 def _linear(levels: np.ndarray, white: int) -> np.ndarray:
@@ -34,10 +35,12 @@ _FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, or take what an earlier process compiled; without a place to keep it, each does it."""
+    # Python's rule for divisions by zero would be a branch in every loop.
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, nogil=True, fastmath=True)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        return numba.njit(nogil=True, fastmath=True)(function)
+        return numba.njit(**options)(function)
 
 
 @_compile
@@ -173,6 +176,48 @@ def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
     levels = np.empty((*L.shape, 3), np.uint8)
     _clip(L, ab, levels, (_F(0), _F(1)))
     return levels
+
+
+def lab_of(pixels: np.ndarray) -> np.ndarray:
+    """CIELAB (3, H, W) float32 of (H, W, 3) sRGB, uint8 or uint16."""
+    lab = np.empty((3, *pixels.shape[:2]), _F)
+    _to_lab(pixels, _LINEAR_8 if pixels.dtype == np.uint8 else _LINEAR_16, lab)
+    return lab
+
+
+@_compile
+def _to_lab(pixels: np.ndarray, linear: np.ndarray, lab: np.ndarray) -> None:
+    width, m = pixels.shape[1], _WHITE_FROM_RGB
+    xyz, roots = np.empty((3, width), _F), np.empty((3, width), _F)
+    for y in range(len(pixels)):
+        row = pixels[y]
+        for x in range(width):
+            r, g, b = linear[row[x, 0]], linear[row[x, 1]], linear[row[x, 2]]
+            xyz[0, x] = m[0, 0] * r + m[0, 1] * g + m[0, 2] * b
+            xyz[1, x] = m[1, 0] * r + m[1, 1] * g + m[1, 2] * b
+            xyz[2, x] = m[2, 0] * r + m[2, 1] * g + m[2, 2] * b
+        for axis in range(3):
+            _forward(xyz[axis], roots[axis])
+        fx, fy, fz, L, a, blue = roots[0], roots[1], roots[2], lab[0, y], lab[1, y], lab[2, y]
+        for x in range(width):
+            L[x] = _F(116) * fy[x] - _F(16)
+            a[x] = _F(500) * (fx[x] - fy[x])
+            blue[x] = _F(200) * (fy[x] - fz[x])
+
+
+@_compile
+def _forward(values: np.ndarray, roots: np.ndarray) -> None:
+    """CIELAB's f of light: its cube root, linear near black."""
+    # A third of a float's bits is its root within a twentieth; two of Halley's steps make that a millionth of it.
+    bits, guess = values.view(np.int32), roots.view(np.int32)
+    for x in range(len(values)):
+        guess[x] = bits[x] // 3 + 709921077
+    for x in range(len(values)):
+        v, root = max(values[x], _F(0.008856)), roots[x]
+        for _ in range(2):
+            cube = root * root * root
+            root *= (cube + v + v) / (cube + cube + v)
+        roots[x] = root if values[x] > _F(0.008856) else _F(7.787) * values[x] + _F(16 / 116)
 
 
 @_compile

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import torch
 from pyarrow import fs
 
-from colorize_core.color import lab_to_uint8, rgb_to_lab
+from colorize_core.color import lab_to_uint8
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
+from colorize_core.levels import levels_to_lab
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -82,8 +83,8 @@ def read_dataset_info(path_or_uri: str, filesystem: fs.FileSystem | None = None)
 
 
 def pixels_to_lab(rgb: np.ndarray) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to CIELAB (B, 3, H, W)."""
-    return rgb_to_lab(torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))).float() / 255)
+    """(B, H, W, 3) uint8, B at least 1, to CIELAB (B, 3, H, W)."""
+    return torch.cat([levels_to_lab(pixels, torch.device("cpu")) for pixels in rgb])
 
 
 def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: bool) -> pa.Table:
@@ -95,8 +96,11 @@ def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: 
         rgb: (B, S, S, 3) uint8.
         exact: also keep the RGB pixels, for splits that models are scored on.
     """
-    L, ab = lab_to_uint8(pixels_to_lab(rgb))
-    columns = {"key": pa.array(keys), "id": pa.array(ids), "L": _tensor(L.numpy()), "ab": _tensor(ab.numpy())}
+    L, ab = (np.empty((len(rgb), channels, *rgb.shape[1:3]), np.uint8) for channels in (1, 2))
+    for number in range(len(rgb)):  # all at once, their floats would leave the processor's caches
+        levels = lab_to_uint8(pixels_to_lab(rgb[number : number + 1]))
+        L[number], ab[number] = (part[0].numpy() for part in levels)
+    columns = {"key": pa.array(keys), "id": pa.array(ids), "L": _tensor(L), "ab": _tensor(ab)}
     if exact:
         columns["rgb"] = _tensor(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
     return pa.table(columns)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from cluster.errors import ClusterError
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.cli import USAGE
-from jobs.config import VerbConfig, to_yaml
+from jobs.config import VerbConfig
 from jobs.console import say, summary
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ def run_verb(verb: str, config: VerbConfig, work: Path) -> Run:
     from colorize_core.benchmark.usage import Watch
 
     file, log = work / f"{verb}.yaml", work / f"{verb}.log"
-    file.write_text(to_yaml(config), encoding="utf-8")
+    # What was not said stays unsaid: some keys may not be given beside others.
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
     path = os.pathsep.join(filter(None, (str(_CODE), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", f"jobs.{verb}", "--config", str(file)]
     start = time.time()
