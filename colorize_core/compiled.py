@@ -36,11 +36,10 @@ _FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, or take what an earlier process compiled; without a place to keep it, each does it."""
     # Python's rule for divisions by zero would be a branch in every loop.
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, fastmath=True, error_model="numpy")(function)
 
 
 @_compile

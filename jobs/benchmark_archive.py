@@ -51,7 +51,7 @@ class Round:
 
 def plan(config: ArchiveBenchmark) -> str:
     """What would run."""
-    require_this_machine(config.ray)
+    _require(config)
     what = config.source or "sample photographs of 640x480"
     return (
         f"benchmark would colour {config.photographs} of {what} {config.rounds} times, with "
@@ -64,7 +64,7 @@ def run(config: ArchiveBenchmark, verbose: bool) -> int:
     from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.peers import has_opencv
 
-    require_this_machine(config.ray)
+    _require(config)
     machine = describe_machine()
     say(f"benchmark: {in_words(machine)}")
     if not has_opencv():
@@ -83,6 +83,19 @@ def run(config: ArchiveBenchmark, verbose: bool) -> int:
     tables = "\n".join([in_words(machine), "", *_tables(figures), "", *(f"- {line}" for line in advice)])
     write_figures(config.output, figures, tables, _picture(figures), _facts(figures))
     return DONE
+
+
+def _require(config: ArchiveBenchmark) -> None:
+    """Raise UserError for what can be found before anything starts."""
+    from colorize_core.checkpoint import load_checkpoint
+    from colorize_core.models import build_model
+
+    require_this_machine(config.ray)
+    if config.checkpoint:
+        store = open_storage(config.checkpoint, config.storage)
+        load_checkpoint(store.path(), store.filesystem)
+    else:
+        build_model(config.model)
 
 
 def _write_photographs(config: ArchiveBenchmark, folder: Path) -> int:

@@ -92,7 +92,7 @@ class ModelBenchmark(VerbConfig):
     models: list[str] = Field(default_factory=list)
     """Architectures; all when empty."""
     sizes: list[int] = Field([256], min_length=1)
-    """Sides of the squares in pixels, multiples of 32."""
+    """Sides of the squares in pixels, multiples of 32 from 64 on."""
     batches: list[int] = Field([1, 16], min_length=1)
     """Photographs at a time."""
     precisions: list[Literal["fp32", "bf16"]] = Field(["fp32", "bf16"], min_length=1)
@@ -104,8 +104,8 @@ class ModelBenchmark(VerbConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "ModelBenchmark":
-        if wrong := [size for size in self.sizes if size < 32 or size % 32]:
-            raise ValueError(f"sizes: {wrong[0]} is not a multiple of 32")
+        if wrong := [size for size in self.sizes if size < 64 or size % 32]:
+            raise ValueError(f"sizes: {wrong[0]} is not a multiple of 32 from 64 on")
         if wrong := [batch for batch in self.batches if batch < 1]:
             raise ValueError(f"batches: {wrong[0]} is not at least 1")
         return self

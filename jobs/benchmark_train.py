@@ -36,7 +36,7 @@ class Round:
 
 def plan(config: TrainBenchmark) -> str:
     """What would run."""
-    require_this_machine(config.ray)
+    _require(config)
     return (
         f"benchmark would train {config.model} for {config.steps} steps of {config.batch_size} photographs, "
         f"{config.rounds} times each way, and write to {Path(config.output).absolute()}"
@@ -45,14 +45,10 @@ def plan(config: TrainBenchmark) -> str:
 
 def run(config: TrainBenchmark, verbose: bool) -> int:
     """Make shards, measure round by round, write the figures."""
-    import torch
-
     from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.tables import markdown_table
 
-    require_this_machine(config.ray)
-    if config.gpu and not torch.cuda.is_available():
-        raise UserError("gpu=true: torch finds no GPU on this machine")
+    _require(config)
     machine = describe_machine()
     say(f"benchmark: {in_words(machine)}")
     with work_folder(config.output) as work:
@@ -83,6 +79,18 @@ def run(config: TrainBenchmark, verbose: bool) -> int:
     what = f"{config.model}, {config.size} px, batch {config.batch_size}"
     write_figures(config.output, figures, f"{in_words(machine)}\n\n{what}\n\n{table}", None, _facts(figures))
     return DONE
+
+
+def _require(config: TrainBenchmark) -> None:
+    """Raise UserError for what can be found before anything starts."""
+    import torch
+
+    from colorize_core.models import build_model
+
+    require_this_machine(config.ray)
+    build_model(config.model)
+    if config.gpu and not torch.cuda.is_available():
+        raise UserError("gpu=true: torch finds no GPU on this machine")
 
 
 def _write_photographs(folder: Path, count: int) -> None:

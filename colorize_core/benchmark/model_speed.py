@@ -208,7 +208,7 @@ def main() -> None:
     """Measure what the arguments name; print a table, or JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", default=model_names(), choices=model_names())
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256], help="multiples of 32 from 64 on")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     parser.add_argument("--modes", nargs="+", default=["eager"], choices=get_args(Mode), help="graph needs a GPU")

@@ -72,7 +72,7 @@ def tutorial_pace(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        float(loss)  # the tutorials' meters read it at every step
+        loss.item()  # the tutorials' meters read it at every step
         times.append(perf_counter())
     return steps * batch / (times[-1] - times[_WARM_UP - 1])
 
