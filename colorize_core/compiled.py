@@ -162,9 +162,9 @@ def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, i
         difference of L between the levels and what was asked for.
     """
     levels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
-    encode, linear = (_encode_8, _LINEAR_8) if depth == 8 else (_encode_16, _LINEAR_16)
+    linear = _LINEAR_8 if depth == 8 else _LINEAR_16
     # Arguments, not globals: numba's cache would not notice a change of another module's constants.
-    return levels, *_paint(L, ab, levels, encode, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
+    return levels, *_paint(L, ab, levels, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
 
 
 def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
@@ -340,7 +340,6 @@ def _paint(
     L: np.ndarray,
     ab: np.ndarray,
     levels: np.ndarray,
-    encode: Callable[..., None],
     linear: np.ndarray,
     limits: tuple[_Real, _Real],
     bisections: int,
@@ -353,9 +352,15 @@ def _paint(
         if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits):
             clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
         chroma += _chroma_sum(ab[0, y], ab[1, y])
-        encode(red, r)
-        encode(green, g)
-        encode(blue, b)
+        # A branch, not a function as argument: numba's cache would not know it again in the next process.
+        if len(linear) == 256:
+            _encode_8(red, r)
+            _encode_8(green, g)
+            _encode_8(blue, b)
+        else:
+            _encode_16(red, r)
+            _encode_16(green, g)
+            _encode_16(blue, b)
         out = levels[y]
         for x in range(width):
             out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]
