@@ -1,5 +1,6 @@
-"""How much memory colouring a photograph takes, told from its header."""
+"""How much memory colouring a photograph takes, told from its header; and memory that is used again."""
 
+import ctypes
 from collections.abc import Iterator
 
 from PIL import Image
@@ -9,6 +10,9 @@ from PIL import Image
 _GRAY = {8: 10, 16: 18}
 _COLOR = {8: 17, 16: 28}
 _ALPHA = 10
+# Of mallopt(3), which takes a number and a value.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT, _LARGE = 256 << 20, 32 << 20
 
 
 def needed_memory(image: Image.Image, wide: bool) -> int:
@@ -41,3 +45,17 @@ def groups_within(needs: dict[int, int], limit: int | None) -> Iterator[list[int
 def show(size: int) -> str:
     """Bytes for people, in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep up to 256 MB of what it frees, for the next picture; without effect but on Linux's libc.
+
+    By default each picture and each layer of the model gets its memory from the system anew, in pages that are cleared
+    first: a tenth of the time of a photograph of 640x480 with lite. What is larger than 32 MB still goes back at once.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_THRESHOLD, _LARGE)
+    mallopt(_TRIM_THRESHOLD, _KEPT)

@@ -11,6 +11,7 @@ from cluster.s3 import take_retries
 from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
+from colorize_core.memory import keep_freed_memory
 from colorize_core.photo import output_format, output_key
 from colorize_core.stages import FETCH, PUT, StageClock
 from jobs import metrics
@@ -95,6 +96,7 @@ class ColorizeActor:
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
         """Load the checkpoint; pictures go to OUTPUT/images."""
+        keep_freed_memory()
         self._colorizer = load_colorizer(config)
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
         self._run = output.uri

@@ -63,10 +63,12 @@ def run(config: ArchiveBenchmark, verbose: bool) -> int:
     """Make the inputs, measure round by round, write the figures."""
     from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.peers import has_opencv
+    from colorize_core.memory import keep_freed_memory
 
     _require(config)
     machine = describe_machine()
     say(f"benchmark: {in_words(machine)}")
+    keep_freed_memory()  # as the job's actors do: the loops of others gain by it too
     if not has_opencv():
         say("benchmark: OpenCV is not installed (pip install opencv-python-headless); its loop is left out")
     with work_folder(config.output) as work:
