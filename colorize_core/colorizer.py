@@ -249,7 +249,7 @@ class Colorizer:
         """Give the photograph its chroma at full size, and encode it."""
         if item.ab is None:
             return _describe(item, "model_error", error=_does_not_fit(item, "the model"))
-        if not item.ab.isfinite().all():
+        if not item.ab.sum().isfinite():
             return _describe(item, "model_error", error="the model's colours are not numbers")
         try:
             with self.stages.time(PAINT):
