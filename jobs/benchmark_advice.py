@@ -38,13 +38,11 @@ def archive_advice(figures: Mapping[str, Any]) -> list[str]:
     if shares.get(SCORE, 0.0) > _SOME:
         lines.append(f"PSNR and SSIM of inputs in colour take {shares[SCORE]:.0%}; on_color=skip or copy saves them.")
     if shares[ENCODE] > _SOME:
-        lines.append(
-            f"Encoding takes {shares[ENCODE]:.0%}: format=jpeg is the quickest to write, PNG and TIFF the slowest."
-        )
+        lines.append(f"Encoding takes {shares[ENCODE]:.0%}: format=jpeg is the quickest to write.")
     rest = sum(share for stage, share in shares.items() if stage not in STAGES)
     if rest > _SOME:
         lines.append(
-            f"Ray, reading and writing take {rest:.0%}: more photographs in a batch (batch_size) cost less of it."
+            f"Ray, reading and writing take {rest:.0%}: Ray's own processes weigh the more, the slower the pace."
         )
     if figures["fraction_of_limit"] >= _NEAR:
         lines.append(
