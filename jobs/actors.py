@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from cluster.config import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
-from jobs.config import Section
 
 
 class ActorsSection(Section):

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from cluster.config import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
-from jobs.config import PipelineJobConfig, Section
+from jobs.config import PipelineJobConfig
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.config import Section, StorageJobConfig
+from cluster.config import Section
+from jobs.config import StorageJobConfig
 from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ import pytest
 import yaml
 from pydantic import Field
 
+from cluster.config import Section, describe, to_yaml
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig
-from jobs.config import JobConfig, Section, describe, to_yaml
+from jobs.config import JobConfig
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
 from jobs.recipe import RecipeConfig
