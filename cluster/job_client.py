@@ -11,7 +11,6 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.errors import ClusterError
-from cluster.session import require_listener
 
 __all__ = ["JobClient", "JobDetails", "JobStatus", "connect"]
 
@@ -55,7 +54,6 @@ class JobClient(JobSubmissionClient):
 
 def connect(url: str) -> JobClient:
     """A client of the job server at a dashboard's URL; raises ClusterError, one line for each way to fail."""
-    require_listener(url)
     for name in _NOISY:
         logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)
     os.environ["RAY_API_SERVER_ADDRESS"] = url  # Ray would take another one from here before the argument
@@ -65,8 +63,7 @@ def connect(url: str) -> JobClient:
     except AuthenticationError as error:
         wrong = "the token given here is not the cluster's" if "failed" in str(error) else "it asks for a token"
         raise ClusterError(
-            f"{url}: refused, {wrong}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the "
-            "token of the head"
+            f"{url}: refused, {wrong}; set RAY_AUTH_TOKEN to the head's, or RAY_AUTH_TOKEN_PATH to a file with it"
         ) from None
     except (requests.RequestException, RuntimeError, ValueError, KeyError, ConnectionError) as error:
         reason = (str(error).splitlines() or [""])[0][:200]

@@ -18,6 +18,7 @@ from cluster.command_line import DONE, FAILED, USAGE, complain, help_text, split
 from cluster.config import load, to_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.package import EXCLUDES, Package, read_package
+from cluster.session import require_listener
 from cluster.submit_config import SubmitConfig
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _HERE = "http://127.0.0.1:8265"
 _USAGE = "python -m cluster.submit FILE.yaml [key=value ...] [--dry-run]"
 _FLAGS = {"--dry-run": "print the resolved configuration and what would be uploaded and run"}
 _NOT_FOUND = 127
+_NO_AGENT = (
+    "no agent answers on the head: it has just been started, or another Ray there holds port 52365 and it needs "
+    "--dashboard-agent-listen-port"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +69,7 @@ def plan(config: SubmitConfig) -> str:
 
 def run(config: SubmitConfig, file: str | None) -> int:
     """Check, upload, submit, follow; returns the exit code."""
+    _use_token()
     package = None if config.follow else _check_package(config)
     client = _connect(_address(config))
     job = config.follow or _submit(client, config, package)
@@ -111,8 +117,15 @@ def _environment(config: SubmitConfig) -> dict[str, str]:
     return stop | config.env_vars | passed
 
 
+def _use_token() -> None:
+    """Send the token that is here. A head takes one by itself, a client has to be told before it imports Ray."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if given or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def _connect(url: str) -> "JobClient":
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    require_listener(url)  # before the seconds that importing Ray takes
     from cluster.job_client import connect
 
     return connect(url)
@@ -142,7 +155,8 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
             entrypoint_resources=driver.resources or None,
         )
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise ClusterError(f"{client.get_address()}: the job was not taken ({_last_line(str(error))})") from error
+        reason = _NO_AGENT if "No available agent" in str(error) else _last_line(str(error))
+        raise ClusterError(f"{client.get_address()}: the job was not taken ({reason})") from error
     _say(f"{job} runs {shlex.join(config.words())}")
     return job
 
