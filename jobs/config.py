@@ -1,16 +1,31 @@
 """Configuration of jobs: what they share."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cluster import config
 from cluster.config import Section
 from cluster.errors import ConfigError
+from cluster.s3 import S3
 from cluster.session import RayOptions
 from cluster.storage import StorageOptions
 from colorize_core.errors import UserError
+
+_UPLOADED = "working_dir_files"  # part of the path at which Ray unpacks the working directory of a submitted job
+
+
+def _lasting(location: str) -> str:
+    """Refuse an output in the copy of the working directory that a submitted job runs in: Ray deletes it."""
+    if not location.startswith(S3) and _UPLOADED in Path(location).expanduser().absolute().parts:
+        raise ValueError("would be lost with the uploaded copy that this job runs in; give s3:// or an absolute path")
+    return location
+
+
+Output = Annotated[str, AfterValidator(_lasting)]
+"""Where a job writes."""
 
 AnyConfig = TypeVar("AnyConfig", bound="VerbConfig")
 

@@ -10,6 +10,7 @@ from colorize_core.report.words import duration as duration
 
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
+_SLOWEST_LOG_SECONDS = 120.0
 
 
 def say(line: str) -> None:
@@ -63,8 +64,14 @@ class ProgressLine:
             print(flush=True)
 
     def _watch(self) -> None:
-        while not self._finished.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
+        while not self._finished.wait(self._pause()):
             self._draw(min(self._done(), self._total))
+
+    def _pause(self) -> float:
+        """Seconds to the next line: in a log ever more, or that of a run of days would hold nothing else."""
+        if self._terminal:
+            return _TERMINAL_SECONDS
+        return min(max(_LOG_SECONDS, (time.monotonic() - self._start) / 20), _SLOWEST_LOG_SECONDS)
 
     def _draw(self, done: int) -> None:
         now = time.monotonic()

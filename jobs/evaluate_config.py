@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from cluster.config import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
-from jobs.config import PipelineJobConfig
+from jobs.config import Output, PipelineJobConfig
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 
@@ -61,7 +61,7 @@ class EvaluateConfig(PipelineJobConfig):
     """Dataset of `prepare`."""
     checkpoint: str | list[str] | dict[str, str]
     """One directory, a list of them, or directories by the name each has in the table."""
-    output: str
+    output: Output
     """Where the results go."""
     split: Literal["test", "val"] = "test"
     """Which photographs."""

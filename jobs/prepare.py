@@ -12,8 +12,9 @@ from cluster.session import ray_session
 from cluster.storage import Storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import PipelineJobConfig
+from jobs.config import Output, PipelineJobConfig
 from jobs.console import say, summary
+from jobs.locations import warn_of_paths
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.tables import parquet_bytes
 
@@ -33,7 +34,7 @@ class PrepareConfig(PipelineJobConfig):
 
     source: str
     """Folder or s3:// prefix of the photographs."""
-    output: str
+    output: Output
     """Where the dataset goes; must be empty."""
     size: int = Field(256, ge=32, multiple_of=32)
     """Side of the squares in pixels, a multiple of 32."""
@@ -76,6 +77,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
     say(f"prepare: {listing.count} photographs in {source.uri}")
     with ray_session(config.ray, verbose=verbose):
+        warn_of_paths(source, output)
         inspected = _inspect(config, source, output, listing.count)
         rejects = _reject_duplicates(inspected)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
