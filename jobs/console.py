@@ -27,6 +27,11 @@ def summary(title: str, facts: Iterable[tuple[str, object]]) -> None:
         say(f"  {name:{width}}  {value}")
 
 
+def log_pause(elapsed: float) -> float:
+    """Seconds between two lines of progress in a log: ever more, or that of a run of days would hold little else."""
+    return min(max(_LOG_SECONDS, elapsed / 20), _SLOWEST_LOG_SECONDS)
+
+
 class ProgressLine:
     """One live line about work of known size: count, rate and time left, redrawn on a terminal, logged elsewhere."""
 
@@ -64,14 +69,10 @@ class ProgressLine:
             print(flush=True)
 
     def _watch(self) -> None:
-        while not self._finished.wait(self._pause()):
+        while not self._finished.wait(
+            _TERMINAL_SECONDS if self._terminal else log_pause(time.monotonic() - self._start)
+        ):
             self._draw(min(self._done(), self._total))
-
-    def _pause(self) -> float:
-        """Seconds to the next line: in a log ever more, or that of a run of days would hold nothing else."""
-        if self._terminal:
-            return _TERMINAL_SECONDS
-        return min(max(_LOG_SECONDS, (time.monotonic() - self._start) / 20), _SLOWEST_LOG_SECONDS)
 
     def _draw(self, done: int) -> None:
         now = time.monotonic()

@@ -15,6 +15,7 @@ from jobs.sweep import SweepConfig
 from jobs.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith("submit_")]
 
 
 class Inner(Section):
@@ -117,7 +118,7 @@ def test_every_key_is_described(model: type[JobConfig]) -> None:
         assert not meaning.startswith(" ("), key
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", OF_JOBS, ids=lambda file: file.stem)
 def test_configs_of_the_project_load(file: Path) -> None:
     verbs: dict[str, type[JobConfig]] = {
         "archive": ArchiveConfig,
@@ -134,3 +135,18 @@ def test_configs_of_the_project_load(file: Path) -> None:
 def test_prepare_refuses_fractions_with_folders() -> None:
     with pytest.raises(UserError, match="no effect with split=folders"):
         PrepareConfig.load(None, ["source=s", "output=o", "split=folders", "val_fraction=0.2"])
+
+
+def test_an_output_in_the_copy_that_a_submitted_job_runs_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked = tmp_path / "working_dir_files" / "_ray_pkg_0123"
+    unpacked.mkdir(parents=True)
+    monkeypatch.chdir(unpacked)
+    places = ["source=photos", "checkpoint=c"]
+    with pytest.raises(UserError, match="output = 'color': would be lost with the uploaded copy"):
+        ArchiveConfig.load(None, [*places, "output=color"])
+    for kept in ("s3://bucket/color", "/mnt/shared/color"):
+        assert ArchiveConfig.load(None, [*places, f"output={kept}"]).output == kept
+    monkeypatch.chdir(tmp_path)
+    assert ArchiveConfig.load(None, [*places, "output=color"]).output == "color"
