@@ -54,7 +54,7 @@ class SubmitConfig(Section):
     is that of the nodes."""
     excludes: list[str] = Field(default_factory=list)
     """What else not to upload: patterns as in .gitignore. Left out anyway: what .gitignore and .rayignore name, .git,
-    environments, caches, tests, docs, runs, .env, *.pem, *.key. A pattern that begins with ! takes back."""
+    environments, caches, tests, docs, runs, .env, *.pem, *.key; ["!/docs", "!/docs/**"] takes a folder back."""
     max_upload: ByteSize = Field(ByteSize(50_000_000), ge=1, le=LARGEST)
     """Refuse to upload more; Ray refuses more than 512 MiB."""
     env_vars: dict[str, str] = Field(default_factory=dict)
@@ -93,7 +93,7 @@ class SubmitConfig(Section):
     def _no_secrets(cls, variables: dict[str, str]) -> dict[str, str]:
         for name in variables:
             if _SECRET.search(name):
-                raise ValueError(f"{name} looks like a secret, which has no place in a file; name it in pass_env")
+                raise ValueError(f"'{name}' looks like a secret, which has no place in a file; name it in pass_env")
         return variables
 
     @field_validator("runtime_env")
