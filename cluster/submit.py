@@ -157,7 +157,7 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         reason = _NO_AGENT if "No available agent" in str(error) else _last_line(str(error))
         raise ClusterError(f"{client.get_address()}: the job was not taken ({reason})") from error
-    _say(f"{job} runs {shlex.join(config.words())}")
+    _say(f"{job} is submitted")
     return job
 
 
