@@ -54,12 +54,16 @@ class _Inputs:
 def plan(config: TrainConfig) -> str:
     """What would run."""
     inputs = _check_inputs(config)
+    return f"train would run {_work(config, inputs)} and write to {inputs.output.uri}"
+
+
+def _work(config: TrainConfig, inputs: _Inputs) -> str:
     rows = inputs.dataset.splits["train"]["rows"]
     batches = rows // config.workers.count // config.train.batch_size
     steps = math.ceil(batches / config.train.accumulate)
     return (
-        f"train would run {config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
-        f"({rows} photographs of {inputs.dataset.size} px) and write to {inputs.output.uri}"
+        f"{config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
+        f"({rows} photographs of {inputs.dataset.size} px)"
     )
 
 
@@ -73,6 +77,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
         with ray_session(config.ray, verbose=verbose):
             from jobs.train_fit import fit
 
+            say(f"train: {_work(config, inputs)}")
             warn_of_paths(inputs.shards, inputs.output)
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
     rows = read_metrics(inputs.output)

@@ -33,7 +33,7 @@ class StopAtUserErrors(UserCallback):
 def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Storage, *, verbose: bool) -> None:
     """Train to the end, through lost workers and nodes; prints what the leading worker says."""
     forget_broken_index(output)
-    _say_what_is_missing(config.workers)
+    say_what_is_missing(config.workers)
     messages = _queue_here()
     setup = {"config": config, "dataset": dataset, "shards": shards, "output": output, "messages": messages}
     workers, train = config.workers, config.train
@@ -69,7 +69,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
         messages.shutdown()
 
 
-def _say_what_is_missing(workers: WorkersSection) -> None:
+def say_what_is_missing(workers: WorkersSection) -> None:
     """Say that the run will wait, silently, where the cluster has no room for the fewest workers it was given."""
     fewest, there = workers.min or workers.count, ray.cluster_resources()
     wanted = {"CPU": workers.cpus * fewest, "GPU": float(fewest) if workers.gpu else 0.0}
