@@ -26,8 +26,8 @@ class RealCluster:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a short path: sockets lie below it
-        self._gcs, self._dashboard, self._client, *self._agents = (free_port() for _ in range(5))
-        self.url = f"http://127.0.0.1:{self._dashboard}"
+        self._gcs, self.dashboard, self._client, *self._agents = (free_port() for _ in range(5))
+        self.url = f"http://127.0.0.1:{self.dashboard}"
         (self.folder / "token").write_text(TOKEN)
         python = Path(sys.executable).parent
         # Neither credentials nor a place to write beside this folder: what a job needs, it must be given.
@@ -43,7 +43,7 @@ class RealCluster:
         self._log = (self.folder / "start.log").open("wb")
 
     def start(self) -> None:
-        head = ["--head", f"--port={self._gcs}", f"--dashboard-port={self._dashboard}"]
+        head = ["--head", f"--port={self._gcs}", f"--dashboard-port={self.dashboard}"]
         self._start_node([*head, f"--ray-client-server-port={self._client}"], self._agents[0])
         self._wait_for_nodes(1)
         self._start_node([f"--address=127.0.0.1:{self._gcs}"], self._agents[1])

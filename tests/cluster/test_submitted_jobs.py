@@ -19,6 +19,7 @@ import yaml
 
 from cluster.storage import S3Storage, StorageOptions
 from tests.cluster.real_cluster import TOKEN, RealCluster
+from tests.cluster.relay import Relay
 from tests.faults.datasets import write_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -234,14 +235,38 @@ def test_ctrl_c_leaves_a_job_running_which_can_be_followed_and_stopped(bench: Be
     assert f"{job} was stopped" in said
 
 
+def test_a_connection_that_breaks_is_made_again(bench: Bench) -> None:
+    program = (
+        "import sys, time\nprint('began', flush=True)\n"
+        "for number in range(8): time.sleep(1); print('step', number, flush=True)\nsys.exit(5)"
+    )
+    with Relay(bench.cluster.dashboard) as relay:
+        address = f"address=http://127.0.0.1:{relay.port}"
+        job = bench.start({"command": ["python", "-c", program]}, address)
+        said = read_until_begun(job)
+        relay.cut()
+        time.sleep(3)
+        relay.mend()
+        said += job.communicate(timeout=120)[0]
+    assert job.returncode == 5, said
+    assert "does not answer; trying again" in said
+    steps = [line for line in said.splitlines() if line.startswith(("began", "step "))]
+    assert steps == ["began", *(f"step {number}" for number in range(8))]
+
+
 def interrupt(job: subprocess.Popen[str], signal_number: int) -> str:
-    """Wait until the submitted program has begun, then send a signal to who waits for it; what that says then."""
+    """Wait until the submitted program has begun, then send a signal to who waits for it; all that was said."""
+    said = read_until_begun(job)
+    job.send_signal(signal_number)
+    said += job.communicate(timeout=60)[0]
+    assert job.returncode == 1, said
+    return said
+
+
+def read_until_begun(job: subprocess.Popen[str]) -> str:
     assert job.stdout
     said = ""
     while "\nbegan\n" not in f"\n{said}":
         said += (line := job.stdout.readline())
         assert line, said
-    job.send_signal(signal_number)
-    said += job.communicate(timeout=60)[0]
-    assert job.returncode == 1, said
     return said
