@@ -4,7 +4,7 @@ import shutil
 import sys
 import textwrap
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel
 
@@ -13,6 +13,8 @@ from cluster.errors import ConfigError
 
 DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
 
+JOB_FLAGS = {"--dry-run": "print the resolved configuration and what would run", "--verbose": "show Ray's log"}
+"""Flags of jobs, with what `--help` says of them."""
 EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
 
 
@@ -22,7 +24,9 @@ def complain(message: str, code: int = USAGE) -> int:
     return code
 
 
-def split_arguments(arguments: Sequence[str], known_flags: Sequence[str]) -> tuple[str | None, list[str], set[str]]:
+def split_arguments(
+    arguments: Sequence[str], known_flags: Collection[str] = tuple(JOB_FLAGS)
+) -> tuple[str | None, list[str], set[str]]:
     """Arguments to (configuration file, key=value overrides, flags); raises ConfigError."""
     file: str | None = None
     overrides: list[str] = []

@@ -26,7 +26,7 @@ def load(model: type[AnyModel], file: str | None, overrides: list[str]) -> AnyMo
     Raises:
         ConfigError: one line naming the file or the command line, the key path, the value and what would be valid.
     """
-    values = _read_yaml(file) if file else {}
+    values = read_yaml(file) if file else {}
     overridden = {_apply(values, override) for override in overrides}
     return check(model, values, file, overridden)
 
@@ -41,7 +41,8 @@ def check(
         raise ConfigError(_explain(model, error, file, overridden)) from None
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_yaml(file: str) -> dict[str, Any]:
+    """Keys and values of a YAML file; raises ConfigError in one line."""
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

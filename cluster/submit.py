@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and not words[0].startswith("-") and "=" not in words[0]:
         words.insert(0, "--config")
     try:
-        file, overrides, flags = split_arguments(words, list(_FLAGS))
+        file, overrides, flags = split_arguments(words, _FLAGS)
         config = load(SubmitConfig, file, overrides)
         if "--dry-run" in flags:
             print(f"{to_yaml(config)}\n{plan(config)}")

@@ -19,7 +19,6 @@ from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
-from jobs.locations import warn_of_paths
 from jobs.lock import OutputLock
 from jobs.manifest import FOLDER as MANIFEST
 from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
@@ -89,7 +88,6 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
         _announce(job)
         start = time.monotonic()
         with ray_session(config.ray, verbose=verbose):
-            warn_of_paths(source, output, open_storage(config.checkpoint, config.storage))
             done = _colorize(job) + _retry(job)
         seconds = time.monotonic() - start
         counts = rows.count_statuses(rows.read_rows(output))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cluster.command_line import DONE as DONE
-from cluster.command_line import EXIT_CODES, complain, help_text, split_arguments
+from cluster.command_line import EXIT_CODES, JOB_FLAGS, complain, help_text, split_arguments
 from cluster.command_line import FAILED as FAILED
 from cluster.command_line import TOO_MANY_FAILED as TOO_MANY_FAILED
 from cluster.command_line import USAGE as USAGE
@@ -35,7 +35,6 @@ VERBS = {
 }
 
 _MODULES = {"import": "jobs.import_weights", "submit": "cluster.submit"}  # those that are not jobs.VERB
-_FLAGS = {"--dry-run": "print the resolved configuration and what would run", "--verbose": "show Ray's log"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,12 +78,12 @@ def run_job(
     if "-h" in arguments or "--help" in arguments:
         print(
             help_text(
-                f"colorize {verb} [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]", config_class, _FLAGS
+                f"colorize {verb} [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]", config_class, JOB_FLAGS
             )
         )
         return DONE
     try:
-        file, overrides, flags = split_arguments(arguments, list(_FLAGS))
+        file, overrides, flags = split_arguments(arguments)
         config = config_class.load(file, overrides)
         if "--dry-run" in flags:
             print(f"{to_yaml(config)}\n{plan(config)}")

@@ -16,7 +16,6 @@ from jobs.console import say, summary
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
 from jobs.evaluation_table import columns_of, render, summarize_scores
-from jobs.locations import warn_of_paths
 from jobs.report_files import report_at_end
 from jobs.run_record import now, versions
 from jobs.tables import parquet_bytes
@@ -59,8 +58,6 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
     if without:
         say(f"evaluate: without LPIPS: {without}")
     with ray_session(config.ray, verbose=verbose):
-        checkpoints = [open_storage(location, config.storage) for location, _ in inputs.checkpoints.values()]
-        warn_of_paths(inputs.shards, *checkpoints)
         rows = _score(config, inputs, with_lpips=without is None)
     rows, distances = _set_metrics(rows, inputs.names)
     result: dict[str, Any] = {

@@ -14,7 +14,6 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.config import Output, PipelineJobConfig
 from jobs.console import say, summary
-from jobs.locations import warn_of_paths
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.tables import parquet_bytes
 
@@ -77,7 +76,6 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
     say(f"prepare: {listing.count} photographs in {source.uri}")
     with ray_session(config.ray, verbose=verbose):
-        warn_of_paths(source, output)
         inspected = _inspect(config, source, output, listing.count)
         rejects = _reject_duplicates(inspected)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])

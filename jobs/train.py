@@ -13,7 +13,6 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
 from jobs.curves import run_curves
-from jobs.locations import warn_of_paths
 from jobs.run_record import begin_run, now, write_record
 from jobs.tracking import require_mlflow
 from jobs.train_config import ModelSection, TrainConfig
@@ -78,7 +77,6 @@ def run(config: TrainConfig, verbose: bool) -> int:
             from jobs.train_fit import fit
 
             say(f"train: {_work(config, inputs)}")
-            warn_of_paths(inputs.shards, inputs.output)
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
     rows = read_metrics(inputs.output)
     inputs.output.write(CURVES, run_curves(rows), "image/png")

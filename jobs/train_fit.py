@@ -14,7 +14,7 @@ from colorize_core.errors import UserError
 from colorize_core.shards import DatasetInfo
 from jobs.causes import root_cause
 from jobs.console import say
-from jobs.train_config import TrainConfig, WorkersSection
+from jobs.train_config import TrainConfig
 from jobs.train_loop import train_loop
 from jobs.train_state import CHECKPOINTS, forget_broken_index
 
@@ -33,7 +33,6 @@ class StopAtUserErrors(UserCallback):
 def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Storage, *, verbose: bool) -> None:
     """Train to the end, through lost workers and nodes; prints what the leading worker says."""
     forget_broken_index(output)
-    say_what_is_missing(config.workers)
     messages = _queue_here()
     setup = {"config": config, "dataset": dataset, "shards": shards, "output": output, "messages": messages}
     workers, train = config.workers, config.train
@@ -67,17 +66,6 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
         messages.put(None)
         printer.join(timeout=10)
         messages.shutdown()
-
-
-def say_what_is_missing(workers: WorkersSection) -> None:
-    """Say that the run will wait, silently, where the cluster has no room for the fewest workers it was given."""
-    fewest, there = workers.min or workers.count, ray.cluster_resources()
-    wanted = {"CPU": workers.cpus * fewest, "GPU": float(fewest) if workers.gpu else 0.0}
-    missing = [
-        f"{wanted[kind]:g} {kind}s, not {there.get(kind, 0):g}" for kind in wanted if wanted[kind] > there.get(kind, 0)
-    ]
-    if missing:
-        say(f"train: waits for nodes: {fewest} workers need {' and '.join(missing)}")
 
 
 def _queue_here() -> Queue:
