@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ByteSize, ValidationError
 
 from cluster.errors import ConfigError
 
@@ -183,7 +183,7 @@ def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _show_default(value: Any) -> str:
-    if value is None:
+    if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
@@ -199,6 +199,7 @@ def _type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " | ".join(_type_name(argument) for argument in arguments if argument is not type(None))
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: "any"}
+    names[ByteSize] = "bytes"
     if origin in (list, tuple):
         return f"list of {_type_name(arguments[0])}"
     return names.get(origin or annotation, str(annotation))

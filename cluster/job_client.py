@@ -43,6 +43,13 @@ class JobClient(JobSubmissionClient):
                 "submit again to continue"
             ) from None
 
+    def has(self, job: str) -> bool:
+        """Whether the cluster answers that it knows a job."""
+        try:
+            return self.ask(job) is not None
+        except ClusterError:
+            return False
+
     def stop(self, job: str) -> bool:
         """Ask a job to stop; whether the cluster has heard it."""
         try:

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--dry-run" in flags:
             print(f"{to_yaml(config)}\n{plan(config)}")
             return DONE
-        return run(config, file)
+        return run(config)
     except ConfigError as error:
         return complain(str(error))
     except ClusterError as error:
@@ -67,13 +67,13 @@ def plan(config: SubmitConfig) -> str:
     return f"submit would {upload} to {_address(config)}, set {environment}, and run\n  {shlex.join(config.words())}"
 
 
-def run(config: SubmitConfig, file: str | None) -> int:
+def run(config: SubmitConfig) -> int:
     """Check, upload, submit, follow; returns the exit code."""
     _use_token()
     package = None if config.follow else _check_package(config)
     client = _connect(_address(config))
     job = config.follow or _submit(client, config, package)
-    again = f"{_USAGE.split(' FILE')[0]} {file or ''} follow={job}".replace("  ", " ")
+    again = f"python -m cluster.submit address={client.get_address()} follow={job}"
     if not config.wait:
         _say(f"follow it: {again}")
         return DONE
@@ -98,14 +98,13 @@ def _address(config: SubmitConfig) -> str:
     if config.address:
         return config.address.rstrip("/")
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
-        given = os.environ.get(name)
-        if given in (None, "", "auto", "local"):
-            continue
-        if not str(given).startswith(("http://", "https://")):
+        given = os.environ.get(name, "")
+        if given.startswith(("http://", "https://")):
+            return given.rstrip("/")
+        if given not in ("", "auto", "local"):
             raise ConfigError(
                 f"{name} = {given!r}: a submission needs the dashboard's URL; give address=http://HOST:8265"
             )
-        return str(given).rstrip("/")
     return _HERE
 
 
@@ -142,12 +141,13 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
         runtime |= {"working_dir": package.folder, "excludes": [*EXCLUDES, *config.excludes]}
         _say(f"{package} from {package.folder} to {client.get_address()}")
     stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    job = f"{config.name or config.verb or 'job'}-{stamp}-{uuid4().hex[:4]}"
     driver = config.driver
     try:
-        job = client.submit_job(
+        client.submit_job(
             entrypoint=shlex.join(config.words()),
             runtime_env=runtime,
-            submission_id=f"{config.name or config.verb or 'job'}-{stamp}-{uuid4().hex[:4]}",
+            submission_id=job,
             metadata=dict(config.metadata),
             entrypoint_num_cpus=driver.cpus,
             entrypoint_num_gpus=driver.gpus,
@@ -155,8 +155,9 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
             entrypoint_resources=driver.resources or None,
         )
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        reason = _NO_AGENT if "No available agent" in str(error) else _last_line(str(error))
-        raise ClusterError(f"{client.get_address()}: the job was not taken ({reason})") from error
+        if not (isinstance(error, OSError) and client.has(job)):  # it may be the answer that was lost
+            reason = _NO_AGENT if "No available agent" in str(error) else _last_line(str(error))
+            raise ClusterError(f"{client.get_address()}: the job was not taken ({reason})") from error
     _say(f"{job} is submitted")
     return job
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 
 from cluster.config import load
@@ -211,6 +212,58 @@ def test_a_server_that_is_another_is_one_line(
     error = capsys.readouterr().err
     assert f"{url}: {said}" in error
     assert error.count("\n") == 1
+
+
+class _JobServer(BaseHTTPRequestHandler):
+    """Takes a job, but its answer is lost; the job is done when it is asked for."""
+
+    def do_GET(self) -> None:
+        path = self.path.removeprefix("/api/")
+        if path == "version":
+            self._answer({"ray_version": ray.__version__})
+        elif path.endswith("/logs"):
+            self._answer({"logs": "hello\n"})
+        elif path.endswith("/tail"):
+            self.send_error(502)
+        else:
+            done = {"type": "SUBMISSION", "status": "FAILED", "entrypoint": "x", "driver_exit_code": 3}
+            self._answer(done if self.server.taken else {}, 200 if self.server.taken else 404)  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.taken = self.server.takes and sent  # type: ignore[attr-defined]
+        self.close_connection = True  # and nothing is said
+
+    def _answer(self, values: dict[str, Any], status: int = 200) -> None:
+        body = json.dumps(values).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_an_answer_that_is_lost_is_asked_for_again(
+    takes: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")
+    with HTTPServer(("127.0.0.1", 0), _JobServer) as server:
+        server.takes, server.taken = takes, None  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = main([f"address=http://127.0.0.1:{server.server_port}", "command=[a program, x]", "working_dir="])
+        server.shutdown()
+    out, error = capsys.readouterr()
+    if takes:
+        assert server.taken["entrypoint"] == "'a program' x"  # type: ignore[attr-defined]
+        assert code == 3
+        assert out.endswith("hello\n")
+        assert "failed with exit code 3" in error
+    else:
+        assert code == 1
+        assert "the job was not taken" in error
 
 
 def test_help_needs_no_ray() -> None:

@@ -247,7 +247,7 @@ def test_a_connection_that_breaks_is_made_again(bench: Bench) -> None:
         relay.cut()
         time.sleep(3)
         relay.mend()
-        said += job.communicate(timeout=120)[0]
+        said += read_rest(job)
     assert job.returncode == 5, said
     assert "does not answer; trying again" in said
     steps = [line for line in said.splitlines() if line.startswith(("began", "step "))]
@@ -258,7 +258,7 @@ def interrupt(job: subprocess.Popen[str], signal_number: int) -> str:
     """Wait until the submitted program has begun, then send a signal to who waits for it; all that was said."""
     said = read_until_begun(job)
     job.send_signal(signal_number)
-    said += job.communicate(timeout=60)[0]
+    said += read_rest(job)
     assert job.returncode == 1, said
     return said
 
@@ -269,4 +269,12 @@ def read_until_begun(job: subprocess.Popen[str]) -> str:
     while "\nbegan\n" not in f"\n{said}":
         said += (line := job.stdout.readline())
         assert line, said
+    return said
+
+
+def read_rest(job: subprocess.Popen[str]) -> str:
+    """What `communicate` would lose: lines that were read ahead."""
+    assert job.stdout
+    said = job.stdout.read()
+    job.wait()
     return said

@@ -5,6 +5,7 @@ import yaml
 from pydantic import Field
 
 from cluster.config import Section, describe, to_yaml
+from cluster.submit_config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig
 from jobs.config import JobConfig
@@ -111,11 +112,12 @@ def test_override_without_a_value_sign_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig, RecipeConfig, SweepConfig]
+    "model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig, RecipeConfig, SweepConfig, SubmitConfig]
 )
 def test_every_key_is_described(model: type[JobConfig]) -> None:
     for key, meaning in describe(model):
         assert not meaning.startswith(" ("), key
+        assert "<class" not in meaning, key
 
 
 @pytest.mark.parametrize("file", OF_JOBS, ids=lambda file: file.stem)
