@@ -1,7 +1,6 @@
 """What AWS says of a spot machine: `python -m cluster.spot` runs beside Ray and tells it when the machine is to go.
 
-Ray then gives the node nothing new, and training saves a checkpoint at once. On Kubernetes the pod is told, and Ray hears
-it from there.
+Ray then gives the node nothing new, and training saves a checkpoint at once. On Kubernetes the pod is told instead.
 """
 
 import argparse
@@ -48,7 +47,9 @@ def drain(address: str, seconds: int) -> None:
     # Without --node-id it is the node of this machine, which Ray finds by RAY_ADDRESS, not by --address.
     command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", address]
     command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "AWS takes the spot machine away"]
-    subprocess.run([*command, "--deadline-remaining-seconds", str(seconds)], check=True, env=os.environ | {"RAY_ADDRESS": address})
+    subprocess.run(
+        [*command, "--deadline-remaining-seconds", str(seconds)], check=True, env=os.environ | {"RAY_ADDRESS": address}
+    )
 
 
 def _ask(request: urllib.request.Request) -> str:

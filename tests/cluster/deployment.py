@@ -46,7 +46,7 @@ def amount(quantity: str | int) -> float:
 
 
 def command_config(command: str | Iterable[str], folder: str) -> VerbConfig:
-    """The configuration that `python -m jobs.VERB ...` or `colorize VERB ...` would run with, checked by its own loader.
+    """The configuration that `python -m jobs.VERB ...` or `colorize VERB ...` would run with, by its own loader.
 
     Args:
         command: the command line.

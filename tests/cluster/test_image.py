@@ -55,7 +55,9 @@ def test_the_dependencies_are_those_of_the_project(tmp_path: Path) -> None:
     if sys.version_info < (3, 11):
         pytest.skip("tomllib is part of Python 3.11, which the image has")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    (block,) = re.findall(r"^dependencies = \[\n(.*?)^\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(
+        r"^dependencies = \[\n(.*?)^\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert done.stdout.split() == re.findall(r'"(.+)"', block)
 
 
@@ -67,7 +69,9 @@ def test_versions_are_constrained() -> None:
 def test_it_does_not_run_as_root_and_ray_is_on_the_path_of_login_shells() -> None:
     users = [line.split()[1] for line in instructions() if line.startswith("USER")]
     assert users == ["ray"]
-    assert "venv" not in DOCKERFILE  # /usr/local/bin is on the PATH that a login shell sets, an environment's bin is not
+    assert (
+        "venv" not in DOCKERFILE
+    )  # /usr/local/bin is on the PATH that a login shell sets, an environment's bin is not
     assert re.search(r"^ENV HOME=/home/ray\b", DOCKERFILE, re.MULTILINE)  # Ray's launcher reads it from the image
 
 
