@@ -3,7 +3,6 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
 
 from colorize_core.color import AB_SCALE, L_CENTER, lab_to_rgb
 from colorize_core.errors import UserError
@@ -33,6 +32,8 @@ class VGGDistance(nn.Module):
             UserError: the weights cannot be had or are not VGG-16's; random ones are never used.
         """
         super().__init__()
+        from torchvision.models import VGG16_Weights, vgg16  # here, as it takes two seconds
+
         if weights is None:
             hint = "loss.perceptual needs them: give loss.vgg_weights=PATH to the state dict"
             state = download_state_dict(VGG16_Weights.IMAGENET1K_V1, hint)

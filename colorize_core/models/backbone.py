@@ -1,21 +1,27 @@
-"""ResNet-18 on lightness, and first weights: torchvision's enum, or a state dict at a path or URI."""
+"""ResNet-18 on lightness, and first weights: torchvision's enum, or a state dict at a path or URI.
+
+torchvision is imported where it is used: it takes two seconds, in every process of a job.
+"""
 
 import io
 from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
-from torchvision.models import ResNet, ResNet18_Weights, WeightsEnum, resnet18
 
 from colorize_core.errors import UserError
 from colorize_core.files import read_file
 from colorize_core.models.base import load_strictly
 
+if TYPE_CHECKING:
+    from torchvision.models import ResNet, WeightsEnum
+
 _HEAD = ("fc.weight", "fc.bias")
 
 
-def gray_resnet18(weights: str | None) -> ResNet:
+def gray_resnet18(weights: str | None) -> "ResNet":
     """ResNet-18 with a one-channel stem, without pooling and classifier.
 
     Args:
@@ -25,6 +31,8 @@ def gray_resnet18(weights: str | None) -> ResNet:
     Raises:
         UserError: the weights cannot be had, or are not a ResNet-18's.
     """
+    from torchvision.models import resnet18
+
     body = resnet18(weights=None)
     body.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
     nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -45,6 +53,8 @@ def resnet18_weights(source: str) -> dict[str, Tensor]:
         UserError: the weights cannot be downloaded, read, or belong to another network.
     """
     if source == "imagenet":
+        from torchvision.models import ResNet18_Weights
+
         hint = "give model.options.backbone_weights=PATH to a torchvision state dict, or null to train from scratch"
         state = download_state_dict(ResNet18_Weights.IMAGENET1K_V1, hint)
     else:
@@ -73,7 +83,7 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     return state
 
 
-def download_state_dict(weights: WeightsEnum, hint: str) -> dict[str, Tensor]:
+def download_state_dict(weights: "WeightsEnum", hint: str) -> dict[str, Tensor]:
     """Weights that torchvision publishes; raises UserError, with `hint`, when neither cache nor network has them."""
     try:
         with redirect_stdout(io.StringIO()):  # torch.hub announces the download

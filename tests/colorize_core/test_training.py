@@ -394,13 +394,18 @@ def test_the_average_follows_the_closed_form() -> None:
     assert average.module.weight.item() == pytest.approx(expected)
 
 
-def test_the_average_has_the_buffers_of_the_model() -> None:
-    model, _ = networks()
+def test_statistics_of_norms_are_averaged_like_weights_and_counters_are_the_models() -> None:
+    """Means 0, 1, 2: the first is copied, then decay is 2 / 11 and 3 / 12."""
+    model = nn.BatchNorm1d(1)
     average = running_average(model, 0.9)
-    supervised(model)(batch(0))
-    average.update_parameters(model)
-    for ours, theirs in zip(average.module.buffers(), model.buffers(), strict=True):
-        assert torch.equal(ours, theirs)
+    for value in range(3):
+        assert model.running_mean is not None
+        assert model.num_batches_tracked is not None
+        model.running_mean.fill_(float(value))
+        model.num_batches_tracked.fill_(value)
+        average.update_parameters(model)
+    assert average.module.running_mean.item() == pytest.approx(3 / 12 * (9 / 11) + 9 / 12 * 2)
+    assert average.module.num_batches_tracked.item() == 2
 
 
 # Resuming
