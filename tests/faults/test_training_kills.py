@@ -151,7 +151,7 @@ def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_p
 
 
 def test_a_pod_that_is_told_to_go(command: list[str], tmp_path: Path) -> None:
-    """Kubernetes sends SIGTERM to `ray start --block`; Ray announces the end of the node, and training saves at once."""
+    """Kubernetes sends SIGTERM to `ray start --block`; Ray announces the node's end, and training saves at once."""
     output, epochs = LocalStorage(str(tmp_path / "run")), 12
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     cluster.add_node(num_cpus=1)
