@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import ray
@@ -25,9 +26,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def no_cluster_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        monkeypatch.delenv(name)
+def no_cluster_of_the_environment() -> Iterator[None]:
+    """Nothing of Ray's in the environment, but that no token is sent; what submitting sets there is undone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with mock.patch.dict(os.environ, kept | {"RAY_AUTH_MODE": "disabled"}, clear=True):
+        yield
 
 
 def config_of(**values: Any) -> SubmitConfig:
@@ -203,9 +206,8 @@ def server() -> Iterator[HTTPServer]:
     ],
 )
 def test_a_server_that_is_another_is_one_line(
-    server: HTTPServer, answer: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: HTTPServer, answer: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # restored afterwards: connecting sets it
     server.answer = answer  # type: ignore[attr-defined]
     url = f"http://127.0.0.1:{server.server_port}"
     assert main([f"address={url}", "command=['true']", "working_dir="]) == 1
@@ -246,10 +248,7 @@ class _JobServer(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_an_answer_that_is_lost_is_asked_for_again(
-    takes: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")
+def test_an_answer_that_is_lost_is_asked_for_again(takes: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with HTTPServer(("127.0.0.1", 0), _JobServer) as server:
         server.takes, server.taken = takes, None  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()

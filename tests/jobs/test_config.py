@@ -124,6 +124,7 @@ def test_every_key_is_described(model: type[JobConfig]) -> None:
 def test_configs_of_the_project_load(file: Path) -> None:
     verbs: dict[str, type[JobConfig]] = {
         "archive": ArchiveConfig,
+        "cluster_archive": ArchiveConfig,
         "evaluate": EvaluateConfig,
         "prepare": PrepareConfig,
         "sweep_seed000": SweepConfig,
