@@ -96,8 +96,8 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     seconds = _timeout(config)
     there = largest_resources()
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
-    room = f"{there['CPU']:g} CPUs, {there['GPU']:g} GPUs"
-    yield Finding("ray", "ok", f"{len(nodes)} node{'s' * (len(nodes) > 1)} ({names}), {room}")
+    room = ", ".join(checks.amount(there[kind], kind) for kind in ("CPU", "GPU"))
+    yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {room}")
     token = token_file()
     open_file = token if token and is_open(token) else None
     yield checks.check_token(is_asked=is_token_asked(), open_file=open_file, is_remote=local_cores(config.ray) is None)

@@ -219,7 +219,7 @@ def test_weights_are_looked_for_in_the_cache_of_torch(tmp_path: Path, monkeypatc
 def test_a_job_begins_with_the_question_whether_there_is_room(capsys: pytest.CaptureFixture[str]) -> None:
     check_start(Needs(Processes("workers", 5, 1, 0)))
     assert capsys.readouterr().out == ""
-    with pytest.raises(UserError, match="workers: 6 with 1 CPUs each need more than the cluster's 5 CPUs"):
+    with pytest.raises(UserError, match="workers: 6 with 1 CPU each need more than the cluster's 5 CPUs"):
         check_start(Needs(Processes("workers", 6, 1, 0)))
 
 
@@ -229,7 +229,7 @@ def test_training_on_gpus_that_are_not_there_ends_at_once(
     """Ray Train would wait for them."""
     keys = [f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "loss.l1=1", "train.batch_size=1"]
     line = one_line(["train", *keys, "workers.count=16", "workers.gpu=true"], 2)
-    assert "workers: 16 with 1 CPUs and 1 GPUs each need more than the cluster's" in line
+    assert "workers: 16 with 1 CPU and 1 GPU each need more than the cluster's" in line
 
 
 def test_impatience_is_for_the_check_alone(tmp_path: Path) -> None:

@@ -139,8 +139,8 @@ def test_a_gpu_node_that_does_not_answer_fails() -> None:
 @pytest.mark.parametrize(
     ("need", "words"),
     [
-        (Processes("workers", 2, 1, 1), "workers: 2 with 1 CPUs and 1 GPUs each need more than the cluster's 1 GPUs"),
-        (Processes("actors", 8, 1, 0, 0.75), "8 with 1 CPUs each, with 0.75 beside them, need more than the cluster's"),
+        (Processes("workers", 2, 1, 1), "workers: 2 with 1 CPU and 1 GPU each need more than the cluster's 1 GPU"),
+        (Processes("actors", 8, 1, 0, 0.75), "8 with 1 CPU each, with 0.75 beside them, need more than the cluster's"),
         (Processes("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but the nodes have room for 0 of them"),
         (Processes("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but the nodes have room for 2 of them"),
     ],
