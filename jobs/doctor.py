@@ -88,15 +88,15 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     """Findings about every node; returns those that answer."""
     from cluster.authentication import is_open, is_token_asked, token_file
     from cluster.node_facts import look_around, look_at_cuda
-    from cluster.nodes import alive_nodes, ask_nodes, largest_resources
+    from cluster.nodes import alive_nodes, ask_nodes
     from cluster.session import local_cores
     from jobs import doctor_checks as checks
 
     nodes = alive_nodes()
     seconds = _timeout(config)
-    there = largest_resources()
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
-    room = ", ".join(checks.amount(there[kind], kind) for kind in ("CPU", "GPU"))
+    there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+    room = ", ".join(checks.amount(number, kind) for kind, number in there.items())
     yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {room}")
     token = token_file()
     open_file = token if token and is_open(token) else None
@@ -120,14 +120,14 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
 
 def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Iterator[Finding]:
     """Findings about what a job needs of nodes that answer."""
-    from cluster.nodes import largest_resources
+    from cluster.session import local_cores
     from jobs.doctor_checks import check_room
     from jobs.doctor_storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}")
     needs: Needs = job.needs(config)
     seconds = _timeout(config)
-    yield check_room(needs.processes, nodes, largest_resources())
+    yield check_room(needs.processes, nodes, can_grow=local_cores(config.ray) is None)
     stored = check_storage(needs, [node for node in nodes if not node.is_here], seconds)
     weights = check_weights(needs, nodes, seconds)
     yield from [*stored, *weights]

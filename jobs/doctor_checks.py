@@ -169,31 +169,31 @@ def check_cuda(answer: Answer) -> Finding:
     return Finding("cuda", "ok", f"{where}: {found} x {facts['devices'][0]}, CUDA {facts['cuda']}, {bf16}")
 
 
-def check_room(need: Processes, nodes: Sequence[Node], largest: Mapping[str, float]) -> Finding:
+def check_room(need: Processes, nodes: Sequence[Node], *, can_grow: bool) -> Finding:
     """Whether the processes of a job fit the cluster: all of them together, and each on some node.
 
     Args:
         need: of the job.
         nodes: as they are.
-        largest: CPU and GPU of the cluster, as its autoscaler may make it.
+        can_grow: whether an autoscaler may add nodes, as nobody can tell of a named cluster.
     """
     each = amount(need.cpus, "CPU") + (f" and {amount(need.gpus, 'GPU')}" if need.gpus else "")
     asked = f"{need.key}: {need.count} with {each} each"
-    cpus, gpus = need.count * need.cpus + need.reserved, need.count * need.gpus
-    advice = f"lower {need.key}.count, .cpus or the GPUs, or add nodes to the cluster"
-    if gpus > largest["GPU"]:
-        return Finding("room", "fail", f"{asked} need more than the cluster's {amount(largest['GPU'], 'GPU')}", advice)
-    if cpus > largest["CPU"]:
-        beside = f", with {need.reserved:g} beside them," if need.reserved else ""
-        return Finding(
-            "room", "fail", f"{asked}{beside} need more than the cluster's {amount(largest['CPU'], 'CPU')}", advice
-        )
-    now = {name: sum(node.resources.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
+    there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
     fit = sum(_fit(need, node) for node in nodes)
-    if fit < need.count and largest["CPU"] <= now["CPU"] and largest["GPU"] <= now["GPU"]:
-        return Finding("room", "fail", f"{asked}, but the nodes have room for {fit} of them", advice)
-    later = "" if fit >= need.count else ", once the autoscaler has added nodes"
-    return Finding("room", "ok", f"{asked}: {'it fits' if need.count == 1 else 'they fit'}{later}")
+    if need.count * need.gpus > there["GPU"]:
+        lack = f"{asked} need more than the cluster's {amount(there['GPU'], 'GPU')}"
+    elif need.count * need.cpus + need.reserved > there["CPU"]:
+        beside = f", with {need.reserved:g} beside them," if need.reserved else ""
+        lack = f"{asked}{beside} need more than the cluster's {amount(there['CPU'], 'CPU')}"
+    elif fit < need.count:
+        lack = f"{asked}, but the nodes have room for {fit} of them"
+    else:
+        return Finding("room", "ok", f"{asked}: {'it fits' if need.count == 1 else 'they fit'}")
+    advice = f"lower {need.key}.count, .cpus or the GPUs, or add nodes to the cluster"
+    if can_grow:
+        return Finding("room", "warn", lack, f"the job waits for nodes; where no autoscaler adds them, {advice}")
+    return Finding("room", "fail", lack, advice)
 
 
 def _fit(need: Processes, node: Node) -> int:

@@ -13,7 +13,7 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
 from jobs.curves import run_curves
-from jobs.doctor_start import check_start
+from jobs.doctor_start import check_start, require_room
 from jobs.needs import Needs, Processes, Weights
 from jobs.run_record import begin_run, now, write_record
 from jobs.tracking import require_mlflow
@@ -72,7 +72,9 @@ def run(config: TrainConfig, verbose: bool) -> int:
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
-            check_start(needs(config))
+            needed = needs(config)
+            require_room(needed.processes, config.ray)
+            check_start(needed)
             from jobs.train_fit import fit
 
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)

@@ -147,22 +147,22 @@ def test_a_gpu_node_that_does_not_answer_fails() -> None:
 )
 def test_what_the_cluster_has_no_room_for_fails(need: Processes, words: str) -> None:
     nodes = [node("a"), node("b", GPU=1.0)]  # of four CPUs each
-    finding = check_room(need, nodes, {"CPU": 8.0, "GPU": 1.0})
+    finding = check_room(need, nodes, can_grow=False)
     assert finding.verdict == "fail"
     assert words in finding.said
 
 
-def test_what_fits_is_well_and_so_is_what_an_autoscaler_can_make_room_for() -> None:
+def test_what_fits_is_well_and_a_cluster_that_may_grow_is_waited_for() -> None:
     nodes = [node("a"), node("b")]
-    assert check_room(Processes("workers", 4, 2, 0), nodes, {"CPU": 8.0, "GPU": 0.0}).verdict == "ok"
-    scaled = check_room(Processes("workers", 4, 2, 1), nodes, {"CPU": 64.0, "GPU": 8.0})
-    assert scaled.verdict == "ok"
-    assert "once the autoscaler has added nodes" in scaled.said
+    assert check_room(Processes("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
+    later = check_room(Processes("workers", 4, 2, 1), nodes, can_grow=True)
+    assert later.verdict == "warn"
+    assert "where no autoscaler adds them" in later.advice
 
 
 def test_processes_may_share_a_gpu() -> None:
     shared = Processes("actors", 10, 0.1, 0.1)
-    assert check_room(shared, [node(GPU=1.0)], {"CPU": 4.0, "GPU": 1.0}).verdict == "ok"
+    assert check_room(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
 
 
 def test_a_cluster_without_a_token_is_open_to_strangers() -> None:

@@ -98,9 +98,12 @@ def press(page: Any, *keys: str) -> None:
 
 
 def leave_viewer(page: Any) -> None:
-    """Escape, and wait: the browser closes a dialog in its own time, and till then no field takes text."""
+    """Escape, and wait: the browser closes a dialog in its own time, and till then no field takes text.
+
+    The page empties the viewer when it is told, after it is hidden, and then moves the focus.
+    """
     page.keyboard.press("Escape")
-    page.locator("#viewer").wait_for(state="hidden")
+    page.locator("#viewer-body > *").first.wait_for(state="detached")
 
 
 def test_the_page_shows_its_pictures_from_a_folder(page: Any) -> None:
