@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,31 @@ _PASSING_CODES = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavail
 _NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 
 Answer = TypeVar("Answer")
+
+
+class _Tally:
+    """A count that threads add to."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def take(self) -> int:
+        with self._lock:
+            taken, self._count = self._count, 0
+        return taken
+
+
+_retries = _Tally()
+
+
+def take_retries() -> int:
+    """How many requests this process has made again since this was last asked."""
+    return _retries.take()
 
 
 class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -217,6 +243,7 @@ def _insist(request: Callable[[], Answer], attempts: int) -> Answer:
         except Exception as error:
             if not _may_pass(error):
                 raise
+        _retries.add()
         time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))
     return request()
 

@@ -13,12 +13,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
+from cluster.authentication import refuses_us
 from cluster.errors import ClusterError
 
 # A pipeline needs room for its readers, its actors and its writer at once. Logical CPUs, not threads: on a small
 # machine they share the real ones, and with fewer the job would wait for itself.
 _FEWEST_CPUS = 4
 _CONNECT_SECONDS = 10
+_REFUSAL = (
+    "asks for a token, and this process has none or another one; give it the cluster's by RAY_AUTH_TOKEN or "
+    "RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token"
+)
 _ADVICE = ("worker processes have been started on node", "A worker died or was killed while executing a task")
 
 
@@ -48,6 +53,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
+    from ray.exceptions import AuthenticationError
 
     if ray.is_initialized():
         yield
@@ -65,8 +71,12 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     try:
         with nullcontext() if verbose else _muted_stderr():
             ray.init(**settings)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (AuthenticationError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = address or "this machine"
+        with _muted_stderr():
+            is_refused = isinstance(error, AuthenticationError) or (address and refuses_us(address))
+        if is_refused:
+            raise ClusterError(f"Ray at {where} {_REFUSAL}") from error
         raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
     try:
         _set_noise(verbose, level)

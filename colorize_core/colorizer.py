@@ -23,6 +23,7 @@ from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, open_imag
 from colorize_core.precision import Precision, autocast
 from colorize_core.prediction import content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.provenance import Provenance, software
+from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageClock
 from colorize_core.strips import row_strips
 from colorize_core.upsampling import ChromaRows, Upsampling
 from colorize_core.wide import is_wide
@@ -107,6 +108,8 @@ class Colorizer:
             threads,
         )
         self._autocast = autocast(precision, self.device)
+        self.stages = StageClock()
+        """What the work so far took, by stage."""
 
     @classmethod
     def load(
@@ -160,7 +163,8 @@ class Colorizer:
         results: list[ColorizedPhoto | None] = [None] * len(photos)
         needs: dict[int, int] = {}
         for index, data in enumerate(photos):
-            need = _need(data, max_pixels, max_memory)
+            with self.stages.time(DECODE):
+                need = _need(data, max_pixels, max_memory)
             if isinstance(need, ColorizedPhoto):
                 results[index] = need
             else:
@@ -176,7 +180,9 @@ class Colorizer:
                     results[index] = _describe(item, "skipped_color", item.data if on_color == "copy" else None)
                 else:
                     work.append(item)
-            self._predict(work)
+            with self.stages.time(INFER, torch.get_num_threads() if self.device.type == "cpu" else 1):
+                self._predict(work)
+                self._wait()
             finished = self._map(lambda item: self._finish(item, each_format[item.index], encoding), work)
             for item, result in zip(work, finished, strict=True):
                 results[item.index] = result
@@ -191,13 +197,23 @@ class Colorizer:
             return list(pool.map(function, items))
 
     def _open(self, index: int, data: bytes, max_pixels: int) -> "_Work | ColorizedPhoto":
-        """Decode, and shrink the lightness strip by strip: first across, then, at the end, down."""
         try:
-            photo = decode(data, max_pixels)
+            with self.stages.time(DECODE):
+                photo = decode(data, max_pixels)
         except PhotoError as fault:
             return ColorizedPhoto(fault.status, error=str(fault))
         except MemoryError:
             return ColorizedPhoto("model_error", error="out of memory while decoding one photograph")
+        with self.stages.time(SHRINK):
+            L, is_color = self._shrink(photo)
+            self._wait()
+        return _Work(index, data, photo, L, is_color)
+
+    def _shrink(self, photo: Photo) -> tuple[Tensor, bool]:
+        """Lightness (1, 1, h, w) at its content shape, and whether there is colour.
+
+        Strip by strip: first across, then, at the end, down.
+        """
         height, width = photo.height, photo.width
         content = content_shape(height, width, working_shape(height, width, self.working_size))
         narrow = torch.empty((1, 1, height, content[1]), device=self.device)
@@ -207,7 +223,12 @@ class Colorizer:
             narrow[:, :, rows] = shrink(lab[:, :1], (lab.shape[2], content[1]))
             if lab.shape[1] == 3:
                 chroma_sum += float(chroma(lab[:, 1:]).sum())
-        return _Work(index, data, photo, shrink(narrow, content), chroma_sum / (height * width) >= GRAY_CHROMA)
+        return shrink(narrow, content), chroma_sum / (height * width) >= GRAY_CHROMA
+
+    def _wait(self) -> None:
+        """Until the GPU has done what it was given: else a stage's time would count as that of a later one."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _predict(self, work: list[_Work]) -> None:
         """Fill in `ab`, running photographs of equal working shape together."""
@@ -231,8 +252,13 @@ class Colorizer:
         if not item.ab.isfinite().all():
             return _describe(item, "model_error", error="the model's colours are not numbers")
         try:
-            rgb, scores = self._color(item, encoding.depth(format, item.photo))
-            image = encode(rgb, format, item.photo, encoding, self.provenance)
+            with self.stages.time(PAINT):
+                rgb, scores = self._color(item, encoding.depth(format, item.photo))
+            if item.is_color:
+                with self.stages.time(SCORE):
+                    scores |= _against(to_depth(rgb, 8), item.photo.rgb(), self.device)
+            with self.stages.time(ENCODE):
+                image = encode(rgb, format, item.photo, encoding, self.provenance)
         except PhotoError as fault:
             return _describe(item, fault.status, error=str(fault))
         except (MemoryError, RuntimeError) as error:
@@ -245,7 +271,7 @@ class Colorizer:
         return result
 
     def _color(self, item: _Work, depth: int) -> tuple[np.ndarray, dict[str, float]]:
-        """The picture (H, W, 3), uint8 or uint16, and its scores; strip by strip."""
+        """The picture (H, W, 3), uint8 or uint16, and those of its scores that are sums; strip by strip."""
         assert item.ab is not None
         photo = item.photo
         chroma_rows = ChromaRows(item.ab, item.L, (photo.height, photo.width), self.upsampling)
@@ -268,7 +294,6 @@ class Colorizer:
         }
         if item.is_color:
             scores["mae_ab"] = error_sum / pixels
-            scores |= _against(to_depth(rgb, 8), photo.rgb(), self.device)
         return rgb, scores
 
 

@@ -9,6 +9,7 @@ from cluster.config import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.console import say
+from jobs.needs import Processes
 
 
 class ActorsSection(Section):
@@ -21,6 +22,11 @@ class ActorsSection(Section):
     cpus: float = Field(1, gt=0)
     """Logical CPUs each, which are also their threads. Their sum must stay below the cluster's: reading and writing
     need some too."""
+
+    def processes(self, reserved: float) -> Processes:
+        """What must run at the same time, with the CPUs that the rest of the pipeline needs; of auto, one."""
+        count = 1 if self.count == "auto" else self.count
+        return Processes("actors", count, self.cpus, self.gpus, reserved)
 
     @field_validator("count")
     @classmethod

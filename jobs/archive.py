@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.stages import STAGES, add_stages
 from jobs import rows
-from jobs.archive_config import IMAGES, ArchiveConfig
+from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
+from jobs.doctor_start import check_start
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.lock import OutputLock
 from jobs.manifest import FOLDER as MANIFEST
 from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
+from jobs.needs import Needs
 from jobs.report_files import report_at_end
 from jobs.run_record import RUN_FILE, begin_run, now, write_record
 
@@ -58,14 +61,14 @@ class _Run:
     paces: list[Pace]
     """Measured on the way, the newest last."""
     stages: dict[str, float] = field(default_factory=dict)
-    """Seconds spent in each stage by this attempt, of all workers together."""
+    """Seconds of cores by stage of this attempt, of all workers together."""
 
 
 def plan(config: ArchiveConfig) -> str:
     """What would run, and what it would take: lists the source and colours a few photographs without keeping them."""
     from colorize_core.photo import IMAGE_SUFFIXES
 
-    source, output, _ = _check_inputs(config)
+    source, output, _ = check_inputs(config)
     listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
     count = _chosen_count(config, listing)
     pace = earlier_pace(output, config) or probe(config, source, some)
@@ -77,7 +80,7 @@ def plan(config: ArchiveConfig) -> str:
 
 def run(config: ArchiveConfig, verbose: bool) -> int:
     """Begin or continue the run, list once, colour what is not done, try failures again if asked, summarise."""
-    source, output, weights = _check_inputs(config)
+    source, output, weights = check_inputs(config)
     with OutputLock(output) as lock:
         pace = earlier_pace(output, config)
         if config.new_run:
@@ -88,6 +91,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
         _announce(job)
         start = time.monotonic()
         with ray_session(config.ray, verbose=verbose):
+            check_start(needs(config))
             done = _colorize(job) + _retry(job)
         seconds = time.monotonic() - start
         counts = rows.count_statuses(rows.read_rows(output))
@@ -98,7 +102,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
             "seconds": round(seconds, 1),
             "worked": done,
         }
-        facts["stages"] = {stage: round(spent, 1) for stage, spent in job.stages.items()}
+        facts["stages"] = {stage: round(job.stages[stage], 2) for stage in STAGES if stage in job.stages}
         facts["pace"] = asdict(job.paces[-1]) if job.paces else None
         write_record(output, record | {"status": "done", "finished": now(), **facts})
     page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
@@ -106,7 +110,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
     return TOO_MANY_FAILED if failed > config.max_failed_fraction * sum(counts.values()) else DONE
 
 
-def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
+def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     """Source, output and the SHA-256 of the weights; every mistake that can be found before Ray is started."""
     from colorize_core.checkpoint import load_checkpoint
     from colorize_core.photo import IMAGE_SUFFIXES
@@ -118,6 +122,18 @@ def _check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     checkpoint = open_storage(config.checkpoint, config.storage)
     _, loaded = load_checkpoint(checkpoint.path(), checkpoint.filesystem)
     return source, output, loaded.weights_sha256
+
+
+def needs(config: ArchiveConfig) -> Needs:
+    """What a run needs of the machines it runs on."""
+    source, output, checkpoint = (
+        open_storage(location, config.storage) for location in (config.source, config.output, config.checkpoint)
+    )
+    return Needs(
+        config.actors.processes(reserved=RESERVED_CPUS),
+        reads={"source": (source, None), "checkpoint": (checkpoint, "config.json")},
+        writes={"output": output},
+    )
 
 
 def _inside(inner: Storage, outer: Storage) -> bool:
@@ -222,8 +238,7 @@ def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table
     if len(todo):
         work = colorize_inputs(job.config, job.source, job.output, job.lock, folder=folder, part=part, inputs=todo)
         job.paces.extend([work.pace] if work.pace else [])
-        for stage, spent in work.stages.items():
-            job.stages[stage] = job.stages.get(stage, 0.0) + spent
+        job.stages.update(add_stages([job.stages, work.stages]))
     rows.merge(job.output, folder, part, inputs)
     return len(todo)
 

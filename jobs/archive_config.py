@@ -8,6 +8,10 @@ from jobs.actors import ActorsSection
 from jobs.config import Output, PipelineJobConfig
 from jobs.manifest import ListingSection
 
+FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
+RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS
+"""Logical CPUs that reading, and making rows safe, need beside the actors."""
+
 IMAGES = "images"
 """Folder of the output that mirrors the source in colour."""
 

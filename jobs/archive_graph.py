@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from cluster.storage import Storage
 from jobs.actors import count_actors
-from jobs.archive_config import ArchiveConfig
+from jobs.archive_config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
 from jobs.estimate import Pace
 from jobs.lock import OutputLock
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_FETCH_CPUS = 0.5
-_WRITE_CPUS = 0.25
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Work:
     pace: Pace | None
     """Without start-up; None where there was too little to tell."""
     stages: dict[str, float]
-    """Seconds by stage, of all workers together."""
+    """Seconds of cores by stage, of all workers together."""
 
 
 def colorize_inputs(
@@ -51,7 +48,7 @@ def colorize_inputs(
 
     progress = Progress()
     batches = math.ceil(len(inputs) / config.batch_size)
-    actors = count_actors(config.actors, config.ray, reserved=_FETCH_CPUS + _WRITE_CPUS, batches=batches)
+    actors = count_actors(config.actors, config.ray, reserved=RESERVED_CPUS, batches=batches)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = False
     blocks = [inputs.slice(start, config.block_size) for start in range(0, len(inputs), config.block_size)]
@@ -61,8 +58,8 @@ def colorize_inputs(
             fetch,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_kwargs={"source": source, "progress": progress},
-            num_cpus=_FETCH_CPUS,
+            fn_kwargs={"source": source, "progress": progress, "run": output.uri},
+            num_cpus=FETCH_CPUS,
         )
         .map_batches(
             ColorizeActor,
@@ -78,7 +75,7 @@ def colorize_inputs(
             batch_size=None,
             batch_format="pyarrow",
             fn_kwargs={"output": output, "folder": folder, "part": part},
-            num_cpus=_WRITE_CPUS,
+            num_cpus=WRITE_CPUS,
         )
     )
     written = images = 0

@@ -1,15 +1,19 @@
 """What `archive` runs in Ray's workers: keys to bytes, bytes to pictures and rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
+from cluster.s3 import take_retries
 from cluster.storage import Storage, open_storage
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
 from colorize_core.photo import output_format, output_key
+from colorize_core.stages import FETCH, PUT, StageClock
+from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.fetch import THREADS, fetch_all
 from jobs.progress import Progress
@@ -38,14 +42,16 @@ ROW_SCHEMA = pa.schema(
 max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
-READ, COLOR, WRITE = "read", "decode, colour, encode", "write"
-"""Stages whose time is taken."""
-
-
-def fetch(batch: pa.Table, source: Storage, progress: Progress) -> pa.Table:
-    """Add the bytes of each key, or the status missing or read_error and why."""
-    with progress.time(READ):
+def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.Table:
+    """Add the bytes of each key, or the status missing or read_error and why; `run` is the label of metrics."""
+    clock = StageClock()
+    with clock.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
+    spent = clock.take()
+    progress.spend(spent)
+    metrics.record_stages(run, spent, len(files))
+    metrics.INPUT_BYTES.record(run, sum(len(file.data) for file in files))
+    metrics.RETRIES.record(run, take_retries())
     return pa.table(
         {
             "key": batch.column("key"),
@@ -91,6 +97,7 @@ class ColorizeActor:
         """Load the checkpoint; pictures go to OUTPUT/images."""
         self._colorizer = load_colorizer(config)
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
+        self._run = output.uri
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `fetch` to rows of `ROW_SCHEMA`."""
@@ -98,15 +105,24 @@ class ColorizeActor:
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
         own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
-        with self._progress.time(COLOR):
-            done = colorize(self._colorizer, self._config, own_keys, own_contents)
+        done = colorize(self._colorizer, self._config, own_keys, own_contents)
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        with self._progress.time(WRITE), ThreadPoolExecutor(THREADS) as pool:
+        with self._colorizer.stages.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
+        spent = self._colorizer.stages.take()
+        self._progress.spend(spent)
         self._progress.add(len(rows))
+        self._record(rows, spent)
         return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+    def _record(self, rows: Sequence[dict[str, Any]], spent: dict[str, float]) -> None:
+        metrics.record_stages(self._run, spent, len(rows))
+        for status, count in Counter(row["status"] for row in rows).items():
+            metrics.IMAGES.record(self._run, count, status)
+        metrics.OUTPUT_BYTES.record(self._run, sum(row.get("output_bytes", 0) for row in rows))
+        metrics.RETRIES.record(self._run, take_retries())
 
     def _write(self, key: str, data: bytes, result: ColorizedPhoto) -> dict[str, Any]:
         """Put the picture where it belongs; returns the row."""

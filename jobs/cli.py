@@ -30,6 +30,7 @@ VERBS = {
     "export": "a checkpoint to ONNX or torch.export",
     "recipe": "prepare, train in stages, evaluate: one row of a paper's table from one file",
     "sweep": "one training run for each combination of values: table and curves",
+    "doctor": "what a job needs of this machine or cluster, checked, and what to mend",
     "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
     "submit": "one of these as a job on a Ray cluster, from one file",
 }

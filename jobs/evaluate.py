@@ -13,9 +13,11 @@ from colorize_core.errors import UserError
 from jobs.actors import count_actors
 from jobs.cli import DONE, run_job
 from jobs.console import say, summary
+from jobs.doctor_start import check_start
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
 from jobs.evaluation_table import columns_of, render, summarize_scores
+from jobs.needs import Needs, Published, Weights
 from jobs.report_files import report_at_end
 from jobs.run_record import now, versions
 from jobs.tables import parquet_bytes
@@ -43,7 +45,7 @@ class _Inputs:
 
 def plan(config: EvaluateConfig) -> str:
     """What would run."""
-    inputs = _check_inputs(config)
+    inputs = check_inputs(config)
     rows = inputs.dataset.splits[config.split]["rows"]
     return (
         f"evaluate would score {', '.join(inputs.checkpoints)} on {rows} photographs of {inputs.shards.uri}, "
@@ -53,11 +55,12 @@ def plan(config: EvaluateConfig) -> str:
 
 def run(config: EvaluateConfig, verbose: bool) -> int:
     """Score every photograph in Ray, then make the tables and the grid."""
-    inputs = _check_inputs(config)
+    inputs = check_inputs(config)
     without = _without_lpips(config)
     if without:
         say(f"evaluate: without LPIPS: {without}")
     with ray_session(config.ray, verbose=verbose):
+        check_start(needs(config))
         rows = _score(config, inputs, with_lpips=without is None)
     rows, distances = _set_metrics(rows, inputs.names)
     result: dict[str, Any] = {
@@ -90,7 +93,8 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
     return DONE
 
 
-def _check_inputs(config: EvaluateConfig) -> _Inputs:
+def check_inputs(config: EvaluateConfig) -> _Inputs:
+    """Find every mistake that can be found before Ray is started."""
     from colorize_core.checkpoint import load_checkpoint
     from colorize_core.evaluation import BASELINES, ceiling_name
     from colorize_core.shards import read_dataset_info
@@ -117,6 +121,25 @@ def _check_inputs(config: EvaluateConfig) -> _Inputs:
 
         InceptionFeatures(source.path)
     return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
+
+
+def needs(config: EvaluateConfig) -> Needs:
+    """What an evaluation needs of the machines it runs on."""
+    shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
+    checkpoints = {
+        f"checkpoint {name}": (open_storage(location, config.storage), "config.json")
+        for name, location in name_checkpoints(config.checkpoint).items()
+    }
+    weights = config.fid.needs()
+    if config.lpips.backbone != "none":
+        published: Published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
+        weights["lpips.weights"] = Weights(config.lpips.weights, published)
+    return Needs(
+        config.actors.processes(reserved=_READ_CPUS),
+        reads={"shards": (shards, "dataset.json"), **checkpoints},
+        writes={"output": output},
+        weights=weights,
+    )
 
 
 def _without_lpips(config: EvaluateConfig) -> str | None:

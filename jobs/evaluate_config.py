@@ -11,6 +11,7 @@ from cluster.config import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
 from jobs.config import Output, PipelineJobConfig
+from jobs.needs import Weights
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 
@@ -48,6 +49,11 @@ class FidSection(Section):
         if self.weights is None:
             return None
         return WeightsSource(None if self.weights == "download" else self.weights)
+
+    def needs(self) -> dict[str, Weights]:
+        """The weights that workers load, by key."""
+        source = self.source()
+        return {"fid.weights": Weights(source.path, "inception")} if source else {}
 
 
 class EvaluateConfig(PipelineJobConfig):

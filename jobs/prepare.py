@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from cluster.session import ray_session
-from cluster.storage import Storage, reach
+from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.config import Output, PipelineJobConfig
 from jobs.console import say, summary
+from jobs.doctor_start import check_start
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
+from jobs.needs import Needs, Processes
 from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class PrepareConfig(PipelineJobConfig):
 
 def plan(config: PrepareConfig) -> str:
     """What would run."""
-    source, output = _stores(config)
+    source, output = check_inputs(config)
     return f"prepare would read the photographs below {source.uri} and write {config.size} px shards to {output.uri}"
 
 
@@ -71,11 +73,12 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     """List, inspect, deduplicate and split, then write shards; the dataset exists when dataset.json does."""
     from colorize_core import shards
 
-    source, output = _stores(config)
+    source, output = check_inputs(config)
     _require_free(output)
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
     say(f"prepare: {listing.count} photographs in {source.uri}")
     with ray_session(config.ray, verbose=verbose):
+        check_start(needs(config))
         inspected = _inspect(config, source, output, listing.count)
         rejects = _reject_duplicates(inspected)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
@@ -101,7 +104,14 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     return DONE
 
 
-def _stores(config: PrepareConfig) -> tuple[Storage, Storage]:
+def needs(config: PrepareConfig) -> Needs:
+    """What a run needs of the machines it runs on."""
+    source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
+    return Needs(Processes("tasks", 1, 1.0, 0.0), reads={"source": (source, None)}, writes={"output": output})
+
+
+def check_inputs(config: PrepareConfig) -> tuple[Storage, Storage]:
+    """Source and output; every mistake that can be found before Ray is started."""
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, _SUFFIXES, config.listing, config.storage)
     return source, output

@@ -1,15 +1,18 @@
 """Counting done work across a cluster, and showing it."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import ray
-from ray.data.exceptions import ExecutionTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import ClusterError
+from colorize_core.stages import add_stages
 from jobs.console import ProgressLine
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 
 class _Counter:
@@ -23,8 +26,8 @@ class _Counter:
     def get(self) -> int:
         return self.count
 
-    def spend(self, stage: str, seconds: float) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+    def spend(self, seconds: Mapping[str, float]) -> None:
+        self.seconds = add_stages([self.seconds, seconds])
 
     def get_seconds(self) -> dict[str, float]:
         return self.seconds
@@ -49,20 +52,17 @@ class Progress:
         """The count so far."""
         return ray.get(self._actor.get.remote())
 
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add what a block takes to the seconds of a stage."""
-        start = time.monotonic()
-        yield
-        self._actor.spend.remote(stage, time.monotonic() - start)
+    def spend(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds by stage (`colorize_core.stages`) without waiting."""
+        self._actor.spend.remote(seconds)
 
     def seconds(self) -> dict[str, float]:
-        """Time spent in each stage so far, of all workers together."""
+        """Seconds by stage so far, of all workers together."""
         return ray.get(self._actor.get_seconds.remote())
 
     @contextmanager
     def follow(
-        self, pipeline: ray.data.Dataset, what: str, total: int, stall_seconds: int, afterwards: str
+        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, afterwards: str
     ) -> Iterator[ProgressLine]:
         """Show a live line while a block consumes a pipeline whose stages add to this; the counter ends with it.
 
@@ -76,6 +76,8 @@ class Progress:
         Raises:
             ClusterError: nothing has moved for `stall_seconds`.
         """
+        from ray.data.exceptions import ExecutionTimeoutError  # here: the counter's process has no need of ray.data
+
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
         try:
             with ProgressLine(what, total, self.done) as line:

@@ -159,7 +159,7 @@ def _study(config: SweepConfig, output: Storage) -> _Study:
                 _require_folder_name(name, trials)
                 folder = output.child(f"trials/{name}")
                 trial = trial.model_copy(update={"output": folder.uri})
-                trials[name] = _Planned(trial, folder, train._check_inputs(trial).fingerprints)
+                trials[name] = _Planned(trial, folder, train.check_inputs(trial).fingerprints)
             panel[", ".join(map(comparison.show, values.values()))] = twin or name
     return _Study(trials, panels, list(dict.fromkeys(key for grid in config.grid for key in grid)))
 

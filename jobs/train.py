@@ -13,6 +13,8 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
 from jobs.curves import run_curves
+from jobs.doctor_start import check_start, require_room
+from jobs.needs import Needs, Processes, Weights
 from jobs.run_record import begin_run, now, write_record
 from jobs.tracking import require_mlflow
 from jobs.train_config import ModelSection, TrainConfig
@@ -52,7 +54,7 @@ class _Inputs:
 
 def plan(config: TrainConfig) -> str:
     """What would run."""
-    inputs = _check_inputs(config)
+    inputs = check_inputs(config)
     return f"train would run {_work(config, inputs)} and write to {inputs.output.uri}"
 
 
@@ -68,12 +70,15 @@ def _work(config: TrainConfig, inputs: _Inputs) -> str:
 
 def run(config: TrainConfig, verbose: bool) -> int:
     """Check, begin or continue the run, train, summarise."""
-    inputs = _check_inputs(config)
+    inputs = check_inputs(config)
     record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, CHANGEABLE)
     if is_complete(inputs.output, config.train.epochs):
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
+            needed = needs(config)
+            require_room(needed.processes, config.ray)
+            check_start(needed)
             from jobs.train_fit import fit
 
             say(f"train: {_work(config, inputs)}")
@@ -86,7 +91,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
     return DONE
 
 
-def _check_inputs(config: TrainConfig) -> _Inputs:
+def check_inputs(config: TrainConfig) -> _Inputs:
     """Find every mistake that can be found before processes are started."""
     from colorize_core.checkpoint import read_checkpoint_config
     from colorize_core.shards import TRAIN, VAL, read_dataset_info
@@ -127,6 +132,22 @@ def _check_inputs(config: TrainConfig) -> _Inputs:
             )
         fingerprints["model.init_from"] = start.weights_sha256
     return _Inputs(shards, output, dataset, fingerprints)
+
+
+def needs(config: TrainConfig) -> Needs:
+    """What a run needs of the machines it runs on."""
+    shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
+    reads: dict[str, tuple[Storage, str | None]] = {"shards": (shards, "dataset.json")}
+    if config.model.init_from:
+        reads["model.init_from"] = (open_storage(config.model.init_from, config.storage), "config.json")
+    weights = config.fid.needs()
+    if config.loss.perceptual:
+        weights["loss.vgg_weights"] = Weights(config.loss.vgg_weights, "vgg16")
+    if backbone := config.model.options.get("backbone_weights"):
+        weights["model.options.backbone_weights"] = Weights(None if backbone == "imagenet" else backbone, "resnet18")
+    workers = config.workers
+    processes = Processes("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
+    return Needs(processes, reads, {"output": output}, weights)
 
 
 def build_untrained(model: ModelSection) -> "ColorModel":

@@ -19,6 +19,7 @@ from colorize_core.training import Batch
 from jobs.console import duration
 from jobs.learner import Learner, build_learner
 from jobs.run_writer import RunWriter
+from jobs.train_meter import TrainMeter
 from jobs.train_state import Progress, is_exhausted, report, resume
 from jobs.train_worker import Worker
 from jobs.validation import Validator
@@ -43,7 +44,8 @@ def train_loop(setup: Mapping[str, Any]) -> None:
     validator = Validator(worker)
     baseline = validator.baseline()
     writer = RunWriter(worker.output, worker.messages, worker.config, progress.rows) if worker.leads else None
-    run = _Run(worker, learner, feed, validator, baseline, writer)
+    meter = TrainMeter(worker.output.uri, leads=worker.leads)
+    run = _Run(worker, learner, feed, validator, baseline, writer, meter)
     while progress.epoch < train.epochs:
         if is_exhausted(progress.rows, train.best_metric, train.patience):
             worker.say(f"stopped: {train.patience} epochs without a better {train.best_metric} (train.patience)")
@@ -66,6 +68,7 @@ class _Run:
     """Validation scores of gray."""
     writer: RunWriter | None
     """On the leading rank."""
+    meter: TrainMeter
 
     def epoch(self, progress: Progress) -> Progress:
         """Train through the rest of the next epoch, validate, and write for people; returns the progress after it."""
@@ -89,6 +92,7 @@ class _Run:
             "images_per_second": batches * train.batch_size / progress.seconds,
             "seconds": progress.seconds + time.monotonic() - trained,
         }
+        self.meter.epoch(row, losses)
         if self.writer:
             improved = progress.is_best(scores, train.best_metric)
             training = {"epoch": epoch, "metrics": scores, "gray": dict(self.baseline), "losses": losses}
@@ -104,12 +108,14 @@ class _Run:
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
         batches = prefetch(self.feed.epoch(epoch, progress.step * train.accumulate), self._pinned, train.prefetch)
         is_warned = False
-        for step, group in enumerate(_groups(batches, train.accumulate), progress.step + 1):
+        groups = self.meter.steps(_groups(batches, train.accumulate))
+        for step, group in enumerate(groups, progress.step + 1):
             # Dropout and mixtures are drawn from what names the step: a resumed run needs no state of generators.
             torch.manual_seed(hash((train.seed, epoch, step, worker.rank)))
             for name, value in self.learner.learn(*(self._vary(batch, epoch) for batch in group)).items():
                 sums[name] += value * len(group)
             sums["batches"] += len(group)
+            self.meter.losses(step, sums)
             if step == progress.steps:
                 break
             is_due = train.checkpoint_steps is not None and step % train.checkpoint_steps == 0

@@ -166,3 +166,22 @@ def test_public_buckets_need_no_credentials(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint, anonymous=True))
     assert store.read("a") == b"1"
+
+
+def test_requests_that_are_made_again_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.exceptions import EndpointConnectionError
+
+    from cluster import s3
+
+    monkeypatch.setattr(s3, "_LONGEST_PAUSE", 0)
+    s3.take_retries()
+    faults = [EndpointConnectionError(endpoint_url="http://there")] * 2
+
+    def request() -> str:
+        if faults:
+            raise faults.pop()
+        return "answer"
+
+    assert s3._insist(request, attempts=5) == "answer"
+    assert s3.take_retries() == 2
+    assert s3.take_retries() == 0

@@ -16,6 +16,7 @@ from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.encoding import Encoding
 from colorize_core.models.base import ColorModel
 from colorize_core.photo import decode
+from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
 
 
 class Painted(nn.Module):
@@ -547,3 +548,14 @@ def test_the_model_sees_the_working_size(size: int, shape: tuple[int, int], phot
 
 def test_a_model_is_put_into_evaluation_mode(tiny_model: ColorModel) -> None:
     assert not Colorizer(tiny_model.train(), 64, "cpu").model.training
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_time_of_each_stage_is_taken(tiny_model: ColorModel, photos: np.ndarray, threads: int) -> None:
+    colorizer = Colorizer(tiny_model, 64, "cpu", threads=threads)
+    colorizer.colorize([file(gray(photos[0])), b"no photograph"])
+    spent = colorizer.stages.take()
+    assert list(spent) == [DECODE, SHRINK, INFER, PAINT, ENCODE]
+    assert all(seconds > 0 for seconds in spent.values())
+    colorizer.colorize([file(photos[0])])
+    assert list(colorizer.stages.take()) == [DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE]

@@ -1,0 +1,109 @@
+"""What a machine says of itself: versions, code, CUDA, disk, shared memory, limits, clock.
+
+Sent to nodes by value, so it needs nothing there but Python, and its imports are inside: a node without the package, or
+with another version of it, must be able to say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ROOMS = ("cluster", "colorize_core", "jobs")
+"""Packages whose source is compared."""
+
+_CUDA = """
+import json, torch
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+if names:
+    torch.ones(2, device="cuda").sum().item()
+bf16 = bool(names) and torch.cuda.get_device_capability(0)[0] >= 8
+print(json.dumps({"devices": names, "cuda": torch.version.cuda, "bf16": bf16}))
+"""
+
+
+def look_around(packages: Sequence[str], temp_dirs: Mapping[str, str]) -> dict[str, Any]:
+    """What can be told at once.
+
+    Args:
+        packages: whose versions are wanted; one that is not installed is None.
+        temp_dirs: where Ray keeps its session and spills objects, by id of the node.
+
+    Returns:
+        host, python, versions, code (a hash of the source, None where the package is not there), disk and shared_memory
+        (bytes, free and in all), open_files (the limit), time (seconds since 1970).
+    """
+    import importlib.metadata
+    import platform
+    import resource
+    import shutil
+    import time
+
+    import ray
+
+    def version(package: str) -> str | None:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def space(path: str) -> dict[str, int] | None:
+        try:
+            usage = shutil.disk_usage(path)
+        except OSError:
+            return None
+        return {"total": usage.total, "free": usage.free}
+
+    temp_dir = temp_dirs[ray.get_runtime_context().get_node_id()]
+    return {
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "code": source_hash(),
+        "disk": space(temp_dir),
+        "shared_memory": space("/dev/shm"),
+        "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "time": time.time(),
+    }
+
+
+def source_hash() -> str | None:
+    """SHA-256 of the names and contents of every module of `ROOMS`; None where one is not there."""
+    import hashlib
+    import importlib.util
+    from pathlib import Path
+
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        folder = Path(spec.submodule_search_locations[0])
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{room}/{file.relative_to(folder).as_posix()}\n".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def look_at_cuda(seconds: float) -> dict[str, Any]:
+    """Whether PyTorch can compute on the machine's GPUs, tried in a process of its own.
+
+    Ray hides GPUs from what did not ask for one, and a broken driver can hang or abort whoever touches it.
+
+    Returns:
+        devices (names), cuda (that PyTorch was built for; None for a build without), bf16 (natively); or fault.
+    """
+    import json
+    import os
+    import subprocess
+    import sys
+
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CUDA], env=environment, capture_output=True, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        return {"fault": f"PyTorch did not answer within {seconds:.0f} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return {"fault": lines[-1][:200] if lines else f"PyTorch ended with code {done.returncode}"}
+    return json.loads(done.stdout.strip().splitlines()[-1])

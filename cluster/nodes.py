@@ -1,0 +1,103 @@
+"""The machines of a cluster, and asking all of them the same question."""
+
+import importlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that the cluster counts as alive."""
+
+    id: str
+    name: str
+    """Its address, with the port of its raylet where several run on one machine."""
+    resources: Mapping[str, float]
+    """As declared: CPU, GPU, object_store_memory (bytes), ..."""
+    temp_dir: str
+    """Where Ray keeps its session there, and spills objects."""
+    is_here: bool = False
+    """Whether this process runs on it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a node said."""
+
+    node: Node
+    value: Any = None
+    fault: str = ""
+    """Why there is no value, for people."""
+
+
+def alive_nodes() -> list[Node]:
+    """The nodes of the cluster this process is connected to, by name."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    alive = [each for each in ray.nodes() if each["Alive"]]
+    addresses = Counter(each["NodeManagerAddress"] for each in alive)
+    nodes = [
+        Node(
+            id=each["NodeID"],
+            name=each["NodeManagerAddress"]
+            + (f":{each['NodeManagerPort']}" if addresses[each["NodeManagerAddress"]] > 1 else ""),
+            resources=each["Resources"],
+            # SESSION/sockets/plasma_store; Ray tells the session by no other way
+            temp_dir=os.path.dirname(os.path.dirname(each["ObjectStoreSocketName"])),
+            is_here=each["NodeID"] == here,
+        )
+        for each in alive
+    ]
+    return sorted(nodes, key=lambda node: node.name)
+
+
+def ask_nodes(
+    nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any, seconds: float, by_value: bool = False
+) -> list[Answer]:
+    """Call a function once on every node; one answer each, in their order.
+
+    Args:
+        nodes: where to.
+        function: of a module; with `by_value` that module is sent along, and must need nothing that a node may lack.
+        arguments: of the function.
+        seconds: after which a node counts as one that does not answer; the rest is never waited for.
+        by_value: send the function's code rather than its name.
+    """
+    import ray
+    from ray import cloudpickle
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    module = importlib.import_module(function.__module__)
+    if by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        task = ray.remote(num_cpus=0, max_retries=0)(function)
+        references = [
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(*arguments)
+            for node in nodes
+        ]
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+    done, _ = ray.wait(references, num_returns=len(references), timeout=seconds)
+    answers = []
+    for node, reference in zip(nodes, references, strict=True):
+        if reference not in done:
+            ray.cancel(reference, force=True)
+            answers.append(Answer(node, fault=f"did not answer within {seconds:g} s"))
+            continue
+        try:
+            answers.append(Answer(node, ray.get(reference)))
+        except Exception as error:
+            answers.append(Answer(node, fault=_one_line(error)))
+    return answers
+
+
+def _one_line(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[0][:200]}" if lines else type(cause).__name__
