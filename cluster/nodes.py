@@ -55,16 +55,6 @@ def alive_nodes() -> list[Node]:
     return sorted(nodes, key=lambda node: node.name)
 
 
-def largest_resources() -> dict[str, float]:
-    """CPU and GPU of the cluster, as it is or as its autoscaler may make it."""
-    import ray
-    from ray._private.state import state
-
-    now = ray.cluster_resources()
-    possible = state.get_max_resources_from_cluster_config() or {}
-    return {name: max(now.get(name, 0.0), float(possible.get(name, 0.0))) for name in ("CPU", "GPU")}
-
-
 def ask_nodes(
     nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any, seconds: float, by_value: bool = False
 ) -> list[Answer]:

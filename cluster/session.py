@@ -2,11 +2,14 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
@@ -59,7 +62,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     settings: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
-        _require_listener(address)
+        require_listener(address)
         settings["address"] = address
     else:
         # Named, or Ray would join whatever cluster was started on this machine.
@@ -77,7 +80,8 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
         raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
     try:
         _set_noise(verbose, level)
-        yield
+        with _stop_is_interrupt():
+            yield
     finally:
         ray.shutdown()
 
@@ -87,15 +91,32 @@ def local_cores(options: RayOptions) -> int | None:
     return None if options.address or os.environ.get("RAY_ADDRESS") else os.cpu_count() or 1
 
 
-def _require_listener(address: str) -> None:
-    """Raise ClusterError when nothing listens at HOST:PORT: Ray itself would try for many minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
+def require_listener(address: str) -> None:
+    """Raise ClusterError when nothing listens at HOST:PORT or a URL: Ray itself would try for many minutes."""
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
+    if not port or not parts.hostname:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        socket.create_connection((parts.hostname, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise ClusterError(f"Ray at {address} cannot be reached ({error.strerror or error})") from error
+
+
+@contextmanager
+def _stop_is_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which `ray job stop`, Kubernetes and the system send, end a job as Ctrl-C does; Ray would exit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from cluster.config import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
-from jobs.config import Section
+from jobs.console import say
 from jobs.needs import Processes
 
 
@@ -44,6 +45,9 @@ def count_actors(actors: ActorsSection, options: RayOptions, *, reserved: float,
         reserved: CPUs that the rest of the pipeline needs.
         batches: there is no work for more actors than these.
 
+    On a named cluster a number that was asked for is taken though there is no room for it yet: an autoscaler adds
+    machines because actors wait for them.
+
     Raises:
         UserError: they would leave nothing of the cluster for the rest, and the run would wait for itself.
     """
@@ -52,14 +56,17 @@ def count_actors(actors: ActorsSection, options: RayOptions, *, reserved: float,
     there = ray.cluster_resources()
     cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
     fit = math.floor((cpus - reserved) / actors.cpus)
+    by_gpu = math.floor(gpus / actors.gpus + 1e-6) if actors.gpus else fit
     if actors.count == "auto":
-        by_gpu = math.floor(gpus / actors.gpus + 1e-6) if actors.gpus else fit
         # Ray on one machine is given more logical CPUs than a small one has cores.
         by_core = max(math.floor((local_cores(options) or cpus) / actors.cpus), 1)
         wanted = max(min(fit, by_gpu, by_core), 1)
     else:
         wanted = actors.count
     wanted = min(wanted, max(batches, 1))
+    if actors.count != "auto" and wanted > (room := max(min(fit, by_gpu), 0)) and local_cores(options) is None:
+        say(f"actors: the cluster has room for {room} of {wanted} now; the others wait for it to grow")
+        return wanted
     if actors.gpus * wanted > gpus:
         raise UserError(f"actors: {wanted} with {actors.gpus:g} GPUs each need more than the cluster's {gpus:g} GPUs")
     if wanted > fit:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from jobs.actors import ActorsSection
-from jobs.config import PipelineJobConfig
+from jobs.config import Output, PipelineJobConfig
 from jobs.manifest import ListingSection
 
 FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
@@ -37,7 +37,7 @@ class ArchiveConfig(PipelineJobConfig):
 
     source: str
     """Folder or s3:// prefix of the archive."""
-    output: str
+    output: Output
     """Where images, metrics and run.json go."""
     checkpoint: str
     """Directory of the model, such as RUN/best."""

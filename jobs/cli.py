@@ -5,18 +5,19 @@ Exit codes: 0 done; 1 the job failed; 2 bad usage or configuration; 3 done, but 
 
 import argparse
 import importlib
-import shutil
 import sys
-import textwrap
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from cluster.errors import ClusterError
+from cluster.command_line import DONE as DONE
+from cluster.command_line import EXIT_CODES, JOB_FLAGS, complain, help_text, split_arguments
+from cluster.command_line import FAILED as FAILED
+from cluster.command_line import TOO_MANY_FAILED as TOO_MANY_FAILED
+from cluster.command_line import USAGE as USAGE
+from cluster.config import to_yaml
+from cluster.errors import ClusterError, ConfigError
 from colorize_core.errors import UserError
 from jobs.causes import root_cause
-from jobs.config import AnyConfig, describe, to_yaml
-
-DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
+from jobs.config import AnyConfig
 
 VERBS = {
     "prepare": "photographs to Lab shards for training",
@@ -32,11 +33,10 @@ VERBS = {
     "benchmark": "how fast this machine is, where the time goes, what to change",
     "doctor": "what a job needs of this machine or cluster, checked, and what to mend",
     "demo": "prepare, train, archive and evaluate on sample photographs, in a few minutes",
+    "submit": "one of these as a job on a Ray cluster, from one file",
 }
 
-_MODULES = {"import": "import_weights"}  # where a verb's name cannot be a module's
-
-_EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
+_MODULES = {"import": "jobs.import_weights", "submit": "cluster.submit"}  # those that are not jobs.VERB
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         return complain(f"unknown verb {verb!r}; verbs are {', '.join(VERBS)}")
-    return importlib.import_module(f"jobs.{_MODULES.get(verb, verb)}").main(rest)
+    return importlib.import_module(_MODULES.get(verb, f"jobs.{verb}")).main(rest)
 
 
 def _overview() -> str:
@@ -56,14 +56,8 @@ def _overview() -> str:
     verbs = "\n".join(f"  {verb:{width}}  {purpose}" for verb, purpose in VERBS.items())
     return (
         "usage: colorize VERB [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]\n\n"
-        f"{verbs}\n\n`colorize VERB --help` lists every key. {_EXIT_CODES}"
+        f"{verbs}\n\n`colorize VERB --help` lists every key. {EXIT_CODES}"
     )
-
-
-def complain(message: str, code: int = USAGE) -> int:
-    """Print one line for the user and pass the exit code on."""
-    print(f"colorize: {' '.join(message.split())}", file=sys.stderr)
-    return code
 
 
 def run_job(
@@ -84,7 +78,11 @@ def run_job(
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "-h" in arguments or "--help" in arguments:
-        print(_job_help(verb, config_class))
+        print(
+            help_text(
+                f"colorize {verb} [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]", config_class, JOB_FLAGS
+            )
+        )
         return DONE
     try:
         file, overrides, flags = split_arguments(arguments)
@@ -93,7 +91,7 @@ def run_job(
             print(f"{to_yaml(config)}\n{plan(config)}")
             return DONE
         return run(config, "--verbose" in flags)
-    except UserError as error:
+    except (UserError, ConfigError) as error:
         return complain(str(error))
     except ClusterError as error:
         return complain(str(error), FAILED)
@@ -118,53 +116,6 @@ def run_command(
     except KeyboardInterrupt:
         return complain("interrupted", FAILED)
     return DONE
-
-
-def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str], set[str]]:
-    """Arguments to (configuration file, key=value overrides, flags)."""
-    file: str | None = None
-    overrides: list[str] = []
-    flags: set[str] = set()
-    rest = deque(arguments)
-    while rest:
-        argument = rest.popleft()
-        if argument == "--config" or argument.startswith("--config="):
-            file = argument.partition("=")[2] or (rest.popleft() if rest else None)
-            if not file:
-                raise UserError("--config needs a file")
-        elif argument in ("--dry-run", "--verbose"):
-            flags.add(argument)
-        elif argument.startswith("--"):
-            overrides.append(_as_override(argument, rest))
-        elif argument.startswith("-"):
-            raise UserError(f"unknown option {argument}; keys are given as key=value, see --help")
-        else:
-            overrides.append(argument)
-    return file, overrides, flags
-
-
-def _as_override(option: str, rest: deque[str]) -> str:
-    """--some-key, --some-key VALUE or --some-key=VALUE as some_key=VALUE; without a value it is switched on."""
-    name, separator, value = option.removeprefix("--").partition("=")
-    if not separator:
-        value = rest.popleft() if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
-    return f"{name.replace('-', '_')}={value}"
-
-
-def _job_help(verb: str, config_class: type[AnyConfig]) -> str:
-    width = min(shutil.get_terminal_size().columns, 110)
-    lines = [
-        f"usage: colorize {verb} [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]",
-        "",
-        *textwrap.wrap(" ".join((config_class.__doc__ or "").split()), width),
-        "",
-        "keys:",
-    ]
-    for key, meaning in describe(config_class):
-        lines.append(f"  {key}")
-        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    lines += ["", "--dry-run   print the resolved configuration and what would run", "--verbose   show Ray's log"]
-    return "\n".join([*lines, "", _EXIT_CODES])
 
 
 def _failed(error: Exception, verbose: bool) -> int:

@@ -1,22 +1,31 @@
-"""Configuration of jobs: YAML and key=value, checked by typed models, wrong in one line."""
+"""Configuration of jobs: what they share."""
 
-import difflib
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field
 
+from cluster import config
+from cluster.config import Section
+from cluster.errors import ConfigError
+from cluster.s3 import S3
 from cluster.session import RayOptions
 from cluster.storage import StorageOptions
 from colorize_core.errors import UserError
 
+_UPLOADED = "working_dir_files"  # part of the path at which Ray unpacks the working directory of a submitted job
 
-class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True):
-    """A group of keys; the docstring under each field is its line of `--help`."""
 
+def _lasting(location: str) -> str:
+    """Refuse an output in the copy of the working directory that a submitted job runs in: Ray deletes it."""
+    if not location.startswith(S3) and _UPLOADED in Path(location).expanduser().absolute().parts:
+        raise ValueError("would be lost with the uploaded copy that this job runs in; give s3:// or an absolute path")
+    return location
+
+
+Output = Annotated[str, AfterValidator(_lasting)]
+"""Where a job writes."""
 
 AnyConfig = TypeVar("AnyConfig", bound="VerbConfig")
 
@@ -31,22 +40,18 @@ class VerbConfig(Section):
         Raises:
             UserError: one line naming the file or the command line, the key path, the value and what would be valid.
         """
-        values = read_yaml(file) if file else {}
-        overridden = set()
-        for override in overrides:
-            overridden.add(_apply(values, override))
         try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise UserError(_explain(cls, error, file, overridden)) from None
+            return config.load(cls, file, overrides)
+        except ConfigError as error:
+            raise UserError(str(error)) from None
 
     @classmethod
     def part(cls: type[AnyConfig], values: Mapping[str, Any], where: str) -> AnyConfig:
         """Check a configuration that is part of another one, at the key `where`; raises UserError as `load` does."""
         try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise UserError(_explain(cls, error, where, set())) from None
+            return config.check(cls, values, where)
+        except ConfigError as error:
+            raise UserError(str(error)) from None
 
 
 class JobConfig(VerbConfig):
@@ -68,170 +73,3 @@ class PipelineJobConfig(StorageJobConfig):
 
     stall_seconds: int = Field(600, ge=10)
     """Give up when nothing has moved for so long."""
-
-
-def read_yaml(file: str) -> dict[str, Any]:
-    """Keys and values of a YAML file; raises UserError in one line."""
-    try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{file}: expected keys and values, found {type(values).__name__}")
-    return values
-
-
-def _apply(values: dict[str, Any], override: str) -> str:
-    """Set a dotted key from `key=value`; returns the key."""
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise UserError(f"{override!r}: expected key=value, such as train.epochs=5")
-    try:
-        value = yaml.safe_load(text) if text else None
-    except yaml.YAMLError:
-        value = text
-    *parents, last = key.split(".")
-    section = values
-    for parent in parents:
-        inner = section.get(parent)
-        if not isinstance(inner, dict):
-            inner = section[parent] = {}
-        section = inner
-    section[last] = value
-    return key
-
-
-def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: set[str]) -> str:
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]  # a misspelt key is why another one is missing
-    path = _key_path(model, first["loc"])
-    key = ".".join(path)
-    on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)
-    where = file if file and not on_command_line else "command line"
-    if first["type"] == "missing":
-        line = f"{where}: {key} is required; {_meaning(model, path)}"
-    elif first["type"] == "extra_forbidden":
-        known = [name for name, _ in _leaves(_section_of(model, path[:-1]))]
-        prefix = "".join(f"{part}." for part in path[:-1])
-        siblings = [f"{prefix}{name}" for name in known]
-        nearest = _nearest_key(path[-1], siblings, [name for name, _ in describe(model)])
-        hint = f"did you mean {nearest}?" if nearest else "see --help"
-        line = f"{where}: {key} = {_show(first['input'])}: unknown key; {hint}"
-    else:
-        message = _PLAIN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-        if first["input"] is None:
-            message = "must not be empty"
-        value = "" if isinstance(first["input"], dict) else f" = {_show(first['input'])}"
-        line = f"{where}: {key}{value}: {message[:1].lower()}{message[1:]}" if key else f"{where}: {message}"
-    more = len({tuple(_key_path(model, problem["loc"])) for problem in problems}) - 1
-    return f"{line} (and {more} more)" if more else line
-
-
-_PLAIN_WORDS = {
-    "model_type": "expected a group of keys, see --help",
-    "tuple_type": "expected a list, such as [0.5, 0.999]",
-}
-"""What pydantic says in Python's words, in the user's."""
-
-
-def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys of an error's location, without what pydantic appends for unions and items."""
-    path: list[str] = []
-    section: type[BaseModel] | None = model
-    for part in location:
-        if section is None:
-            break
-        path.append(str(part))
-        field = section.model_fields.get(str(part))
-        section = _as_section(field.annotation) if field else None
-    return path
-
-
-def _show(value: Any) -> str:
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-
-
-def _meaning(model: type[BaseModel], path: list[str]) -> str:
-    field = _section_of(model, path[:-1]).model_fields.get(path[-1])
-    return " ".join((field.description or "").split()) if field else ""
-
-
-def _nearest_key(word: str, siblings: list[str], all_keys: list[str]) -> str | None:
-    """The key that was probably meant: the same word in another section, a similar one here, a similar one anywhere."""
-    for candidates, cutoff in ((all_keys, 1.0), (siblings, 0.5), (all_keys, 0.8)):
-        by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(candidates)}
-        if found := difflib.get_close_matches(word, by_last, n=1, cutoff=cutoff):
-            return by_last[found[0]]
-    return None
-
-
-def _section_of(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = _as_section(field.annotation) if field else None
-        if inner is None:
-            return model
-        model = inner
-    return model
-
-
-def _as_section(annotation: Any) -> type[BaseModel] | None:
-    """The section behind an annotation, through `X | None`."""
-    candidates = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def _leaves(model: type[BaseModel]) -> list[tuple[str, Any]]:
-    return list(model.model_fields.items())
-
-
-def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
-    """Every key of a configuration as (dotted path, "meaning (type; default)"), what all jobs share last."""
-    lines = []
-    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in PipelineJobConfig.model_fields):
-        section = _as_section(field.annotation)
-        if section is not None:
-            lines += describe(section, f"{prefix}{name}.")
-            continue
-        default = (
-            "required"
-            if field.is_required()
-            else f"default {_show_default(field.get_default(call_default_factory=True))}"
-        )
-        meaning = " ".join((field.description or "").split())
-        lines.append((f"{prefix}{name}", f"{meaning} ({_type_name(field.annotation)}; {default})"))
-    return lines
-
-
-def _show_default(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _type_name(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is type(None):
-        return "none"
-    if origin is Literal:
-        return " | ".join(map(str, arguments))
-    if origin in (Union, types.UnionType):
-        return " | ".join(_type_name(argument) for argument in arguments if argument is not type(None))
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: "any"}
-    if origin in (list, tuple):
-        return f"list of {_type_name(arguments[0])}"
-    return names.get(origin or annotation, str(annotation))
-
-
-def to_yaml(config: BaseModel) -> str:
-    """The resolved configuration as YAML that can be given back with --config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -10,6 +10,7 @@ from colorize_core.report.words import duration as duration
 
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
+_SLOWEST_LOG_SECONDS = 120.0
 
 
 def say(line: str) -> None:
@@ -24,6 +25,11 @@ def summary(title: str, facts: Iterable[tuple[str, object]]) -> None:
     say(f"\n{title}")
     for name, value in facts:
         say(f"  {name:{width}}  {value}")
+
+
+def log_pause(elapsed: float) -> float:
+    """Seconds between two lines of progress in a log: ever more, or that of a run of days would hold little else."""
+    return min(max(_LOG_SECONDS, elapsed / 20), _SLOWEST_LOG_SECONDS)
 
 
 class ProgressLine:
@@ -63,7 +69,9 @@ class ProgressLine:
             print(flush=True)
 
     def _watch(self) -> None:
-        while not self._finished.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
+        while not self._finished.wait(
+            _TERMINAL_SECONDS if self._terminal else log_pause(time.monotonic() - self._start)
+        ):
             self._draw(min(self._done(), self._total))
 
     def _draw(self, done: int) -> None:

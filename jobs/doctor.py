@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from cluster.errors import ClusterError
+from cluster.command_line import DONE, FAILED, USAGE, complain, split_arguments
+from cluster.config import read_yaml
+from cluster.errors import ClusterError, ConfigError
 from cluster.session import ray_session
 from colorize_core.errors import UserError
-from jobs.cli import DONE, FAILED, USAGE, complain, run_job, split_arguments
-from jobs.config import JobConfig, VerbConfig, read_yaml
+from jobs.cli import run_job
+from jobs.config import JobConfig, VerbConfig
 from jobs.console import say
 from jobs.doctor_checks import Finding
 from jobs.needs import Needs
@@ -88,16 +90,16 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     """Findings about every node; returns those that answer."""
     from cluster.authentication import is_open, is_token_asked, token_file
     from cluster.node_facts import look_around, look_at_cuda
-    from cluster.nodes import alive_nodes, ask_nodes, largest_resources
+    from cluster.nodes import alive_nodes, ask_nodes
     from cluster.session import local_cores
     from jobs import doctor_checks as checks
 
     nodes = alive_nodes()
     seconds = _timeout(config)
-    there = largest_resources()
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
-    room = f"{there['CPU']:g} CPUs, {there['GPU']:g} GPUs"
-    yield Finding("ray", "ok", f"{len(nodes)} node{'s' * (len(nodes) > 1)} ({names}), {room}")
+    there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+    room = ", ".join(checks.amount(number, kind) for kind, number in there.items())
+    yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {room}")
     token = token_file()
     open_file = token if token and is_open(token) else None
     yield checks.check_token(is_asked=is_token_asked(), open_file=open_file, is_remote=local_cores(config.ray) is None)
@@ -120,14 +122,14 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
 
 def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Iterator[Finding]:
     """Findings about what a job needs of nodes that answer."""
-    from cluster.nodes import largest_resources
+    from cluster.session import local_cores
     from jobs.doctor_checks import check_room
     from jobs.doctor_storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}")
     needs: Needs = job.needs(config)
     seconds = _timeout(config)
-    yield check_room(needs.processes, nodes, largest_resources())
+    yield check_room(needs.processes, nodes, can_grow=local_cores(config.ray) is None)
     stored = check_storage(needs, [node for node in nodes if not node.is_here], seconds)
     weights = check_weights(needs, nodes, seconds)
     yield from [*stored, *weights]
@@ -155,6 +157,7 @@ def _deduce(arguments: Sequence[str]) -> str | None:
 
     Raises:
         UserError: it could be of none, or of several.
+        ConfigError: the file cannot be read.
     """
     file, overrides, _ = split_arguments(arguments)
     if (
@@ -190,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if verb is None and not {"-h", "--help"} & set(arguments):
             verb = _deduce(arguments)
-    except UserError as error:
+    except (UserError, ConfigError) as error:
         return complain(str(error), USAGE)
 
     def run(config: JobConfig, verbose: bool) -> int:

@@ -158,40 +158,42 @@ def check_cuda(answer: Answer) -> Finding:
     if fault := facts.get("fault"):
         return Finding("cuda", "fail", f"{where}: {fault}", "nvidia-smi there tells whether the driver works")
     if facts["cuda"] is None:
-        said = f"{where} declares {declared:g} GPUs, and its PyTorch is built without CUDA"
+        said = f"{where} declares {amount(declared, 'GPU')}, and its PyTorch is built without CUDA"
         return Finding("cuda", "fail", said, "install the build of PyTorch for CUDA there (pytorch.org)")
     found = len(facts["devices"])
     if found < declared:
-        said = f"{where} declares {declared:g} GPUs, and PyTorch sees {found}"
+        said = f"{where} declares {amount(declared, 'GPU')}, and PyTorch sees {found}"
         advice = "run the container with the NVIDIA runtime (--gpus all), or mend the driver: nvidia-smi must list them"
         return Finding("cuda", "fail", said, advice)
     bf16 = "bfloat16" if facts["bf16"] else "no bfloat16: the models run in float32"
     return Finding("cuda", "ok", f"{where}: {found} x {facts['devices'][0]}, CUDA {facts['cuda']}, {bf16}")
 
 
-def check_room(need: Processes, nodes: Sequence[Node], largest: Mapping[str, float]) -> Finding:
+def check_room(need: Processes, nodes: Sequence[Node], *, can_grow: bool) -> Finding:
     """Whether the processes of a job fit the cluster: all of them together, and each on some node.
 
     Args:
         need: of the job.
         nodes: as they are.
-        largest: CPU and GPU of the cluster, as its autoscaler may make it.
+        can_grow: whether an autoscaler may add nodes, as nobody can tell of a named cluster.
     """
-    each = f"{need.cpus:g} CPUs" + (f" and {need.gpus:g} GPUs" if need.gpus else "")
+    each = amount(need.cpus, "CPU") + (f" and {amount(need.gpus, 'GPU')}" if need.gpus else "")
     asked = f"{need.key}: {need.count} with {each} each"
-    cpus, gpus = need.count * need.cpus + need.reserved, need.count * need.gpus
-    advice = f"lower {need.key}.count, .cpus or the GPUs, or add nodes to the cluster"
-    if gpus > largest["GPU"]:
-        return Finding("room", "fail", f"{asked} need more than the cluster's {largest['GPU']:g} GPUs", advice)
-    if cpus > largest["CPU"]:
-        beside = f", with {need.reserved:g} beside them," if need.reserved else ""
-        return Finding("room", "fail", f"{asked}{beside} need more than the cluster's {largest['CPU']:g} CPUs", advice)
-    now = {name: sum(node.resources.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
+    there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
     fit = sum(_fit(need, node) for node in nodes)
-    if fit < need.count and largest["CPU"] <= now["CPU"] and largest["GPU"] <= now["GPU"]:
-        return Finding("room", "fail", f"{asked}, but the nodes have room for {fit} of them", advice)
-    later = "" if fit >= need.count else ", once the autoscaler has added nodes"
-    return Finding("room", "ok", f"{asked}: {'it fits' if need.count == 1 else 'they fit'}{later}")
+    if need.count * need.gpus > there["GPU"]:
+        lack = f"{asked} need more than the cluster's {amount(there['GPU'], 'GPU')}"
+    elif need.count * need.cpus + need.reserved > there["CPU"]:
+        beside = f", with {need.reserved:g} beside them," if need.reserved else ""
+        lack = f"{asked}{beside} need more than the cluster's {amount(there['CPU'], 'CPU')}"
+    elif fit < need.count:
+        lack = f"{asked}, but the nodes have room for {fit} of them"
+    else:
+        return Finding("room", "ok", f"{asked}: {'it fits' if need.count == 1 else 'they fit'}")
+    advice = f"lower {need.key}.count, .cpus or the GPUs, or add nodes to the cluster"
+    if can_grow:
+        return Finding("room", "warn", lack, f"the job waits for nodes; where no autoscaler adds them, {advice}")
+    return Finding("room", "fail", lack, advice)
 
 
 def _fit(need: Processes, node: Node) -> int:
@@ -216,6 +218,11 @@ def check_token(*, is_asked: bool, open_file: Path | None, is_remote: bool) -> F
         advice = f"chmod 600 {open_file}"
         return Finding("token", "warn", f"{open_file} can be read by other users of this machine", advice)
     return Finding("token", "ok", "Ray asks for a token")
+
+
+def amount(number: float, unit: str) -> str:
+    """A number of things, for people."""
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

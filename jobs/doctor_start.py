@@ -2,30 +2,38 @@
 
 from cluster.errors import ClusterError
 from cluster.node_facts import look_around
-from cluster.nodes import alive_nodes, ask_nodes, largest_resources
+from cluster.nodes import alive_nodes, ask_nodes
+from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.console import say
 from jobs.doctor_checks import PACKAGES, Finding, check_answers, check_room, check_versions
 from jobs.doctor_storage import check_storage
-from jobs.needs import Needs
+from jobs.needs import Needs, Processes
 
 _SECONDS = 30.0
 
 
-def check_start(needs: Needs) -> None:
-    """Make sure that the cluster can do a job; prints a line for what may turn out badly.
+def require_room(need: Processes, options: RayOptions) -> None:
+    """Raise UserError where a job's processes do not fit and no node can come: it would wait for ever.
 
-    Alone on one machine a job finds out by itself what else could be wrong: then nothing is asked but whether there is
-    room. Nodes that do not answer are left to Ray, which replaces what they were given.
+    Actors need not ask: counting them does (`actors.count_actors`).
+    """
+    room = check_room(need, alive_nodes(), can_grow=local_cores(options) is None)
+    if room.verdict == "fail":
+        raise UserError(f"{room.said}; {room.advice}")
+    _report([room])
+
+
+def check_start(needs: Needs) -> None:
+    """Make sure that the nodes of a cluster can do a job; prints a line for what may turn out badly.
+
+    Alone on one machine a job finds out by itself: then nothing is asked. Nodes that do not answer are left to Ray,
+    which replaces what they were given.
 
     Raises:
-        UserError: the configuration asks for more than the cluster has.
         ClusterError: nodes run other code than this process, or cannot reach the job's files.
     """
     nodes = alive_nodes()
-    room = check_room(needs.processes, nodes, largest_resources())
-    if room.verdict == "fail":
-        raise UserError(f"{room.said}; {room.advice}")
     others = [node for node in nodes if not node.is_here]
     if not others:
         return

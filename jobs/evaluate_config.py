@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from cluster.config import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
-from jobs.config import PipelineJobConfig, Section
+from jobs.config import Output, PipelineJobConfig
 from jobs.needs import Weights
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
@@ -66,7 +67,7 @@ class EvaluateConfig(PipelineJobConfig):
     """Dataset of `prepare`."""
     checkpoint: str | list[str] | dict[str, str]
     """One directory, a list of them, or directories by the name each has in the table."""
-    output: str
+    output: Output
     """Where the results go."""
     split: Literal["test", "val"] = "test"
     """Which photographs."""

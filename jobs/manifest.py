@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from cluster.config import Section
 from cluster.storage import Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
-from jobs.config import Section
 from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:

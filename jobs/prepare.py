@@ -12,7 +12,7 @@ from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import PipelineJobConfig
+from jobs.config import Output, PipelineJobConfig
 from jobs.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
@@ -35,7 +35,7 @@ class PrepareConfig(PipelineJobConfig):
 
     source: str
     """Folder or s3:// prefix of the photographs."""
-    output: str
+    output: Output
     """Where the dataset goes; must be empty."""
     size: int = Field(256, ge=32, multiple_of=32)
     """Side of the squares in pixels, a multiple of 32."""

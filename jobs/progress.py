@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import ray
-from ray.data.exceptions import ExecutionTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import ClusterError
 from colorize_core.stages import add_stages
 from jobs.console import ProgressLine
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 
 class _Counter:
@@ -59,7 +62,7 @@ class Progress:
 
     @contextmanager
     def follow(
-        self, pipeline: ray.data.Dataset, what: str, total: int, stall_seconds: int, afterwards: str
+        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, afterwards: str
     ) -> Iterator[ProgressLine]:
         """Show a live line while a block consumes a pipeline whose stages add to this; the counter ends with it.
 
@@ -73,6 +76,8 @@ class Progress:
         Raises:
             ClusterError: nothing has moved for `stall_seconds`.
         """
+        from ray.data.exceptions import ExecutionTimeoutError  # here: the counter's process has no need of ray.data
+
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
         try:
             with ProgressLine(what, total, self.done) as line:

@@ -12,7 +12,7 @@ from cluster.storage import Storage, reach
 from colorize_core.errors import UserError
 from jobs import evaluate, prepare, train
 from jobs.cli import run_job
-from jobs.config import StorageJobConfig
+from jobs.config import Output, StorageJobConfig
 from jobs.console import say
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
@@ -33,7 +33,7 @@ class RecipeConfig(StorageJobConfig):
     """Folder or s3:// prefix of colour photographs."""
     shards: str | None = None
     """A dataset of `prepare`, instead of source and prepare."""
-    output: str
+    output: Output
     """Where everything goes."""
     prepare: dict[str, Any] = Field(default_factory=dict)
     """Keys of `prepare`."""

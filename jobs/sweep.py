@@ -25,7 +25,7 @@ from jobs import comparison, train
 from jobs.causes import root_cause
 from jobs.cli import DONE, FAILED, run_job
 from jobs.comparison import Trial
-from jobs.config import StorageJobConfig
+from jobs.config import Output, StorageJobConfig
 from jobs.console import say, summary
 from jobs.lock import OutputLock
 from jobs.run_record import RUN_FILE, begin_run, flatten, now, write_record
@@ -46,7 +46,7 @@ class SweepConfig(StorageJobConfig):
 
     shards: str
     """Dataset of `prepare`, with a train and a val split."""
-    output: str
+    output: Output
     """Where the trials go."""
     train: dict[str, Any]
     """Keys of `train` that all trials share."""

@@ -13,7 +13,7 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
 from jobs.curves import run_curves
-from jobs.doctor_start import check_start
+from jobs.doctor_start import check_start, require_room
 from jobs.needs import Needs, Processes, Weights
 from jobs.run_record import begin_run, now, write_record
 from jobs.tracking import require_mlflow
@@ -55,12 +55,16 @@ class _Inputs:
 def plan(config: TrainConfig) -> str:
     """What would run."""
     inputs = check_inputs(config)
+    return f"train would run {_work(config, inputs)} and write to {inputs.output.uri}"
+
+
+def _work(config: TrainConfig, inputs: _Inputs) -> str:
     rows = inputs.dataset.splits["train"]["rows"]
     batches = rows // config.workers.count // config.train.batch_size
     steps = math.ceil(batches / config.train.accumulate)
     return (
-        f"train would run {config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
-        f"({rows} photographs of {inputs.dataset.size} px) and write to {inputs.output.uri}"
+        f"{config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
+        f"({rows} photographs of {inputs.dataset.size} px)"
     )
 
 
@@ -72,9 +76,12 @@ def run(config: TrainConfig, verbose: bool) -> int:
         say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
-            check_start(needs(config))
+            needed = needs(config)
+            require_room(needed.processes, config.ray)
+            check_start(needed)
             from jobs.train_fit import fit
 
+            say(f"train: {_work(config, inputs)}")
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
     rows = read_metrics(inputs.output)
     inputs.output.write(CURVES, run_curves(rows), "image/png")

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.config import Section, StorageJobConfig
+from cluster.config import Section
+from jobs.config import Output, StorageJobConfig
 from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class TrainConfig(StorageJobConfig):
 
     shards: str
     """Dataset of `prepare`, with a train and a val split."""
-    output: str
+    output: Output
     """Where the run goes."""
     model: ModelSection
     """Which network."""

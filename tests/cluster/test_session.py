@@ -57,3 +57,18 @@ def test_options_are_checked() -> None:
         RayOptions(adress="auto")
     assert issubclass(ClusterError, Exception)
     assert ray_session is not None
+
+
+def test_being_told_to_stop_is_an_interrupt() -> None:
+    """SIGTERM, as `ray job stop` and Kubernetes send it: locks are given back, and the job says that it can go on."""
+    code = (
+        "import os, signal, time\n"
+        "from cluster.session import RayOptions, ray_session\n"
+        "try:\n"
+        "    with ray_session(RayOptions(num_cpus=1)):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(60)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

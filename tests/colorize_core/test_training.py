@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -473,8 +474,8 @@ def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
 
 # Under DistributedDataParallel
 
-DDP = """
-import sys, torch, torch.distributed as dist
+RANK = """
+import json, sys, torch, torch.distributed as dist
 from functools import partial
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -492,70 +493,85 @@ class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def forward(self, L):
         return self.net(L)
 
-kind, model, steps, rank, world, parts, folder = *sys.argv[1:3], *map(int, sys.argv[3:7]), sys.argv[7]
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet{world}", rank=rank, world_size=world)
-torch.manual_seed(0 if model == "apart" else rank)  # DDP must make the weights equal, not the seed
-generator = Apart() if model == "apart" else build_model("encoder_decoder", widths=[8, 8], latent=8)
-norm = "instance" if kind == "wgan_gp" or model == "apart" else "batch"
-generator, judge = Outputs(generator), PatchGAN(layers=2, width=8, norm=norm)
-generator, judge = DistributedDataParallel(generator), DistributedDataParallel(judge)
-# Adam divides by the size of a gradient, and would lift the rounding of tiny ones
-optimizer = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
-descent = lambda network: Descent(optimizer(network.parameters()))
-if kind == "supervised":
-    step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), descent(generator))
-else:
-    rule = AdversarialRule(kind, 0.1, r1=float(kind == "wgan_gp"))
-    step = AdversarialStep(generator, judge, ColorLoss({"l1": 1.0}), rule, descent(generator), descent(judge))
-first = [p.detach().clone() for p in generator.parameters()]
-batches, totals = torch.Generator().manual_seed(5), []
-for _ in range(steps):
-    whole = [torch.rand(4, channels, 32, 32, generator=batches) * 2 - 1 for channels in (1, 1, 2)]
-    share = 4 // world
-    mine = [part[rank * share : (rank + 1) * share].chunk(parts) for part in whole]
-    losses = step(*(Batch(*each) for each in zip(*mine, strict=True)))
-    total = torch.stack([losses[name] for name in sorted(losses)])
-    dist.all_reduce(total)
-    totals.append(total / world)
-assert torch.stack(totals).isfinite().all()
-assert not any(torch.equal(p, q) for p, q in zip(first, generator.parameters(), strict=True))
-networks = [[p.detach() for p in n.module.parameters()] for n in (generator, judge)]
-torch.save((torch.stack(totals), networks), f"{folder}/{world}-rank{rank}")
+def learn(kind, model, steps, parts):
+    torch.manual_seed(0 if model == "apart" else rank)  # DDP must make the weights equal, not the seed
+    generator = Apart() if model == "apart" else build_model("encoder_decoder", widths=[8, 8], latent=8)
+    norm = "instance" if kind == "wgan_gp" or model == "apart" else "batch"
+    generator, judge = Outputs(generator), PatchGAN(layers=2, width=8, norm=norm)
+    generator, judge = DistributedDataParallel(generator), DistributedDataParallel(judge)
+    # Adam divides by the size of a gradient, and would lift the rounding of tiny ones
+    optimizer = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
+    descent = lambda network: Descent(optimizer(network.parameters()))
+    if kind == "supervised":
+        step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), descent(generator))
+    else:
+        rule = AdversarialRule(kind, 0.1, r1=float(kind == "wgan_gp"))
+        step = AdversarialStep(generator, judge, ColorLoss({"l1": 1.0}), rule, descent(generator), descent(judge))
+    first = [p.detach().clone() for p in generator.parameters()]
+    batches, totals = torch.Generator().manual_seed(5), []
+    for _ in range(steps):
+        whole = [torch.rand(4, channels, 32, 32, generator=batches) * 2 - 1 for channels in (1, 1, 2)]
+        share = 4 // world
+        mine = [part[rank * share : (rank + 1) * share].chunk(parts) for part in whole]
+        losses = step(*(Batch(*each) for each in zip(*mine, strict=True)))
+        total = torch.stack([losses[name] for name in sorted(losses)])
+        dist.all_reduce(total)
+        totals.append(total / world)
+    assert torch.stack(totals).isfinite().all()
+    assert not any(torch.equal(p, q) for p, q in zip(first, generator.parameters(), strict=True))
+    return torch.stack(totals), [[p.detach() for p in n.module.parameters()] for n in (generator, judge)]
+
+rank, world, folder, cases = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+torch.save([learn(*case) for case in cases], f"{folder}/rank{rank}")
 dist.destroy_process_group()
 """
 
 Outcome = tuple[torch.Tensor, list[list[torch.Tensor]]]
+"""Mean losses of each step, and both networks' parameters."""
+
+Ranks = Callable[[str, str, int, int], list[Outcome]]
+
+ON_TWO = [
+    *((kind, "encoder_decoder", 3, 1) for kind in ("supervised", "bce", "wgan_gp")),
+    *((kind, "apart", 20, parts) for kind in ("supervised", "bce") for parts in (1, 2)),
+]
+ON_ONE = [(kind, "apart", 20, 1) for kind in ("supervised", "bce")]
 
 
-@pytest.fixture
-def run_ranks(tmp_path: Path) -> Callable[..., list[Outcome]]:
-    """Runs steps in several processes; gives the mean losses of each step and both networks' parameters, by rank."""
+def outcomes(folder: Path, world: int, cases: list[tuple[str, str, int, int]]) -> Ranks:
+    """Runs all cases in `world` processes; gives what came out of one of them, by rank."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(rank), str(world), str(folder), json.dumps(cases)],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(world)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
+    by_rank = [torch.load(folder / f"rank{rank}", weights_only=True) for rank in range(world)]
+    return lambda *case: [done[cases.index(case)] for done in by_rank]
 
-    def run(
-        kind: str, *, model: str = "encoder_decoder", steps: int = 3, world: int = 2, parts: int = 1
-    ) -> list[Outcome]:
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", DDP, kind, model, *map(str, (steps, rank, world, parts)), str(tmp_path)],
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=Path(__file__).parents[2],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-            for rank in range(world)
-        ]
-        errors = [process.communicate(timeout=120)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
-        return [torch.load(tmp_path / f"{world}-rank{rank}", weights_only=True) for rank in range(world)]
 
-    return run
+@pytest.fixture(scope="module")
+def on_one(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    """Cases in one process."""
+    return outcomes(tmp_path_factory.mktemp("one"), 1, ON_ONE)
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    """Cases in two processes under DDP."""
+    return outcomes(tmp_path_factory.mktemp("two"), 2, ON_TWO)
 
 
 @pytest.mark.parametrize("kind", ["supervised", "bce", "wgan_gp"])
-def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(
-    kind: str, run_ranks: Callable[..., list[Outcome]]
-) -> None:
-    (_, one), (_, other) = run_ranks(kind)
+def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(kind: str, on_two: Ranks) -> None:
+    (_, one), (_, other) = on_two(kind, "encoder_decoder", 3, 1)
     for ours, theirs in zip(one, other, strict=True):
         assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
 
@@ -563,10 +579,10 @@ def test_steps_run_under_ddp_with_batchnorm_and_keep_the_ranks_equal(
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("kind", ["supervised", "bce"])
 def test_two_workers_learn_what_one_does_from_the_same_batches_whole_or_in_parts(
-    kind: str, parts: int, run_ranks: Callable[..., list[Outcome]]
+    kind: str, parts: int, on_one: Ranks, on_two: Ranks
 ) -> None:
-    alone = run_ranks(kind, model="apart", steps=20, world=1)[0]
-    both = run_ranks(kind, model="apart", steps=20, world=2, parts=parts)[0]
+    alone = on_one(kind, "apart", 20, 1)[0]
+    both = on_two(kind, "apart", 20, parts)[0]
     torch.testing.assert_close(both[0], alone[0], atol=1e-5, rtol=1e-4)
     for ours, theirs in zip(both[1], alone[1], strict=True):
         for p, q in zip(ours, theirs, strict=True):

@@ -1,5 +1,6 @@
 """`kill -9` of whatever trains: the same steps, curves and weights as if nothing had happened."""
 
+import os
 import subprocess
 import sys
 import time
@@ -145,5 +146,32 @@ def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_p
     time.sleep(15)
     cluster.remove_node(node, allow_graceful=False)
     said = finish(job, 500)
+    assert "a node will be taken away; saved after step" in said
+    assert_joined(output, epochs)
+
+
+def test_a_pod_that_is_told_to_go(command: list[str], tmp_path: Path) -> None:
+    """Kubernetes sends SIGTERM to `ray start --block`; Ray announces the node's end, and training saves at once."""
+    output, epochs = LocalStorage(str(tmp_path / "run")), 12
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+    pod = subprocess.Popen(
+        [*ray_start, f"--address={cluster.address}"],
+        env=os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "20"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    elsewhere = [part for part in command if not part.startswith(("ray.num_cpus", "train.checkpoint_steps"))]
+    where = [f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1", "train.max_failures=0"]
+    try:
+        job = start([*elsewhere, *where, f"train.epochs={epochs}"], "train")
+        wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
+        pod.terminate()
+        said = finish(job, 500)
+    finally:
+        pod.kill()
+        pod.wait()
+        cluster.shutdown()
     assert "a node will be taken away; saved after step" in said
     assert_joined(output, epochs)

@@ -37,3 +37,14 @@ def test_actors_that_take_every_cpu_are_refused() -> None:
 def test_actors_with_more_gpus_than_there_are_are_refused() -> None:
     with pytest.raises(UserError, match=r"2 with 64 GPUs each need more than the cluster's \d+ GPUs"):
         count(ActorsSection(count=2, gpus=64))
+
+
+def test_a_named_cluster_may_have_no_room_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    named = RayOptions(address="auto")
+    assert count_actors(ActorsSection(count=8, gpus=64), named, reserved=1.0, batches=100) == 8
+    assert "room for 0 of 8 now; the others wait for it to grow" in capsys.readouterr().out
+
+
+def test_auto_on_a_named_cluster_without_gpus_is_refused() -> None:
+    with pytest.raises(UserError, match="1 with 64 GPUs each need more"):
+        count_actors(ActorsSection(gpus=64), RayOptions(address="auto"), reserved=1.0, batches=100)

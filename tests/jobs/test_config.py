@@ -4,9 +4,11 @@ import pytest
 import yaml
 from pydantic import Field
 
+from cluster.config import Section, describe, to_yaml
+from cluster.submit_config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig
-from jobs.config import JobConfig, Section, describe, to_yaml
+from jobs.config import JobConfig
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
 from jobs.recipe import RecipeConfig
@@ -14,6 +16,7 @@ from jobs.sweep import SweepConfig
 from jobs.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith("submit_")]
 
 
 class Inner(Section):
@@ -109,17 +112,19 @@ def test_override_without_a_value_sign_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig, RecipeConfig, SweepConfig]
+    "model", [PrepareConfig, TrainConfig, ArchiveConfig, EvaluateConfig, RecipeConfig, SweepConfig, SubmitConfig]
 )
 def test_every_key_is_described(model: type[JobConfig]) -> None:
     for key, meaning in describe(model):
         assert not meaning.startswith(" ("), key
+        assert "<class" not in meaning, key
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", OF_JOBS, ids=lambda file: file.stem)
 def test_configs_of_the_project_load(file: Path) -> None:
     verbs: dict[str, type[JobConfig]] = {
         "archive": ArchiveConfig,
+        "cluster_archive": ArchiveConfig,
         "evaluate": EvaluateConfig,
         "prepare": PrepareConfig,
         "sweep_seed000": SweepConfig,
@@ -133,3 +138,18 @@ def test_configs_of_the_project_load(file: Path) -> None:
 def test_prepare_refuses_fractions_with_folders() -> None:
     with pytest.raises(UserError, match="no effect with split=folders"):
         PrepareConfig.load(None, ["source=s", "output=o", "split=folders", "val_fraction=0.2"])
+
+
+def test_an_output_in_the_copy_that_a_submitted_job_runs_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked = tmp_path / "working_dir_files" / "_ray_pkg_0123"
+    unpacked.mkdir(parents=True)
+    monkeypatch.chdir(unpacked)
+    places = ["source=photos", "checkpoint=c"]
+    with pytest.raises(UserError, match="output = 'color': would be lost with the uploaded copy"):
+        ArchiveConfig.load(None, [*places, "output=color"])
+    for kept in ("s3://bucket/color", "/mnt/shared/color"):
+        assert ArchiveConfig.load(None, [*places, f"output={kept}"]).output == kept
+    monkeypatch.chdir(tmp_path)
+    assert ArchiveConfig.load(None, [*places, "output=color"]).output == "color"

@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.console import ProgressLine, duration, summary
+from jobs.console import ProgressLine, duration, log_pause, summary
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,11 @@ def test_progress_of_a_failed_block_claims_nothing(capsys: pytest.CaptureFixture
     with pytest.raises(RuntimeError):
         fail()
     assert capsys.readouterr().out == ""
+
+
+def test_the_log_of_a_long_run_does_not_drown_in_progress() -> None:
+    assert [log_pause(elapsed) for elapsed in (0, 200, 600, 1e6)] == [10, 10, 30, 120]
+    elapsed, lines = 0.0, 0
+    while elapsed < 24 * 3600:
+        elapsed, lines = elapsed + log_pause(elapsed), lines + 1
+    assert lines < 1000

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from cluster.nodes import Node
+from cluster.session import RayOptions
 from cluster.storage import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs.cli import main
-from jobs.doctor_start import check_start
+from jobs.doctor_start import require_room
 from jobs.doctor_storage import check_storage, missing_weights, probe
 from jobs.needs import Needs, Processes, Weights
 
@@ -216,11 +217,16 @@ def test_weights_are_looked_for_in_the_cache_of_torch(tmp_path: Path, monkeypatc
     assert missing_weights(weights) == []
 
 
-def test_a_job_begins_with_the_question_whether_there_is_room(capsys: pytest.CaptureFixture[str]) -> None:
-    check_start(Needs(Processes("workers", 5, 1, 0)))
+def test_what_does_not_fit_this_machine_is_refused_and_a_cluster_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    require_room(Processes("workers", 5, 1, 0), RayOptions())
     assert capsys.readouterr().out == ""
-    with pytest.raises(UserError, match="workers: 6 with 1 CPUs each need more than the cluster's 5 CPUs"):
-        check_start(Needs(Processes("workers", 6, 1, 0)))
+    with pytest.raises(UserError, match="workers: 6 with 1 CPU each need more than the cluster's 5 CPUs"):
+        require_room(Processes("workers", 6, 1, 0), RayOptions())
+    require_room(Processes("workers", 6, 1, 0), RayOptions(address="auto"))
+    assert capsys.readouterr().out.startswith("doctor: room: workers: 6 with 1 CPU each need more than")
 
 
 def test_training_on_gpus_that_are_not_there_ends_at_once(
@@ -229,7 +235,7 @@ def test_training_on_gpus_that_are_not_there_ends_at_once(
     """Ray Train would wait for them."""
     keys = [f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "loss.l1=1", "train.batch_size=1"]
     line = one_line(["train", *keys, "workers.count=16", "workers.gpu=true"], 2)
-    assert "workers: 16 with 1 CPUs and 1 GPUs each need more than the cluster's" in line
+    assert "workers: 16 with 1 CPU and 1 GPU each need more than the cluster's" in line
 
 
 def test_impatience_is_for_the_check_alone(tmp_path: Path) -> None:

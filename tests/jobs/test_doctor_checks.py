@@ -139,30 +139,30 @@ def test_a_gpu_node_that_does_not_answer_fails() -> None:
 @pytest.mark.parametrize(
     ("need", "words"),
     [
-        (Processes("workers", 2, 1, 1), "workers: 2 with 1 CPUs and 1 GPUs each need more than the cluster's 1 GPUs"),
-        (Processes("actors", 8, 1, 0, 0.75), "8 with 1 CPUs each, with 0.75 beside them, need more than the cluster's"),
+        (Processes("workers", 2, 1, 1), "workers: 2 with 1 CPU and 1 GPU each need more than the cluster's 1 GPU"),
+        (Processes("actors", 8, 1, 0, 0.75), "8 with 1 CPU each, with 0.75 beside them, need more than the cluster's"),
         (Processes("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but the nodes have room for 0 of them"),
         (Processes("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but the nodes have room for 2 of them"),
     ],
 )
 def test_what_the_cluster_has_no_room_for_fails(need: Processes, words: str) -> None:
     nodes = [node("a"), node("b", GPU=1.0)]  # of four CPUs each
-    finding = check_room(need, nodes, {"CPU": 8.0, "GPU": 1.0})
+    finding = check_room(need, nodes, can_grow=False)
     assert finding.verdict == "fail"
     assert words in finding.said
 
 
-def test_what_fits_is_well_and_so_is_what_an_autoscaler_can_make_room_for() -> None:
+def test_what_fits_is_well_and_a_cluster_that_may_grow_is_waited_for() -> None:
     nodes = [node("a"), node("b")]
-    assert check_room(Processes("workers", 4, 2, 0), nodes, {"CPU": 8.0, "GPU": 0.0}).verdict == "ok"
-    scaled = check_room(Processes("workers", 4, 2, 1), nodes, {"CPU": 64.0, "GPU": 8.0})
-    assert scaled.verdict == "ok"
-    assert "once the autoscaler has added nodes" in scaled.said
+    assert check_room(Processes("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
+    later = check_room(Processes("workers", 4, 2, 1), nodes, can_grow=True)
+    assert later.verdict == "warn"
+    assert "where no autoscaler adds them" in later.advice
 
 
 def test_processes_may_share_a_gpu() -> None:
     shared = Processes("actors", 10, 0.1, 0.1)
-    assert check_room(shared, [node(GPU=1.0)], {"CPU": 4.0, "GPU": 1.0}).verdict == "ok"
+    assert check_room(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
 
 
 def test_a_cluster_without_a_token_is_open_to_strangers() -> None:
