@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from skimage import data
 from cluster.session import RayOptions, ray_session
 from colorize_core.checkpoint import save_checkpoint
 from colorize_core.models import build_model
+
+# Where tests run in the background Ctrl-C is ignored, and would be by every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
 _NUMBER = 32
