@@ -103,7 +103,7 @@ def test_slow_down_slows_the_fetchers_down(store: S3Storage, proxy: FaultProxy) 
     files = fetch_all(store, keys[:20])
     held = (len(proxy.times) - before) / (time.monotonic() - start)
     assert [file.status for file in files] == [""] * 20
-    assert proxy.injected[SLOW_DOWN] >= 5
+    assert proxy.injected[SLOW_DOWN] >= 1
     assert held < free / 5
 
 
