@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-faults seeds-smoke check format constraints clean
+.PHONY: help setup demo browser test test-faults test-long seeds-smoke check format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -36,8 +36,11 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 test: setup browser  ## all tests
 	$(BIN)/python -m pytest
 
-test-faults: setup  ## long runs: failing storage, killed processes, memory, clusters: about half an hour
-	$(BIN)/python -m pytest -m faults --durations=10
+test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
+	$(BIN)/python -m pytest -m '' --durations=10 tests/faults
+
+test-long: setup  ## what is too long for every change, these faults among it: about half an hour
+	$(BIN)/python -m pytest -m long --durations=10
 
 seeds-smoke: setup  ## every recipe of configs/seeds at toy scale
 	$(BIN)/python -m pytest -m seeds tests/jobs/test_recipe.py

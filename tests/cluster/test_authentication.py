@@ -51,7 +51,7 @@ def join(address: str, token: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_cluster_with_another_token_says_so(guarded: str) -> None:
     said = join(guarded, "b" * 32)
     assert said.startswith(f"Ray at {guarded} asks for a token, and this process has none or another one")

@@ -221,7 +221,7 @@ def test_another_token_is_one_line(bench: Bench) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_ctrl_c_leaves_a_job_running_which_can_be_followed_and_stopped(bench: Bench) -> None:
     program = (
         "import time\nprint('began', flush=True)\n"
@@ -236,7 +236,7 @@ def test_ctrl_c_leaves_a_job_running_which_can_be_followed_and_stopped(bench: Be
     assert f"{job} was stopped" in said
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_connection_that_breaks_is_made_again(bench: Bench) -> None:
     program = (
         "import sys, time\nprint('began', flush=True)\n"

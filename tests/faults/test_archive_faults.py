@@ -14,7 +14,7 @@ from tests.faults.proxy import FaultProxy
 
 @pytest.mark.parametrize(
     ("count", "broken_share", "rate"),
-    [pytest.param(24, 0.34, 0.1, id="quick"), pytest.param(500, 0.05, 0.05, marks=pytest.mark.faults, id="500")],
+    [pytest.param(24, 0.34, 0.1, id="quick"), pytest.param(500, 0.05, 0.05, marks=pytest.mark.long, id="500")],
 )
 def test_faults_of_the_store_change_nothing(
     proxy: FaultProxy,

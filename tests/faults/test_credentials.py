@@ -12,7 +12,7 @@ from tests.faults.processes import finish, start
 SECRET, TOKEN = "secret-of-the-archive-0123456789", "token-of-the-archive-0123456789"
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_credentials_are_never_written(
     s3_endpoint: str, bucket: str, photo_paths: list[Path], tiny_checkpoint: str
 ) -> None:

@@ -104,7 +104,7 @@ def test_no_key_leads_out_of_a_local_output(
     assert len(pictures_of(LocalStorage(str(output)))) == (rows.status == "ok").sum()
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_no_two_inputs_share_an_output(
     photo_paths: list[Path], tiny_checkpoint: str, ray_local: None, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from jobs import rows
 from tests.faults.archives import break_some, photographs, pictures_of, rows_of
 from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.long
 COUNT = 180
 
 

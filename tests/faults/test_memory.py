@@ -11,7 +11,7 @@ from cluster.storage import LocalStorage
 from tests.faults.archives import encoded, rows_of
 from tests.faults.processes import actors_among, descendants, finish, resident_bytes, start
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.long
 FEW, MANY = 2_000, 20_000
 SLACK = 64 * 2**20
 """Bytes by which the peaks may differ; ten times an input's key and bytes would be no more than a few MB, but a part of

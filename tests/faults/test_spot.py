@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 
 from tests.faults.processes import ROOT, wait_for
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.long
 
 
 class Notice(BaseHTTPRequestHandler):

@@ -37,7 +37,7 @@ def test_a_merge_that_was_cut_off_is_repeated(arguments: list[str], output: Loca
     assert rows.staged(output, rows.FIRST, 0) is None
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
     arguments: list[str], output: LocalStorage, ray_local: None, tmp_path: Path
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
     assert rows.merged(output, 0) == whole
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_new_run_that_was_cut_off_while_it_forgot_the_old_one(
     arguments: list[str], output: LocalStorage, ray_local: None
 ) -> None:
@@ -97,7 +97,7 @@ def test_an_output_that_holds_something_else_is_left_alone(
     assert sorted(entry.key for entry in output.list()) == ["letters/1921.txt", "run.json"]
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_one_of_three_runs_works(
     arguments: list[str], output: LocalStorage, photo_paths: list[Path], tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from jobs.train_state import CHECKPOINTS, whole_checkpoints
 from tests.faults.datasets import write_dataset
 from tests.faults.processes import descendants, finish, kill, start, train_workers_among, wait_for
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 EPOCHS, ROWS = 3, 384
 
 

@@ -370,7 +370,7 @@ def staged_count(output: Path) -> int:
     return 0 if staged is None else len(staged)
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_killed_run_is_continued_without_loss_or_repetition(
     tiny_checkpoint: str, photo_paths: list[Path], tmp_path: Path
 ) -> None:

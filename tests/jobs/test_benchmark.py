@@ -51,7 +51,7 @@ def test_archive_writes_every_figure_a_table_and_a_picture(
     assert (tmp_path / "benchmark.md").read_text().count("| colorize archive |") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_archive_takes_photographs_of_the_users(tmp_path: Path, photo_folder: Path, tiny_checkpoint: str) -> None:
     (tmp_path / "mine").mkdir()
     for number, file in enumerate(sorted(photo_folder.rglob("*.jpg"))[:8]):
@@ -62,7 +62,7 @@ def test_archive_takes_photographs_of_the_users(tmp_path: Path, photo_folder: Pa
     assert read(tmp_path / "out")["photographs"] == 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_train_compares_with_the_tutorials_and_the_bare_step(tmp_path: Path) -> None:
     keys = [f"output={tmp_path}", "size=32", "batch_size=4", "steps=2", "rounds=1"]
     assert main(["benchmark", "train", *keys]) == 0
@@ -74,7 +74,7 @@ def test_train_compares_with_the_tutorials_and_the_bare_step(tmp_path: Path) -> 
     assert "tutorials' loop" in (tmp_path / "benchmark.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_prepare_compares_with_a_loop_with_scikit_image(tmp_path: Path) -> None:
     keys = [f"output={tmp_path}", "size=32", "photographs=32", "peer_photographs=2", "rounds=1"]
     assert main(["benchmark", "prepare", *keys]) == 0

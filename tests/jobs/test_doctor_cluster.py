@@ -36,7 +36,7 @@ cluster.shutdown()
 """
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_every_node_is_examined(photo_folder: Path, tiny_checkpoint: str, tmp_path: Path) -> None:
     older = tmp_path / "older"
     for room in ("cluster", "colorize_core", "jobs"):

@@ -193,17 +193,17 @@ def test_an_unknown_definition_is_one_line(
     assert "seed-009" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_any_number_of_actors_prints_the_same_digits(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, inception_file: Path
 ) -> None:
     """Also of FID and KID, which are of the whole set."""
     arguments = [f"shards={dataset}", f"checkpoint={tiny_checkpoint}", "split=val", "lpips.backbone=none"]
     arguments += [f"fid.weights={inception_file}", "batch_size=2", "resamples=100", "grid_rows=1"]
-    for actors in (1, 4):
+    for actors in (1, 2, 4):
         assert main(["evaluate", *arguments, f"output={tmp_path}/{actors}", f"actors.count={actors}"]) == 0
-    tables = [(tmp_path / str(actors) / "table.md").read_text() for actors in (1, 4)]
-    assert tables[0] == tables[1]
+    tables = [(tmp_path / str(actors) / "table.md").read_text() for actors in (1, 2, 4)]
+    assert tables[0] == tables[1] == tables[2]
     assert "With fewer than 2049 FID is far too large" in tables[0]
     scores = json.loads((tmp_path / "1" / "metrics.json").read_text())["models"]
     assert scores["ceiling 32 px"]["fid"]["value"] < scores["gray"]["fid"]["value"]

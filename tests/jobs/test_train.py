@@ -151,7 +151,7 @@ def test_a_damaged_shard_is_named_at_once(dataset: str, tmp_path: Path, one_line
     assert f"{victim}: damaged shard" in line
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
     trained: Path, dataset: str, tmp_path: Path, inception_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,7 +205,7 @@ def test_patience_ends_when_so_many_epochs_were_no_better(
     assert is_exhausted([{"psnr": -score} for score in scores], "psnr", patience) == exhausted
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_everything_at_once_trains_and_resumes_with_its_average(dataset: str, tmp_path: Path) -> None:
     """Classes, moving average, schedule, clipping, crops, old-photo input: two epochs, of which one after a restart."""
     options = ["model.name=zhang_eccv16", "loss.cross_entropy=1", "loss.tv=0.1", "train.batch_size=2", "train.ema=0.9"]
