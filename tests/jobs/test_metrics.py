@@ -117,7 +117,7 @@ def test_the_dashboard_asks_for_what_the_endpoint_has(seen: Seen) -> None:
     for sample in seen.samples:
         labels.setdefault(sample.name, set()).update(sample.labels)
     unused = {name for metric in METRICS for name in metric.exported} - labels.keys()
-    assert unused == {"ray_colorize_archive_storage_retries_total"}  # nothing was made again here
+    assert unused <= {"ray_colorize_archive_storage_retries_total"}  # nothing was made again by this run
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel.get("targets", ()):
             asked = names_in(target["expr"]) - unused - WITHOUT_A_GPU
