@@ -159,7 +159,7 @@ def check_cuda(answer: Answer) -> Finding:
         return Finding("cuda", "fail", f"{where}: {fault}", "nvidia-smi there tells whether the driver works")
     if facts["cuda"] is None:
         said = f"{where} declares {amount(declared, 'GPU')}, and its PyTorch is built without CUDA"
-        return Finding("cuda", "fail", said, "install the build of PyTorch for CUDA there (pytorch.org)")
+        return Finding("cuda", "fail", said, "install the build of PyTorch for CUDA there")
     found = len(facts["devices"])
     if found < declared:
         said = f"{where} declares {amount(declared, 'GPU')}, and PyTorch sees {found}"

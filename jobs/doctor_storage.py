@@ -186,10 +186,9 @@ def check_weights(needs: Needs, nodes: Sequence[Node], seconds: float) -> list[F
 
 def missing_weights(weights: Mapping[str, Weights]) -> list[str]:
     """Keys of weights that are not on this machine; URIs count as being everywhere."""
-    home = os.environ.get("TORCH_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "torch"
-    )
-    cache = os.path.join(home, "hub", "checkpoints")
+    from torch import hub
+
+    cache = os.path.join(hub.get_dir(), "checkpoints")
     missing = []
     for key, each in weights.items():
         path = each.location or os.path.join(cache, PUBLISHED_FILES[each.published])
