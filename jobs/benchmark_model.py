@@ -5,7 +5,7 @@ from pathlib import Path
 
 from colorize_core.errors import UserError
 from jobs.benchmark_config import ModelBenchmark
-from jobs.benchmark_runs import work_folder, write_figures
+from jobs.benchmark_runs import begin, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.console import say
 
@@ -22,13 +22,11 @@ def plan(config: ModelBenchmark) -> str:
 
 def run(config: ModelBenchmark, verbose: bool) -> int:
     """Measure every setting, write the figures."""
-    from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.model_speed import measure_all, speed_table
 
     names = _names(config)
-    machine = describe_machine()
-    say(f"benchmark: {in_words(machine)}")
-    if not machine["gpu"]:
+    record = begin("model", config)
+    if not record["machine"]["gpu"]:
         say("benchmark: no GPU is at hand; the figures are of the processor")
     with work_folder(config.output):
         rows, peaks = measure_all(
@@ -40,19 +38,13 @@ def run(config: ModelBenchmark, verbose: bool) -> int:
             repeats=config.repeats,
             say=say,
         )
-    figures = {
-        "kind": "model",
-        "machine": machine,
-        "config": config.model_dump(mode="json"),
-        "peak_flops": peaks,
-        "speeds": [asdict(row) for row in rows],
-    }
+    record |= {"peak_flops": peaks, "speeds": [asdict(row) for row in rows]}
     fastest = max((row for row in rows if row.work == "forward"), key=lambda row: row.images_per_second)
     facts: list[tuple[str, object]] = [
         (f"matrix products, {precision}", f"{peak / 1e12:.3g} TFLOP/s") for precision, peak in peaks.items()
     ]
     facts.append(("fastest forward", f"{fastest.model}, batch {fastest.batch}, {fastest.precision}"))
-    write_figures(config.output, figures, f"{in_words(machine)}\n\n{speed_table(rows)}", None, facts)
+    write_figures(config.output, record, speed_table(rows), facts)
     return DONE
 
 

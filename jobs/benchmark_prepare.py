@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.benchmark_config import PrepareBenchmark
-from jobs.benchmark_runs import Run, require_this_machine, run_verb, work_folder, write_figures
+from jobs.benchmark_runs import Run, begin, require_this_machine, run_verb, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.console import say
 from jobs.prepare import PrepareConfig
@@ -42,13 +42,11 @@ def plan(config: PrepareBenchmark) -> str:
 
 def run(config: PrepareBenchmark, verbose: bool) -> int:
     """Make photographs, measure round by round, write the figures."""
-    from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.photographs import sample_photographs
     from colorize_core.benchmark.tables import markdown_table
 
     require_this_machine(config.ray)
-    machine = describe_machine()
-    say(f"benchmark: {in_words(machine)}")
+    record = begin("prepare", config)
     fewer = config.photographs // _SMALLER
     with work_folder(config.output) as work:
         for name in ("all", "some"):
@@ -63,18 +61,15 @@ def run(config: PrepareBenchmark, verbose: bool) -> int:
             say(f"benchmark: round {number} of {config.rounds}, {fewer} and {config.photographs} photographs")
             rounds.append(_round(config, work, fewer))
             stored = sum(file.stat().st_size for file in (work / "shards").rglob("part-*.parquet"))
-    figures = {
-        "kind": "prepare",
-        "machine": machine,
-        "config": config.model_dump(mode="json"),
+    record |= {
         **summarize(rounds),
         "shard_bytes_per_image": stored / config.photographs,
         "rounds": [asdict(each) for each in rounds],
     }
-    rows = [("colorize prepare", figures["core_ms_per_image"], figures["images_per_second"])]
-    rows += [(name, core_ms, None) for name, core_ms in figures["peer_core_ms_per_image"].items()]
+    rows = [("colorize prepare", record["core_ms_per_image"], record["images_per_second"])]
+    rows += [(name, core_ms, None) for name, core_ms in record["peer_core_ms_per_image"].items()]
     table = markdown_table((f"{config.size} px", "core ms for a photograph", "images/s"), rows)
-    write_figures(config.output, figures, f"{in_words(machine)}\n\n{table}", None, _facts(figures))
+    write_figures(config.output, record, table, _facts(record))
     return DONE
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,15 @@ def require_this_machine(options: RayOptions) -> None:
     """Raise UserError where a job would run elsewhere."""
     if local_cores(options) is None:
         raise UserError("a benchmark measures this machine: leave ray.address and RAY_ADDRESS empty")
+
+
+def begin(kind: str, config: VerbConfig) -> dict[str, Any]:
+    """Say what the machine is; returns the head of benchmark.json."""
+    from colorize_core.benchmark.machine import describe_machine, in_words
+
+    machine = describe_machine()
+    say(f"benchmark: {in_words(machine)}")
+    return {"kind": kind, "machine": machine, "config": config.model_dump(mode="json")}
 
 
 @contextmanager
@@ -108,14 +117,29 @@ def run_verb(verb: str, config: VerbConfig, work: Path) -> Run:
 
 
 def write_figures(
-    output: str, figures: Mapping[str, Any], tables: str, picture: bytes | None, facts: list[tuple[str, object]]
+    output: str,
+    figures: Mapping[str, Any],
+    tables: str,
+    facts: Sequence[tuple[str, object]],
+    picture: bytes | None = None,
 ) -> None:
-    """Write what was measured, and say it: `facts` for the terminal, of two columns."""
+    """Write what was measured, and say it.
+
+    Args:
+        output: folder.
+        figures: of benchmark.json.
+        tables: Markdown.
+        facts: for the terminal, in two columns.
+        picture: PNG of the stages.
+    """
+    from colorize_core.benchmark.machine import in_words
+
     folder = Path(output).absolute()
     (folder / JSON).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    text = f"{in_words(figures['machine'])}\n\n{tables}"
     shown = f"\n![core ms for a picture by stage]({PICTURE})\n" if picture else ""
-    (folder / MARKDOWN).write_text(f"# colorize benchmark {figures['kind']}\n\n{tables}\n{shown}", encoding="utf-8")
+    (folder / MARKDOWN).write_text(f"# colorize benchmark {figures['kind']}\n\n{text}\n{shown}", encoding="utf-8")
     if picture:
         (folder / PICTURE).write_bytes(picture)
-    say(f"\n{tables}")
+    say(f"\n{text}")
     summary(f"benchmark {figures['kind']}", [*facts, ("figures", folder / JSON), ("tables", folder / MARKDOWN)])

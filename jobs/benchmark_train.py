@@ -10,7 +10,7 @@ from typing import Any
 
 from colorize_core.errors import UserError
 from jobs.benchmark_config import TrainBenchmark
-from jobs.benchmark_runs import require_this_machine, run_verb, work_folder, write_figures
+from jobs.benchmark_runs import begin, require_this_machine, run_verb, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.console import say
 from jobs.prepare import PrepareConfig
@@ -45,12 +45,11 @@ def plan(config: TrainBenchmark) -> str:
 
 def run(config: TrainBenchmark, verbose: bool) -> int:
     """Make shards, measure round by round, write the figures."""
-    from colorize_core.benchmark.machine import describe_machine, in_words
     from colorize_core.benchmark.tables import markdown_table
 
     _require(config)
-    machine = describe_machine()
-    say(f"benchmark: {in_words(machine)}")
+    record = begin("train", config)
+    cores = record["machine"]["cores"]
     with work_folder(config.output) as work:
         _write_photographs(work / "photographs", config.steps * config.batch_size)
         say("benchmark: shards")
@@ -60,24 +59,18 @@ def run(config: TrainBenchmark, verbose: bool) -> int:
         rounds = []
         for number in range(1, config.rounds + 1):
             say(f"benchmark: round {number} of {config.rounds}")
-            rounds.append(_round(config, work, machine["cores"]))
-    figures = {
-        "kind": "train",
-        "machine": machine,
-        "config": config.model_dump(mode="json"),
-        **summarize(rounds),
-        "rounds": [asdict(each) for each in rounds],
-    }
+            rounds.append(_round(config, work, cores))
+    record |= {**summarize(rounds), "rounds": [asdict(each) for each in rounds]}
     table = markdown_table(
         ("", "images/s"),
         [
-            ("colorize train", figures["images_per_second"]),
-            (f"tutorials' loop, {machine['cores']} loaders", figures["tutorial_images_per_second"]),
-            ("bare step", figures["bare_images_per_second"]),
+            ("colorize train", record["images_per_second"]),
+            (f"tutorials' loop, {cores} loaders", record["tutorial_images_per_second"]),
+            ("bare step", record["bare_images_per_second"]),
         ],
     )
     what = f"{config.model}, {config.size} px, batch {config.batch_size}"
-    write_figures(config.output, figures, f"{in_words(machine)}\n\n{what}\n\n{table}", None, _facts(figures))
+    write_figures(config.output, record, f"{what}\n\n{table}", _facts(record))
     return DONE
 
 

@@ -26,9 +26,9 @@ from colorize_core.benchmark.clock import (
     TO_SRGB,
     core_milliseconds,
 )
+from colorize_core.benchmark.peers import encode_jpeg
 from colorize_core.colorizer import Colorizer
 from colorize_core.compiled import clip_rows
-from colorize_core.encoding import Encoding
 from colorize_core.levels import levels_to_lab
 from colorize_core.precision import Precision, autocast, has_bf16
 from colorize_core.prediction import predict_ab, shrink, working_shape
@@ -36,7 +36,6 @@ from colorize_core.stages import StageClock
 from colorize_core.upsampling import ChromaRows
 
 _CPU = torch.device("cpu")
-_ENCODING = Encoding()
 _BATCHES = (4, 16)
 _REPEATS = 3
 
@@ -68,7 +67,7 @@ def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> 
         MODEL: cheapest_inference(model, small[0]),
         CHROMA: _each(enlarge, ab, L),
         TO_SRGB: _each(to_srgb, L, large),
-        JPEG_ENCODE: _each(encode, rgb),
+        JPEG_ENCODE: _each(encode_jpeg, rgb),
     }
 
 
@@ -111,13 +110,6 @@ def enlarge(ab: Tensor, L: Tensor) -> Tensor:
 def to_srgb(L: Tensor, ab: Tensor) -> np.ndarray:
     """(H, W, 3) uint8, colours outside sRGB clipped."""
     return clip_rows(L[0, 0].numpy(), ab[0].numpy())
-
-
-def encode(rgb: np.ndarray) -> bytes:
-    """A JPEG file of an archive run's quality, without metadata."""
-    sink = io.BytesIO()
-    Image.fromarray(rgb).save(sink, "JPEG", quality=_ENCODING.quality, subsampling=_ENCODING.subsampling)
-    return sink.getvalue()
 
 
 def cheapest_inference(model: nn.Module, L: Tensor) -> float:

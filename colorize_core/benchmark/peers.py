@@ -77,8 +77,13 @@ def with_skimage(network: Network, data: bytes, clock: Clock) -> bytes:
         warnings.simplefilter("ignore")  # of colours outside sRGB, which it clips
         picture = (color.lab2rgb(np.concatenate((L, large), axis=2)) * 255).round().astype(np.uint8)
     with clock.of(JPEG_ENCODE):
-        sink = io.BytesIO()
-        Image.fromarray(picture).save(sink, "JPEG", quality=_ENCODING.quality, subsampling=_ENCODING.subsampling)
+        return encode_jpeg(picture)
+
+
+def encode_jpeg(rgb: np.ndarray) -> bytes:
+    """A JPEG file of an archive run's quality, without metadata, by Pillow."""
+    sink = io.BytesIO()
+    Image.fromarray(rgb).save(sink, "JPEG", quality=_ENCODING.quality, subsampling=_ENCODING.subsampling)
     return sink.getvalue()
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 
-_COLORS = ("#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#9c755f", "#e15759", "#76b7b2", "#bab0ac")
+_COLORS = ("#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#9c755f", "#e15759", "#76b7b2", "#edc948", "#bab0ac")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -26,7 +26,7 @@ def stacked_bars(bars: Mapping[str, Mapping[str, float]], stages: Sequence[str],
 
     Args:
         bars: milliseconds by stage, by the bar's name, from top to bottom.
-        stages: in order; one that a bar lacks is left out of it.
+        stages: in order, at most nine; one that a bar lacks is left out of it.
         title: what is shown.
     """
     from matplotlib.figure import Figure
@@ -34,11 +34,10 @@ def stacked_bars(bars: Mapping[str, Mapping[str, float]], stages: Sequence[str],
     figure = Figure(figsize=(8, 1.1 + 0.55 * len(bars)), layout="constrained")
     axes = figure.subplots()
     left = dict.fromkeys(bars, 0.0)
-    for stage, color in zip(stages, _COLORS, strict=False):
+    for stage, color in zip(stages, _COLORS[: len(stages)], strict=True):
         widths = [bar.get(stage, 0.0) for bar in bars.values()]
-        if any(widths):
-            axes.barh(list(bars), widths, left=list(left.values()), color=color, label=stage)
-            left = {name: left[name] + width for name, width in zip(bars, widths, strict=True)}
+        axes.barh(list(bars), widths, left=list(left.values()), color=color, label=stage)
+        left = {name: left[name] + width for name, width in zip(bars, widths, strict=True)}
     for place, total in enumerate(left.values()):
         axes.text(total, place, f" {total:.1f}", va="center", fontsize=9)
     axes.invert_yaxis()

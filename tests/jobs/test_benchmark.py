@@ -11,7 +11,8 @@ from colorize_core.benchmark.peers import Pace
 from colorize_core.stages import INFER
 from jobs.benchmark import KINDS
 from jobs.benchmark_advice import archive_advice
-from jobs.benchmark_archive import REST, Round, job_window, summarize
+from jobs.benchmark_archive import job_window
+from jobs.benchmark_archive_figures import REST, Round, summarize
 from jobs.cli import main
 
 FIGURES = (
