@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import ByteSize, Field, model_validator
 
+from colorize_core.starter import STARTER
 from jobs.actors import ActorsSection
 from jobs.config import Output, PipelineJobConfig
 from jobs.manifest import ListingSection
@@ -39,8 +40,8 @@ class ArchiveConfig(PipelineJobConfig):
     """Folder or s3:// prefix of the archive."""
     output: Output
     """Where images, metrics and run.json go."""
-    checkpoint: str
-    """Directory of the model, such as RUN/best."""
+    checkpoint: str = STARTER
+    """Directory of the model, such as RUN/best; starter is the one that comes with the project."""
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
     """Of the colour images; same follows the input's file name ending (PNG for those that cannot be written)."""
     quality: int = Field(95, ge=1, le=100)
@@ -83,7 +84,8 @@ class ArchiveConfig(PipelineJobConfig):
     batch_size: int = Field(32, ge=1)
     """Photographs an actor works on at once."""
     block_size: int = Field(256, ge=1)
-    """Photographs per unit of resuming: after a crash at most the blocks in flight are done again."""
+    """Photographs per unit of resuming, at most: after a crash the blocks in flight are done again. Towards the end of
+    the inputs blocks are smaller, so that the actors finish together."""
     report: bool = True
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
 

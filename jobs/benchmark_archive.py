@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.storage import open_storage, reach
+from cluster.storage import reach
 from colorize_core.errors import UserError
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.benchmark_advice import archive_advice
 from jobs.benchmark_archive_figures import Round, archive_facts, archive_picture, archive_tables, summarize
 from jobs.benchmark_config import ArchiveBenchmark
 from jobs.benchmark_runs import Run, begin, require_this_machine, run_verb, work_folder, write_figures
+from jobs.checkpoints import open_checkpoint, read_checkpoint
 from jobs.cli import DONE
 from jobs.console import say
 
@@ -64,13 +65,11 @@ def run(config: ArchiveBenchmark, verbose: bool) -> int:
 
 def _require(config: ArchiveBenchmark) -> None:
     """Raise UserError for what can be found before anything starts."""
-    from colorize_core.checkpoint import load_checkpoint
     from colorize_core.models import build_model
 
     require_this_machine(config.ray)
     if config.checkpoint:
-        store = open_storage(config.checkpoint, config.storage)
-        load_checkpoint(store.path(), store.filesystem)
+        read_checkpoint(config.checkpoint, config.storage)
     else:
         build_model(config.model)
 
@@ -129,14 +128,13 @@ def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) ->
     """The job, then everything else in this process, on the same photographs."""
     from colorize_core.benchmark import limit
     from colorize_core.benchmark.peers import Network, has_opencv, run, with_opencv, with_skimage
-    from colorize_core.checkpoint import load_checkpoint
     from colorize_core.colorizer import Colorizer
 
     files = sorted((work / _PHOTOGRAPHS).iterdir())
     job, pictures = _run_job(config, checkpoint, work, cores, len(files))
     some = [file.read_bytes() for file in files[: config.peer_photographs]]
-    store = open_storage(checkpoint, config.storage)
-    model, described = load_checkpoint(store.path(), store.filesystem)
+    store = open_checkpoint(checkpoint, config.storage)
+    model, described = read_checkpoint(checkpoint, config.storage)
     network = Network(model.eval(), described.working_size)
     loops: Mapping[str, Loop] = {"peer": with_skimage} | ({"peer_opencv": with_opencv} if has_opencv() else {})
     peers = {name: (run(loop, network, some, 1), run(loop, network, some, cores)) for name, loop in loops.items()}
@@ -171,7 +169,6 @@ def _run_job(
         "output": str(colored),
         "checkpoint": checkpoint,
         "batch_size": _batch(photographs, cores),
-        "block_size": max(min(256, photographs // (2 * cores)), 1),
         "max_failed_fraction": 1.0,
         "report": False,
         "ray": config.ray.model_dump(),
