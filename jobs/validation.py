@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from colorize_core import evaluation
 from colorize_core.metrics import InceptionFeatures, fid
+from colorize_core.precision import autocast
 from colorize_core.prediction import colorize_lightness
 from colorize_core.shards import read_batches
 from jobs.train_worker import Worker
@@ -20,6 +21,7 @@ class Validator:
     def __init__(self, worker: Worker) -> None:
         """Load FID's network where it is wanted; raises UserError when its weights cannot be had."""
         self._worker = worker
+        self._autocast = autocast(worker.config.train.precision, worker.device)
         source = worker.config.fid.source()
         self._inception = InceptionFeatures(source.path).to(worker.device) if source else None
         self._truth: Tensor | None = None
@@ -42,7 +44,7 @@ class Validator:
             for rgb in torch.from_numpy(group["rgb"]).split(worker.config.train.batch_size):
                 rgb = rgb.to(worker.device)
                 L, ab = evaluation.split_rgb(rgb)
-                predicted = colorize_lightness(model, L, worker.dataset.size) if model else torch.zeros_like(ab)
+                predicted = self._predict(model, L) if model else torch.zeros_like(ab)
                 for name, values in evaluation.score(predicted, rgb).items():
                     sums[name] += values.sum()
                 sums["rows"] += len(rgb)
@@ -56,6 +58,11 @@ class Validator:
         totals = worker.sum(torch.stack([sums[name] for name in (*_METRICS, "rows")]))
         scores = {name: (totals[i] / totals[-1]).item() for i, name in enumerate(_METRICS)}
         return scores | self._fid(made, true)
+
+    def _predict(self, model: nn.Module, L: Tensor) -> Tensor:
+        """Chroma of lightness, computed as in training; scores are float32."""
+        with self._autocast():
+            return colorize_lightness(model, L, self._worker.dataset.size)
 
     def _fid(self, made: list[Tensor], true: list[Tensor]) -> dict[str, float]:
         """FID by name; nothing where it is not wanted."""
@@ -78,7 +85,7 @@ class Validator:
         rgb = torch.from_numpy(first)[: worker.config.train.samples].to(worker.device)
         L, ab = evaluation.split_rgb(rgb)
         model.eval()
-        predicted = colorize_lightness(model, L, worker.dataset.size)
+        predicted = self._predict(model, L)
         model.train()
         return {
             "gray": evaluation.assemble(L, torch.zeros_like(ab)),
