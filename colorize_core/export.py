@@ -1,5 +1,6 @@
-"""Models for other runtimes: ONNX and torch.export, in CIELAB units, checked against the checkpoint."""
+"""Checkpoints for elsewhere: ONNX and torch.export in CIELAB units, and of half the size; checked before it is kept."""
 
+import copy
 import logging
 import warnings
 from pathlib import Path
@@ -8,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from colorize_core.checkpoint import CheckpointConfig, save_checkpoint, stored
 from colorize_core.color import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 
-TOLERANCE = 1e-2  # CIELAB units; a level of 8-bit ab is 1
+TOLERANCE, HALF_TOLERANCE = 1e-2, 0.5  # CIELAB units; a level of 8-bit ab is 1
 _LARGEST_SIDE, _LARGEST_BATCH = 16384, 4096
 _CHECKED = ((1, 2, 2), (3, 3, 5), (2, 6, 4))  # batch, and sides in multiples of the model's stride
 
@@ -47,7 +49,7 @@ def export_model(model: ColorModel, target: Path, working_size: int) -> float:
         UserError: another ending, the ONNX packages are missing, or the outputs differ by more than `TOLERANCE`.
     """
     if target.suffix not in (".onnx", ".pt2"):
-        raise UserError(f"{target}: the name must end in .onnx or .pt2")
+        raise UserError(f"{target}: the name must end in .onnx or .pt2, or be that of a directory")
     lab_model, inputs = LabModel(model), _inputs(model.stride)
     scratch = target.with_name(f".writing-{target.name}")
     try:
@@ -59,14 +61,46 @@ def export_model(model: ColorModel, target: Path, working_size: int) -> float:
             torch.export.save(program, scratch, extra_files={"working_size": str(working_size)})
             loaded = torch.export.load(scratch).module()
             outputs = [loaded(L) for L in inputs]
-        with torch.no_grad():
-            differences = [(lab_model(L) - ab).abs().max() for L, ab in zip(inputs, outputs, strict=True)]
-        worst = float(torch.stack(differences).max())
-        if not worst <= TOLERANCE:
-            raise UserError(f"{target}: not written: its outputs differ from the checkpoint's by {worst:.3g}")
+        worst = _require_parity(target, lab_model, inputs, outputs, TOLERANCE)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+    return worst
+
+
+def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> float:
+    """Write a checkpoint of half the size, its kernels and matrices in float16.
+
+    Args:
+        model: of `load_checkpoint`.
+        target: directory, made where it is not there.
+        config: of `load_checkpoint`.
+
+    Returns:
+        Largest difference from the model itself, in CIELAB units, over several shapes.
+
+    Raises:
+        UserError: the outputs differ by more than `HALF_TOLERANCE`; nothing is written.
+    """
+    rounded = copy.deepcopy(model)
+    rounded.load_state_dict({key: stored(value, half=True) for key, value in model.state_dict().items()})
+    inputs, lab_model = _inputs(model.stride), LabModel(rounded)
+    with torch.no_grad():
+        outputs = [lab_model(L) for L in inputs]
+    worst = _require_parity(target, LabModel(model), inputs, outputs, HALF_TOLERANCE)
+    save_checkpoint(target, model, config.working_size, config.training, half=True)
+    return worst
+
+
+def _require_parity(
+    target: Path, model: LabModel, inputs: list[Tensor], outputs: list[Tensor], tolerance: float
+) -> float:
+    """The largest difference between a model's outputs and others; raises UserError when it is too large."""
+    with torch.no_grad():
+        differences = [(model(L) - ab).abs().max() for L, ab in zip(inputs, outputs, strict=True)]
+    worst = float(torch.stack(differences).max())
+    if not worst <= tolerance:
+        raise UserError(f"{target}: not written: its outputs differ from the checkpoint's by {worst:.3g}")
     return worst
 
 

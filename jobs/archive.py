@@ -17,6 +17,7 @@ from colorize_core.stages import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
+from jobs.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
 from jobs.doctor_start import check_start
@@ -112,26 +113,22 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
 
 def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     """Source, output and the SHA-256 of the weights; every mistake that can be found before Ray is started."""
-    from colorize_core.checkpoint import load_checkpoint
     from colorize_core.photo import IMAGE_SUFFIXES
 
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _inside(source, output) or _inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; the output must lie elsewhere")
-    checkpoint = open_storage(config.checkpoint, config.storage)
-    _, loaded = load_checkpoint(checkpoint.path(), checkpoint.filesystem)
+    _, loaded = read_checkpoint(config.checkpoint, config.storage)
     return source, output, loaded.weights_sha256
 
 
 def needs(config: ArchiveConfig) -> Needs:
     """What a run needs of the machines it runs on."""
-    source, output, checkpoint = (
-        open_storage(location, config.storage) for location in (config.source, config.output, config.checkpoint)
-    )
+    source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
     return Needs(
         config.actors.processes(reserved=RESERVED_CPUS),
-        reads={"source": (source, None), "checkpoint": (checkpoint, "config.json")},
+        reads={"source": (source, None), **checkpoint_reads({"checkpoint": config.checkpoint}, config.storage)},
         writes={"output": output},
     )
 

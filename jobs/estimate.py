@@ -34,7 +34,7 @@ def probe(config: ArchiveConfig, source: Storage, some: Sequence[Entry]) -> Pace
     """
     import torch
 
-    from jobs.archive_stages import colorize, load_colorizer
+    from jobs.archive_actor import colorize, load_colorizer
 
     if config.actors.gpus and not torch.cuda.is_available():
         return None

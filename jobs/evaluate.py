@@ -11,6 +11,7 @@ from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.actors import count_actors
+from jobs.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.cli import DONE, run_job
 from jobs.console import say, summary
 from jobs.doctor_start import check_start
@@ -95,7 +96,6 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
 
 def check_inputs(config: EvaluateConfig) -> _Inputs:
     """Find every mistake that can be found before Ray is started."""
-    from colorize_core.checkpoint import load_checkpoint
     from colorize_core.evaluation import BASELINES, ceiling_name
     from colorize_core.shards import read_dataset_info
 
@@ -106,8 +106,7 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
         raise UserError(f"{output.uri}: the output is not empty and holds no evaluation; use another output")
     checkpoints, sizes = {}, set()
     for name, location in name_checkpoints(config.checkpoint).items():
-        store = open_storage(location, config.storage)
-        _, loaded = load_checkpoint(store.path(), store.filesystem)
+        _, loaded = read_checkpoint(location, config.storage)
         checkpoints[name] = (location, loaded.weights_sha256)
         sizes.add(loaded.working_size)
     references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
@@ -126,17 +125,14 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
 def needs(config: EvaluateConfig) -> Needs:
     """What an evaluation needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
-    checkpoints = {
-        f"checkpoint {name}": (open_storage(location, config.storage), "config.json")
-        for name, location in name_checkpoints(config.checkpoint).items()
-    }
+    checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
     weights = config.fid.needs()
     if config.lpips.backbone != "none":
         published: Published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
         weights["lpips.weights"] = Weights(config.lpips.weights, published)
     return Needs(
         config.actors.processes(reserved=_READ_CPUS),
-        reads={"shards": (shards, "dataset.json"), **checkpoints},
+        reads={"shards": (shards, "dataset.json"), **checkpoint_reads(checkpoints, config.storage)},
         writes={"output": output},
         weights=weights,
     )
@@ -232,7 +228,6 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     import torch
 
     from colorize_core import evaluation
-    from colorize_core.checkpoint import load_checkpoint
     from colorize_core.grid import sample_grid
     from colorize_core.shards import read_batches
 
@@ -241,8 +236,7 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
     models = {}
     for name, (location, _) in inputs.checkpoints.items():
-        store = open_storage(location, config.storage)
-        model, loaded = load_checkpoint(store.path(), store.filesystem)
+        model, loaded = read_checkpoint(location, config.storage)
         models[name] = (model, loaded.working_size)
     predicted = evaluation.predictions(models, rgb, dataset.ab_median)
     L, _ = evaluation.split_rgb(rgb)

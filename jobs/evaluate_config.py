@@ -66,7 +66,8 @@ class EvaluateConfig(PipelineJobConfig):
     shards: str
     """Dataset of `prepare`."""
     checkpoint: str | list[str] | dict[str, str]
-    """One directory, a list of them, or directories by the name each has in the table."""
+    """One directory, a list of them, or directories by the name each has in the table; starter is the one that comes
+    with the project."""
     output: Output
     """Where the results go."""
     split: Literal["test", "val"] = "test"

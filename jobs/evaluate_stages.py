@@ -5,11 +5,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from cluster.storage import open_storage
 from colorize_core import evaluation
-from colorize_core.checkpoint import load_checkpoint
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.shards import DatasetInfo
+from jobs.checkpoints import read_checkpoint
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import TRUTH
 from jobs.progress import Progress
@@ -27,8 +26,7 @@ class ScoreActor:
         torch.backends.cudnn.allow_tf32 = False  # convolutions in all of float32, on GPUs too: the same digits
         self._models = {}
         for name, location in name_checkpoints(config.checkpoint).items():
-            store = open_storage(location, config.storage)
-            model, loaded = load_checkpoint(store.path(), store.filesystem)
+            model, loaded = read_checkpoint(location, config.storage)
             self._models[name] = (model.to(self._device), loaded.working_size)
         lpips = LPIPS(config.lpips.network(), config.lpips.weights).to(self._device) if with_lpips else None
         self._score = evaluation.Scorer(dataset.color_prior, lpips, config.definitions)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import ClusterError
 from cluster.storage import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
+from colorize_core.starter import locate_checkpoint
+from jobs.checkpoints import read_checkpoint
 from jobs.evaluate_config import name_checkpoints
 from jobs.evaluation_table import below_gray
 from jobs.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
@@ -157,12 +159,9 @@ def _pictures(evaluation: _Evaluation, keys: Sequence[str], study: "Study") -> "
 
 
 def _load(evaluation: _Evaluation) -> dict[str, tuple[Any, int]]:
-    from colorize_core.checkpoint import load_checkpoint
-
     models = {}
     for name, location in name_checkpoints(evaluation.result["config"]["checkpoint"]).items():
-        store = open_storage(location, evaluation.options)
-        model, loaded = load_checkpoint(store.path(), store.filesystem)
+        model, loaded = read_checkpoint(location, evaluation.options)
         if loaded.weights_sha256 != evaluation.result["checkpoints"][name]:
             raise UserError(f"{location}: no longer the weights that were evaluated")
         models[name] = (model, loaded.working_size)
@@ -194,7 +193,7 @@ class _Writer:
 def _curves(evaluation: _Evaluation) -> Iterator[tuple[str, list[dict[str, float]]]]:
     """Rows of metrics.csv of each checkpoint's run, where the checkpoint lies in one."""
     for name, location in name_checkpoints(evaluation.result["config"]["checkpoint"]).items():
-        run = open_storage(posixpath.dirname(location.rstrip("/")), evaluation.options)
+        run = open_storage(posixpath.dirname(locate_checkpoint(location).rstrip("/")), evaluation.options)
         try:
             epochs = read_metrics(run)
         except (OSError, ValueError, ClusterError):

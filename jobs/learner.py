@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from cluster.storage import open_storage
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
 from colorize_core.descent import Descent, learning_rate_factor, learning_rate_scale
 from colorize_core.models import build_model
@@ -19,6 +18,7 @@ from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.precision import autocast
 from colorize_core.training import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
+from jobs.checkpoints import read_checkpoint
 from jobs.train_config import TrainConfig
 
 _STATE = "training_state.safetensors"
@@ -87,8 +87,7 @@ def build_learner(
     """The model on this worker's device and its step: through DDP where there are several workers."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
-        store = open_storage(config.model.init_from, config.storage)
-        start, _ = load_checkpoint(store.path(), store.filesystem)
+        start, _ = read_checkpoint(config.model.init_from, config.storage)
         load_weights(model, start.state_dict(), config.model.init_from)
     device, train = ray.train.torch.get_device(), config.train
     network = ray.train.torch.prepare_model(Outputs(model).to(memory_format=torch.channels_last))

@@ -1,4 +1,4 @@
-"""`colorize photo IN OUT --checkpoint DIR`: one picture, without starting Ray."""
+"""`colorize photo IN OUT`: one picture, without starting Ray."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colorize_core.errors import UserError
+from colorize_core.starter import STARTER, locate_checkpoint
 from jobs.cli import DONE, USAGE, complain
 
 
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("input", metavar="IN", help="the photograph: jpg, png, tiff, webp, gif, ...")
     parser.add_argument("output", metavar="OUT", help="the colour picture; its ending (.jpg .png .webp .tiff) decides")
-    parser.add_argument("--checkpoint", required=True, help="directory or s3:// URI of the model, such as RUN/best")
+    parser.add_argument("--checkpoint", default=STARTER, help="directory or s3:// URI of the model (default starter)")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default 95)")
     parser.add_argument(
         "--subsampling", choices=("4:4:4", "4:2:0"), default="4:2:0", help="of JPEG's chroma (default 4:2:0)"
@@ -63,7 +64,9 @@ def _colorize(options: argparse.Namespace) -> int:
     from colorize_core.colorizer import Colorizer
     from colorize_core.encoding import Encoding
 
-    colorizer = Colorizer.load(options.checkpoint, working_size=options.working_size, upsampling=options.upsampling)
+    colorizer = Colorizer.load(
+        locate_checkpoint(options.checkpoint), working_size=options.working_size, upsampling=options.upsampling
+    )
     encoding = Encoding(
         quality=options.quality,
         subsampling=options.subsampling,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from jobs.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.cli import DONE, run_job
 from jobs.console import duration, say, summary
 from jobs.curves import run_curves
@@ -123,7 +124,7 @@ def check_inputs(config: TrainConfig) -> _Inputs:
     architecture = model.architecture
     fingerprints = {"shards": dataset.fingerprint}
     if config.model.init_from:
-        store = open_storage(config.model.init_from, config.storage)
+        store = open_checkpoint(config.model.init_from, config.storage)
         start = read_checkpoint_config(store.path(), store.filesystem)
         if start.architecture != architecture:
             raise UserError(
@@ -137,9 +138,8 @@ def check_inputs(config: TrainConfig) -> _Inputs:
 def needs(config: TrainConfig) -> Needs:
     """What a run needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
-    reads: dict[str, tuple[Storage, str | None]] = {"shards": (shards, "dataset.json")}
-    if config.model.init_from:
-        reads["model.init_from"] = (open_storage(config.model.init_from, config.storage), "config.json")
+    starts = {"model.init_from": config.model.init_from} if config.model.init_from else {}
+    reads = {"shards": (shards, "dataset.json"), **checkpoint_reads(starts, config.storage)}
     weights = config.fid.needs()
     if config.loss.perceptual:
         weights["loss.vgg_weights"] = Weights(config.loss.vgg_weights, "vgg16")

@@ -25,7 +25,8 @@ class ModelSection(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture, such as backbone_weights of resnet_unet (imagenet, a path, or null)."""
     init_from: str | None = None
-    """Checkpoint whose weights training starts from; it must be of the same architecture."""
+    """Checkpoint whose weights training starts from (starter: the one that comes with the project); it must be of the
+    same architecture."""
 
 
 class LossSection(Section):

@@ -63,3 +63,9 @@ def test_the_whole_science_can_be_imported_without_ray() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_archive_runs_beside_its_actors_needs_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import jobs.archive_stages"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

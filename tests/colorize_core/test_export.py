@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from colorize_core import export
+from colorize_core.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from colorize_core.errors import UserError
-from colorize_core.export import export_model
+from colorize_core.export import export_half, export_model
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.prediction import predict_ab
@@ -46,6 +47,30 @@ def test_torch_export_takes_any_batch_and_size(model: ColorModel, tmp_path: Path
 @pytest.mark.parametrize("name", ["lite", pytest.param("pix2pix_unet", marks=pytest.mark.long)])
 def test_large_architectures_can_be_exported(name: str, tmp_path: Path) -> None:
     assert export_model(build_model(name), tmp_path / "model.pt2", 256) <= export.TOLERANCE
+
+
+def saved(model: ColorModel, folder: Path) -> CheckpointConfig:
+    save_checkpoint(folder, model, 64, {"epoch": 3})
+    return load_checkpoint(folder)[1]
+
+
+def test_a_checkpoint_of_half_the_size_gives_nearly_the_same(model: ColorModel, tmp_path: Path) -> None:
+    original = saved(model, tmp_path / "original")
+    worst = export_half(model, tmp_path / "half", original)
+    half, config = load_checkpoint(tmp_path / "half")
+    assert (config.working_size, config.training) == (64, {"epoch": 3})
+    L = torch.rand(2, 1, 64, 64) * 100
+    assert 0 < (predict_ab(half, L) - predict_ab(model, L)).abs().max() < 10 * worst
+    assert worst <= export.HALF_TOLERANCE
+
+
+def test_weights_beyond_float16_are_not_kept(model: ColorModel, tmp_path: Path) -> None:
+    with torch.no_grad():
+        next(parameter for parameter in model.parameters() if parameter.ndim > 1).fill_(1e6)
+    original = saved(model, tmp_path / "original")
+    with pytest.raises(UserError, match="its outputs differ from the checkpoint's"):
+        export_half(model, tmp_path / "half", original)
+    assert not (tmp_path / "half").exists()
 
 
 def test_outputs_that_differ_are_not_kept(model: ColorModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

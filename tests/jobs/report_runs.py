@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from cluster.storage import LocalStorage, Storage
-from jobs.archive_stages import ROW_SCHEMA
+from jobs.archive_actor import ROW_SCHEMA
 from jobs.rows import METRICS
 from jobs.tables import parquet_bytes
 

@@ -23,6 +23,14 @@ def test_a_checkpoint_is_exported_and_compared(
     assert (tmp_path / "model.onnx").stat().st_size > 1000
 
 
+def test_a_directory_becomes_a_checkpoint_of_half_the_size(
+    tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", tiny_checkpoint, f"{tmp_path}/half"]) == 0
+    assert "allowed 0.5" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "half")[1].working_size == 32
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -23,6 +23,13 @@ def test_one_picture_at_its_size_in_the_format_of_its_name(
     assert np.asarray(picture.convert("RGB")).std(axis=2).max() > 0
 
 
+def test_the_weights_that_come_with_the_project_are_the_default(tmp_path: Path, photo_paths: list[Path]) -> None:
+    Image.open(photo_paths[0]).convert("L").save(tmp_path / "gray.png")
+    assert main(["photo", f"{tmp_path}/gray.png", f"{tmp_path}/color.png"]) == 0
+    pixels = np.asarray(Image.open(tmp_path / "color.png")).astype(int)
+    assert np.ptp(pixels, axis=2).mean() > 3  # none of these photographs is gray
+
+
 def test_ray_is_not_imported(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
     code = "import sys; from jobs.cli import main; assert main(sys.argv[1:]) == 0; assert 'ray' not in sys.modules"
     arguments = ["photo", str(photo_paths[0]), str(tmp_path / "out.png"), "--checkpoint", tiny_checkpoint]

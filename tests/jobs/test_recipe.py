@@ -16,7 +16,8 @@ from colorize_core.shards import read_dataset_info
 from jobs.cli import main
 from jobs.recipe import RecipeConfig
 
-PRESETS = sorted((Path(__file__).parents[2] / "configs" / "seeds").glob("*.yaml"))
+CONFIGS = Path(__file__).parents[2] / "configs"
+PRESETS = sorted((CONFIGS / "seeds").glob("*.yaml"))
 TINY_MODEL = "name: encoder_decoder, options: {widths: [8, 8], latent: 8}"
 TINY_TRAIN = "train: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
 TWO_STAGES = f"""
@@ -69,7 +70,7 @@ def run_recipe(tmp_path: Path, photo_folder: Path) -> Callable[[str, Path], int]
     return run
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: path.stem)
 def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: dict[str, str]) -> None:
     from jobs.recipe import plan
 

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.storage import LocalStorage, StorageOptions, open_storage
 from jobs import archive_report, report_files, rows
-from jobs.archive_stages import ROW_SCHEMA
+from jobs.archive_actor import ROW_SCHEMA
 from jobs.cli import main
 from jobs.report import as_keys
 from tests.jobs.report_runs import archive_rows, data_of, gray_source, write_archive_run

@@ -1,0 +1,33 @@
+"""Checkpoints of jobs: `starter`, directories and URIs."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cluster.storage import Storage, StorageOptions, open_storage
+from colorize_core.starter import STARTER, locate_checkpoint
+
+if TYPE_CHECKING:
+    from colorize_core.checkpoint import CheckpointConfig
+    from colorize_core.models.base import ColorModel
+
+
+def open_checkpoint(location: str, options: StorageOptions) -> Storage:
+    """The store whose root holds a checkpoint."""
+    return open_storage(locate_checkpoint(location), options)
+
+
+def read_checkpoint(location: str, options: StorageOptions) -> "tuple[ColorModel, CheckpointConfig]":
+    """Load a checkpoint from wherever it is; raises UserError (`colorize_core.checkpoint.load_checkpoint`)."""
+    from colorize_core.checkpoint import load_checkpoint
+
+    store = open_checkpoint(location, options)
+    return load_checkpoint(store.path(), store.filesystem)
+
+
+def checkpoint_reads(checkpoints: Mapping[str, str], options: StorageOptions) -> dict[str, tuple[Storage, str]]:
+    """The file of each that other machines must be able to read, by its key; the starter comes with the code."""
+    return {
+        key: (open_checkpoint(location, options), "config.json")
+        for key, location in checkpoints.items()
+        if location != STARTER
+    }

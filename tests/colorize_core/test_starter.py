@@ -1,0 +1,37 @@
+"""The weights that come with the project, on photographs they have not seen."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as transforms
+
+from colorize_core import evaluation, metrics
+from colorize_core.checkpoint import WEIGHTS, load_checkpoint
+from colorize_core.prediction import colorize_lightness
+from colorize_core.starter import STARTER, locate_checkpoint
+
+
+def test_the_name_is_a_checkpoint_in_the_package() -> None:
+    model, config = load_checkpoint(locate_checkpoint(STARTER))
+    assert config.architecture["name"] == "lite"
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 6e6
+    assert Path(locate_checkpoint(STARTER), WEIGHTS).stat().st_size <= 12e6
+
+
+def test_other_locations_stay_as_they_are() -> None:
+    assert locate_checkpoint("./starter") == "./starter"
+    assert locate_checkpoint("s3://bucket/starter") == "s3://bucket/starter"
+
+
+def test_photographs_come_closer_to_their_colours_than_gray_and_are_not_washed_out(photo_paths: list[Path]) -> None:
+    model, config = load_checkpoint(locate_checkpoint(STARTER))
+    photos = [transforms.pil_to_tensor(Image.open(path).convert("RGB").resize((256, 256))) for path in photo_paths]
+    rgb = torch.stack(photos)
+    L, _ = evaluation.split_rgb(rgb)
+    ab = colorize_lightness(model, L, config.working_size)
+    ours, gray = evaluation.score(ab, rgb), evaluation.score(torch.zeros_like(ab), rgb)
+    assert ours["mae_ab"].mean() < 0.95 * gray["mae_ab"].mean()
+    assert ours["psnr"].mean() > gray["psnr"].mean() + 0.5
+    colour = metrics.colorfulness(evaluation.assemble(L, ab)).mean() / metrics.colorfulness(rgb).mean()
+    assert 0.4 < colour < 1.2
