@@ -16,7 +16,7 @@ from jobs.sweep import SweepConfig
 from jobs.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith("submit_")]
+OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith(("submit_", "starter"))]
 
 
 class Inner(Section):

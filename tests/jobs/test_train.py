@@ -57,7 +57,7 @@ def test_validation_scores_are_those_of_the_checkpoint(trained: Path, dataset: s
     scores = json.loads((tmp_path / "scores" / "metrics.json").read_text())["models"]["run"]
     last = read_metrics(open_storage(str(trained), StorageOptions()))[-1]
     for name in ("mae_ab", "psnr", "ssim"):
-        assert scores[name]["value"] == pytest.approx(last[name], rel=1e-5)
+        assert scores[name]["value"] == pytest.approx(last[name], rel=1e-3)  # bf16 where the machine has it
 
 
 def test_best_is_the_epoch_with_the_lowest_mae(trained: Path) -> None:
