@@ -41,7 +41,7 @@ def stacked_bars(bars: Mapping[str, Mapping[str, float]], stages: Sequence[str],
     for place, total in enumerate(left.values()):
         axes.text(total, place, f" {total:.1f}", va="center", fontsize=9)
     axes.invert_yaxis()
-    axes.margins(x=0.1)
+    axes.set_xlim(0, 1.12 * max(left.values()))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
