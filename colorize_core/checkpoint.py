@@ -45,19 +45,15 @@ class CheckpointConfig:
     format: int = _FORMAT
 
 
-def checkpoint_files(
-    model: ColorModel, working_size: int, training: dict[str, Any] | None = None, *, half: bool = False
-) -> dict[str, bytes]:
+def checkpoint_files(model: ColorModel, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
     """The files of a checkpoint by name, in the order they must be written: the configuration last.
 
     Args:
         model: built by `build_model`, on any device.
         working_size: side in pixels at which it should see photographs.
         training: anything JSON holds, for people to read.
-        half: store kernels and matrices as float16, half the size; they are loaded as float32 all the same. Vectors
-            stay as they are: they are small, and statistics of norms may lie beyond float16.
     """
-    weights = save_safetensors({key: stored(value, half) for key, value in model.state_dict().items()})
+    weights = save_safetensors({key: value.cpu().contiguous() for key, value in model.state_dict().items()})
     config = CheckpointConfig(
         architecture=model.architecture,
         working_size=working_size,
@@ -67,23 +63,13 @@ def checkpoint_files(
     return {WEIGHTS: weights, CONFIG: json.dumps(asdict(config), indent=2).encode()}
 
 
-def stored(tensor: Tensor, half: bool) -> Tensor:
-    """A tensor as `checkpoint_files` stores it."""
-    return (tensor.half() if half and tensor.ndim > 1 else tensor).cpu().contiguous()
-
-
 def save_checkpoint(
-    directory: str | Path,
-    model: ColorModel,
-    working_size: int,
-    training: dict[str, Any] | None = None,
-    *,
-    half: bool = False,
+    directory: str | Path, model: ColorModel, working_size: int, training: dict[str, Any] | None = None
 ) -> None:
     """Write a checkpoint to a local directory; each file appears whole or not at all. See `checkpoint_files`."""
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
-    for name, data in checkpoint_files(model, working_size, training, half=half).items():
+    for name, data in checkpoint_files(model, working_size, training).items():
         scratch = target / f".{name}.tmp"
         scratch.write_bytes(data)
         os.replace(scratch, target / name)

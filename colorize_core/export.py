@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from colorize_core.checkpoint import CheckpointConfig, save_checkpoint, stored
+from colorize_core.checkpoint import CheckpointConfig, save_checkpoint
 from colorize_core.color import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
@@ -69,7 +69,9 @@ def export_model(model: ColorModel, target: Path, working_size: int) -> float:
 
 
 def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> float:
-    """Write a checkpoint of half the size, its kernels and matrices in float16.
+    """Write a checkpoint of half the size: kernels and matrices in float16, which are loaded as float32 all the same.
+
+    Vectors stay as they are: they are small, and statistics of norms may lie beyond float16.
 
     Args:
         model: of `load_checkpoint`.
@@ -82,13 +84,16 @@ def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> fl
     Raises:
         UserError: the outputs differ by more than `HALF_TOLERANCE`; nothing is written.
     """
-    rounded = copy.deepcopy(model)
-    rounded.load_state_dict({key: stored(value, half=True) for key, value in model.state_dict().items()})
-    inputs, lab_model = _inputs(model.stride), LabModel(rounded)
+    half, loaded = copy.deepcopy(model), copy.deepcopy(model)
+    for tensor in (*half.parameters(), *half.buffers()):
+        if tensor.ndim > 1:
+            tensor.data = tensor.data.half()
+    loaded.load_state_dict(half.state_dict())
+    inputs, lab_model = _inputs(model.stride), LabModel(loaded)
     with torch.no_grad():
         outputs = [lab_model(L) for L in inputs]
     worst = _require_parity(target, LabModel(model), inputs, outputs, HALF_TOLERANCE)
-    save_checkpoint(target, model, config.working_size, config.training, half=True)
+    save_checkpoint(target, half, config.working_size, config.training)
     return worst
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from colorize_core.stages import INFER, STAGES
+from jobs.benchmark_runs import JobRound, summarize_job
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.peers import Pace
@@ -15,16 +16,9 @@ REST = "Ray, fetch, put"
 
 
 @dataclass(frozen=True)
-class Round:
-    """What one round measured."""
+class Round(JobRound):
+    """What one round measured; start-up is from the command to the first picture."""
 
-    images_per_second: float
-    """Of the job, without start-up."""
-    core_ms: float
-    """Of all processes of the job for each picture, without start-up."""
-    start_up_seconds: float
-    """From the command to the first picture."""
-    peak_memory_bytes: int
     driver_memory_bytes: int
     alone: Mapping[str, float]
     """Core ms of the Colorizer by itself, by stage."""
@@ -43,7 +37,7 @@ def summarize(rounds: Sequence[Round], cores: int) -> dict[str, Any]:
     cheapest = medians([each.limit for each in rounds])
     names = rounds[0].peers
     return {
-        "images_per_second": statistics.median(each.images_per_second for each in rounds),
+        **summarize_job(rounds),
         "core_ms_per_image": stages | {REST: total - sum(stages.values()), "total": total},
         "core_ms_outside_model": total - stages[INFER],
         "ratio_to_peer": _ratio(rounds, "peer"),
@@ -51,8 +45,6 @@ def summarize(rounds: Sequence[Round], cores: int) -> dict[str, Any]:
         "fraction_of_limit": statistics.median(
             each.images_per_second * sum(each.limit.values()) / 1000 / cores for each in rounds
         ),
-        "start_up_seconds": statistics.median(each.start_up_seconds for each in rounds),
-        "peak_memory_bytes": max(each.peak_memory_bytes for each in rounds),
         "driver_memory_bytes": max(each.driver_memory_bytes for each in rounds),
         "limit": {"images_per_second": 1000 * cores / sum(cheapest.values()), **_by(cheapest)},
         "peer": _peer([each.peers["peer"] for each in rounds], total),

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from jobs.benchmark_config import PrepareBenchmark
-from jobs.benchmark_runs import Run, begin, require_this_machine, run_verb, work_folder, write_figures
+from jobs.benchmark_runs import (
+    JobRound,
+    Run,
+    begin,
+    require_this_machine,
+    run_verb,
+    summarize_job,
+    work_folder,
+    write_figures,
+)
 from jobs.cli import DONE
 from jobs.console import say
 from jobs.prepare import PrepareConfig
@@ -18,15 +27,9 @@ _SMALLER = 4  # a quarter
 
 
 @dataclass(frozen=True)
-class Round:
+class Round(JobRound):
     """What one round measured."""
 
-    images_per_second: float
-    """Of the job, without start-up."""
-    core_ms: float
-    """Of all its processes for each photograph, without start-up."""
-    start_up_seconds: float
-    peak_memory_bytes: int
     peers: Mapping[str, float]
     """Core ms for each photograph, by the loop's name."""
 
@@ -109,18 +112,18 @@ def _prepare(config: PrepareBenchmark, work: Path, source: str) -> Run:
 
 def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
     """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
-    names = list(rounds[0].peers)
-    best = min(names, key=lambda name: statistics.median(each.peers[name] for each in rounds))
+    from colorize_core.benchmark.clock import medians
+
+    peers = medians([each.peers for each in rounds])
+    best = min(peers, key=peers.__getitem__)
     return {
-        "images_per_second": statistics.median(each.images_per_second for each in rounds),
+        **summarize_job(rounds),
         "core_ms_per_image": statistics.median(each.core_ms for each in rounds),
-        "peer_core_ms_per_image": {name: statistics.median(each.peers[name] for each in rounds) for name in names},
+        "peer_core_ms_per_image": peers,
         "ratio_to_peer": {
-            name: statistics.median(each.peers[name] / each.core_ms for each in rounds) for name in names
+            name: statistics.median(each.peers[name] / each.core_ms for each in rounds) for name in peers
         },
         "ratio_to_best_peer": statistics.median(each.peers[best] / each.core_ms for each in rounds),
-        "start_up_seconds": statistics.median(each.start_up_seconds for each in rounds),
-        "peak_memory_bytes": max(each.peak_memory_bytes for each in rounds),
     }
 
 

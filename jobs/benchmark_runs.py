@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -48,6 +49,28 @@ class Run:
     def core_seconds(self) -> float:
         """Of all its processes."""
         return self.watch.core_seconds(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class JobRound:
+    """What one round measured of a job."""
+
+    images_per_second: float
+    """Without start-up."""
+    core_ms: float
+    """Of all its processes for each photograph, without start-up."""
+    start_up_seconds: float
+    peak_memory_bytes: int
+    """Of all its processes together."""
+
+
+def summarize_job(rounds: Sequence[JobRound]) -> dict[str, Any]:
+    """What benchmark.json says of any job: medians over rounds, and the largest memory."""
+    return {
+        "images_per_second": statistics.median(each.images_per_second for each in rounds),
+        "start_up_seconds": statistics.median(each.start_up_seconds for each in rounds),
+        "peak_memory_bytes": max(each.peak_memory_bytes for each in rounds),
+    }
 
 
 def require_this_machine(options: RayOptions) -> None:

@@ -47,7 +47,7 @@ class Needs:
     """Of a job."""
 
     processes: Processes
-    reads: Mapping[str, tuple[Storage, str] | tuple[Storage, None]] = field(default_factory=dict)
+    reads: Mapping[str, tuple[Storage, str | None]] = field(default_factory=dict)
     """By key: where, and a file there; None for any."""
     writes: Mapping[str, Storage] = field(default_factory=dict)
     """By key."""

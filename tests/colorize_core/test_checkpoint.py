@@ -109,16 +109,6 @@ def test_the_configuration_is_written_last(tiny_model: ColorModel) -> None:
     assert list(checkpoint_files(tiny_model, 64)) == ["model.safetensors", "config.json"]
 
 
-def test_half_a_checkpoint_is_loaded_as_float32(tmp_path: Path, tiny_model: ColorModel) -> None:
-    save_checkpoint(tmp_path, tiny_model, 64, half=True)
-    stored = load_file(tmp_path / "model.safetensors")
-    kernels = {key for key, value in tiny_model.state_dict().items() if value.ndim > 1}
-    assert kernels == {key for key, value in stored.items() if value.dtype == torch.float16}
-    loaded = load_checkpoint(tmp_path)[0].state_dict()
-    for key, value in tiny_model.state_dict().items():
-        assert torch.equal(loaded[key], value.half().float() if key in kernels else value)
-
-
 def test_a_checkpoint_can_be_written_over_another(saved: Path) -> None:
     other = build_model("encoder_decoder", widths=[4], latent=4)
     save_checkpoint(saved, other, 32)

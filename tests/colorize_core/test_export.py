@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from colorize_core import export
 from colorize_core.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
@@ -62,6 +63,16 @@ def test_a_checkpoint_of_half_the_size_gives_nearly_the_same(model: ColorModel, 
     L = torch.rand(2, 1, 64, 64) * 100
     assert 0 < (predict_ab(half, L) - predict_ab(model, L)).abs().max() < 10 * worst
     assert worst <= export.HALF_TOLERANCE
+
+
+def test_half_a_checkpoint_is_loaded_as_float32(model: ColorModel, tmp_path: Path) -> None:
+    export_half(model, tmp_path / "half", saved(model, tmp_path / "original"))
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    kernels = {key for key, value in model.state_dict().items() if value.ndim > 1}
+    assert kernels == {key for key, value in stored.items() if value.dtype == torch.float16}
+    loaded = load_checkpoint(tmp_path / "half")[0].state_dict()
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded[key], value.half().float() if key in kernels else value)
 
 
 def test_weights_beyond_float16_are_not_kept(model: ColorModel, tmp_path: Path) -> None:
