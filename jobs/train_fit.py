@@ -18,6 +18,10 @@ from jobs.train_config import TrainConfig
 from jobs.train_loop import train_loop
 from jobs.train_state import CHECKPOINTS, forget_broken_index
 
+# Seconds before an announced node's end at which its workers are moved. Ray looks every 2 s; and the end of a pod that
+# is told to go (SIGTERM) counts as a failure when Ray sees it before it has moved them.
+_LEAVE_EARLY = 5.0
+
 
 class StopAtUserErrors(UserCallback):
     """Ends a run at once for a mistake of the user's: to try again would only find it again."""
@@ -51,7 +55,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
             callbacks=[StopAtUserErrors()],
             failure_config=FailureConfig(
                 max_failures=train.max_failures,
-                preemption_grace_s=workers.preemption_grace,
+                preemption_grace_s=workers.preemption_grace or -_LEAVE_EARLY,
                 relax_collectives_on_preemption=workers.preemption_grace > 0,
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=train.keep_checkpoints),

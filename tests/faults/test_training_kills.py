@@ -122,8 +122,32 @@ def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: li
     assert rows[-1]["mae_ab"] < rows[0]["mae_ab"]
 
 
-def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_path: Path) -> None:
-    """A spot machine's notice: a checkpoint at once, and no failure is counted."""
+def test_a_node_that_comes_back(command: list[str], tmp_path: Path) -> None:
+    """Elastic: begun with the one worker there is room for, and gone on with two within about a minute."""
+    output = LocalStorage(str(tmp_path / "run"))
+    elsewhere = [part for part in command if not part.startswith("ray.num_cpus")]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        where = [f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1", "train.epochs=1000"]
+        job = start([*elsewhere, *where], "train")
+        wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
+        assert len(train_workers_among(descendants(os.getpid()))) == 1
+        cluster.add_node(num_cpus=1)
+        wait_for(lambda: len(train_workers_among(descendants(os.getpid()))) == 2, "there are two workers", 240)
+        alone = len(read_metrics(output))
+        wait_for(lambda: len(read_metrics(output)) >= alone + 2, "they finish epochs", 180)
+        job.terminate()
+        said, _ = job.communicate(timeout=60)
+    finally:
+        cluster.shutdown()
+    assert "on 2 workers\n" in said
+    assert_joined(output, len(read_metrics(output)))
+
+
+@pytest.mark.parametrize("grace", [0, 20])
+def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_path: Path, grace: int) -> None:
+    """A spot machine's notice: a checkpoint at once, and no failure is counted, also where others may stay longer."""
     output, epochs = LocalStorage(str(tmp_path / "run")), 12
     elsewhere = [part for part in command if not part.startswith(("ray.num_cpus", "train.checkpoint_steps"))]
     job = start(
@@ -133,6 +157,7 @@ def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_p
             f"ray.address={cluster.address}",
             "workers.min=1",
             "train.max_failures=0",
+            f"workers.preemption_grace={grace}",
             f"train.epochs={epochs}",
         ],
         "train",
