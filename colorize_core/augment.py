@@ -1,4 +1,4 @@
-"""Variations of training photographs: mirrored, cropped, zoomed into, and seen as on an old print.
+"""Variations of training photographs: mirrored, cropped, zoomed into, seen as on an old print, more colourful.
 
 What a photograph gets depends on the seed, the epoch and its id: not on the batch, the workers or the device.
 """
@@ -31,13 +31,18 @@ class Augmentation:
     photograph's size. Without it squares are cut out as they are."""
     style: GrayStyle = field(default_factory=GrayStyle)
     """How the model's input is made to look old."""
+    chroma: float = 1.0
+    """What the true ab is multiplied by. Losses that end in a mean or a median of possible colours give pale ones;
+    more than 1 makes up for it."""
 
     def __post_init__(self) -> None:
-        """Raise UserError for a crop that networks cannot take, and for a zoom that is no share."""
+        """Raise UserError for a crop that networks cannot take, a zoom that is no share, and chroma that is none."""
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise UserError(f"crop = {self.crop}: must be a multiple of 32")
         if self.zoom is not None and not 0 < self.zoom < 1:
             raise UserError(f"zoom = {self.zoom}: must be between 0 and 1")
+        if self.chroma <= 0:
+            raise UserError(f"chroma = {self.chroma}: must be more than 0")
 
     def require_fit(self, size: int) -> None:
         """Raise UserError for a crop that cannot be had from photographs of `size` pixels."""
@@ -64,7 +69,7 @@ def augment(
 
     Returns:
         On the network's scale, float32, on the device of L, s being `rule.crop` or S: the lightness that the model
-        sees (B, 1, s, s), the true lightness (B, 1, s, s) and the true ab (B, 2, s, s).
+        sees (B, 1, s, s), the true lightness (B, 1, s, s) and the ab that it should learn (B, 2, s, s).
 
     Raises:
         UserError: the crop does not fit (`Augmentation.require_fit`).
@@ -80,7 +85,9 @@ def augment(
     if rule.flip:
         mirrored = (draw("flip", 1) < 0.5).to(L.device)[:, :, None, None]
         L, ab = (torch.where(mirrored, pixels.flip(-1), pixels) for pixels in (L, ab))
-    return restyle(L, ab, rule.style, draw), *network_scale(L, ab)
+    seen = restyle(L, ab, rule.style, draw)
+    L, ab = network_scale(L, ab)
+    return seen, L, ab * rule.chroma
 
 
 def draw_uniform(ids: Sequence[str], epoch: int, seed: int, name: str, count: int) -> Tensor:

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,14 @@ def test_the_style_changes_what_is_seen_and_not_the_truth(rows: tuple[Tensor, Te
     assert seen.shape == L.shape
 
 
+def test_chroma_changes_the_truth_and_not_what_is_seen(rows: tuple[Tensor, Tensor]) -> None:
+    seen, L, ab = augment(*rows, ids(6), 1, replace(EVERYTHING, chroma=1.25), 0)
+    plain_seen, plain_L, plain_ab = augment(*rows, ids(6), 1, EVERYTHING, 0)
+    assert torch.equal(seen, plain_seen)
+    assert torch.equal(L, plain_L)
+    torch.testing.assert_close(ab, 1.25 * plain_ab)
+
+
 def test_the_rows_that_came_in_stay_as_they_are(rows: tuple[Tensor, Tensor]) -> None:
     before = [part.clone() for part in rows]
     augment(*rows, ids(6), 1, EVERYTHING, 0)
@@ -168,3 +177,8 @@ def test_a_crop_must_fit() -> None:
 def test_a_zoom_is_a_share(zoom: float) -> None:
     with pytest.raises(UserError, match="must be between 0 and 1"):
         Augmentation(zoom=zoom)
+
+
+def test_chroma_is_a_factor() -> None:
+    with pytest.raises(UserError, match="chroma = 0: must be more than 0"):
+        Augmentation(chroma=0)

@@ -48,8 +48,8 @@ def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
 
 def test_what_augmentation_says_reaches_the_core() -> None:
     style = asdict(OLD_PHOTO)
-    section = AugmentSection(flip=False, crop=64, zoom=0.5, style=GrayStyleSection(**style))
-    assert section.rule() == Augmentation(flip=False, crop=64, zoom=0.5, style=OLD_PHOTO)
+    section = AugmentSection(flip=False, crop=64, zoom=0.5, style=GrayStyleSection(**style), chroma=1.25)
+    assert section.rule() == Augmentation(flip=False, crop=64, zoom=0.5, style=OLD_PHOTO, chroma=1.25)
 
 
 @pytest.mark.parametrize(
