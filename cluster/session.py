@@ -58,8 +58,10 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     if ray.is_initialized():
         yield
         return
-    level = logging.INFO if verbose else logging.ERROR
-    settings: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
+    settings: dict[str, Any] = {
+        "log_to_driver": verbose,
+        "logging_level": logging.INFO if verbose else logging.ERROR,
+    }
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
         require_listener(address)
@@ -79,7 +81,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
             raise ClusterError(f"Ray at {where} {_REFUSAL}") from error
         raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
     try:
-        _set_noise(verbose, level)
+        _set_noise(verbose)
         with _stop_is_interrupt():
             yield
     finally:
@@ -133,7 +135,7 @@ def _muted_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _set_noise(verbose: bool, level: int) -> None:
+def _set_noise(verbose: bool) -> None:
     """Silence Ray's log, bars and advice on the terminal, or let them through."""
     import ray.data
     from ray._private import worker
@@ -141,8 +143,9 @@ def _set_noise(verbose: bool, level: int) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
+    context.raise_original_map_exception = True  # Ray's wrapper loses what it wraps on its way to the driver
     for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
     if not verbose:
         worker.print_to_stdstream = _without_advice(worker.print_to_stdstream)
 

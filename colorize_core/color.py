@@ -8,6 +8,8 @@ colour: roots are taken of values clamped away from 0, where their slope is infi
 import torch
 from torch import Tensor
 
+from colorize_core.normalization import AB_SCALE, L_CENTER
+
 # IEC 61966-2-1, with the digits scikit-image uses (skimage.color.colorconv.xyz_from_rgb).
 XYZ_FROM_RGB = (
     (0.412453, 0.357580, 0.180423),
@@ -15,11 +17,6 @@ XYZ_FROM_RGB = (
     (0.019334, 0.119193, 0.950227),
 )
 WHITE_D65 = (0.95047, 1.0, 1.08883)
-
-# What networks see: L / 50 - 1 and ab / 110. The sRGB gamut lies in a [-86.2, 98.2], b [-107.9, 94.5],
-# so 110 never clips.
-L_CENTER = 50.0
-AB_SCALE = 110.0
 
 # Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep.
 GRAY_CHROMA = 4.0

@@ -149,7 +149,7 @@ class Colorizer:
 
         Args:
             photos: file contents, of any format `photo.decode` knows.
-            formats: output format, one for all or one each (`photo.WRITE_FORMATS`).
+            formats: output format, one for all or one each (`formats.WRITE_FORMATS`).
             on_color: what to do with inputs in colour: colorize them from their lightness, skip, or copy the bytes.
             encoding: quality and the like.
             max_pixels: larger inputs get the status too_large before they are decoded.

@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from colorize_core.formats import WRITE_FORMATS
 from colorize_core.levels import to_depth
 from colorize_core.lossless import Tags, write_png, write_tiff
 from colorize_core.metadata import write_exif
-from colorize_core.photo import WRITE_FORMATS, Photo, PhotoError
+from colorize_core.photo import Photo, PhotoError
 from colorize_core.profiles import SRGB_PROFILE
 from colorize_core.provenance import Provenance, describe
 

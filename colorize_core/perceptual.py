@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorize_core.color import AB_SCALE, L_CENTER, lab_to_rgb
+from colorize_core.color import lab_to_rgb
 from colorize_core.errors import UserError
 from colorize_core.models.backbone import download_state_dict, read_state_dict
+from colorize_core.normalization import AB_SCALE, L_CENTER
 
 _STAGES = (4, 9, 16, 23)  # torchvision's layers after relu1_2, relu2_2, relu3_3, relu4_3
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which VGG-16 was trained on

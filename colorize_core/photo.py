@@ -1,10 +1,8 @@
-"""Photographs as bytes and as pixels: decoding, orientation, colour profile, depth, alpha; names of the outputs."""
+"""Photographs as bytes and as pixels: decoding, orientation, colour profile, depth, alpha."""
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -41,13 +39,6 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda stored: np.rot90(stored),
 }
 """What makes a picture upright, by EXIF orientation."""
-
-WRITE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
-_FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
-_APPENDED = ".color"
-_NEW_SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
-IMAGE_SUFFIXES = (*_FORMAT_OF_SUFFIX, ".gif", ".bmp", ".jp2", ".pgm", ".ppm")
-"""File name endings of photographs that can be read."""
 
 
 class PhotoError(UserError):
@@ -221,24 +212,3 @@ def _drop_alpha(image: Image.Image) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         image = image.convert(f"{image.mode[:-1]}A")
     return image.convert("L" if image.mode == "LA" else "RGB")
-
-
-def output_format(key: str, policy: str) -> str:
-    """Format to write for an input key: the policy, or for "same" the one its suffix names (PNG if none can)."""
-    if policy != "same":
-        return policy
-    return _FORMAT_OF_SUFFIX.get(PurePosixPath(key).suffix.lower(), "png")
-
-
-def output_key(key: str, policy: str) -> str:
-    """Key of the colour image, different for different input keys.
-
-    The input's own key where its suffix names the written format, else with `.color` and the format's suffix appended:
-    `a.png` stays, `a.gif` becomes `a.gif.color.png`. A key that looks appended to already gets another one, so that no
-    two inputs ever share an output.
-    """
-    format = output_format(key, policy)
-    stem, suffix = os.path.splitext(key)
-    if _FORMAT_OF_SUFFIX.get(suffix.lower()) == format and not stem.endswith(_APPENDED):
-        return key
-    return f"{key}{_APPENDED}{_NEW_SUFFIX[format]}"

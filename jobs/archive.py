@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.formats import IMAGE_SUFFIXES
 from colorize_core.stages import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
-from jobs.checkpoints import checkpoint_reads, read_checkpoint
+from jobs.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.console import duration, say, summary
 from jobs.doctor_start import check_start
@@ -67,8 +68,6 @@ class _Run:
 
 def plan(config: ArchiveConfig) -> str:
     """What would run, and what it would take: lists the source and colours a few photographs without keeping them."""
-    from colorize_core.photo import IMAGE_SUFFIXES
-
     source, output, _ = check_inputs(config)
     listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
     count = _chosen_count(config, listing)
@@ -113,14 +112,11 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
 
 def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     """Source, output and the SHA-256 of the weights; every mistake that can be found before Ray is started."""
-    from colorize_core.photo import IMAGE_SUFFIXES
-
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _inside(source, output) or _inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; the output must lie elsewhere")
-    _, loaded = read_checkpoint(config.checkpoint, config.storage)
-    return source, output, loaded.weights_sha256
+    return source, output, check_checkpoint(config.checkpoint, config.storage)
 
 
 def needs(config: ArchiveConfig) -> Needs:
@@ -153,8 +149,6 @@ def _forget(output: Storage) -> None:
 
 def _list_once(config: ArchiveConfig, source: Storage, output: Storage) -> Listing:
     """The listing of this run: made at its beginning, read ever after."""
-    from colorize_core.photo import IMAGE_SUFFIXES
-
     if output.exists(_LISTING):
         return Listing(**json.loads(output.read(_LISTING)))
     listing = write_manifest(source, output, IMAGE_SUFFIXES, config.listing, config.storage)

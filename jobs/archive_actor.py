@@ -1,24 +1,29 @@
-"""The actor of `archive`: bytes to pictures and rows."""
+"""The actor of `archive`: bytes to pictures and rows.
+
+torch is imported where it is used, in the actors' own processes: the driver names the class and needs none of it.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from cluster.s3 import take_retries
 from cluster.storage import Storage
-from colorize_core.colorizer import ColorizedPhoto, Colorizer
-from colorize_core.encoding import Encoding
+from colorize_core.errors import UserError
+from colorize_core.formats import output_format, output_key
 from colorize_core.memory import keep_freed_memory
-from colorize_core.photo import output_format, output_key
 from colorize_core.stages import PUT
 from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.checkpoints import open_checkpoint
 from jobs.fetch import THREADS
 from jobs.progress import Progress
+
+if TYPE_CHECKING:
+    from colorize_core.colorizer import ColorizedPhoto, Colorizer
 
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
@@ -43,8 +48,10 @@ ROW_SCHEMA = pa.schema(
 max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
 
 
-def load_colorizer(config: ArchiveConfig) -> Colorizer:
+def load_colorizer(config: ArchiveConfig) -> "Colorizer":
     """The checkpoint of a run, ready for work as an actor does it."""
+    from colorize_core.colorizer import Colorizer
+
     checkpoint = open_checkpoint(config.checkpoint, config.storage)
     return Colorizer.load(
         checkpoint.path(),
@@ -58,9 +65,11 @@ def load_colorizer(config: ArchiveConfig) -> Colorizer:
 
 
 def colorize(
-    colorizer: Colorizer, config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
-) -> list[ColorizedPhoto]:
+    colorizer: "Colorizer", config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
+) -> "list[ColorizedPhoto]":
     """Colour the contents of keys as a run is configured; one result each, in order."""
+    from colorize_core.encoding import Encoding
+
     return colorizer.colorize(
         contents,
         [output_format(key, config.format) for key in keys],
@@ -77,12 +86,20 @@ class ColorizeActor:
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
         """Load the checkpoint; pictures go to OUTPUT/images."""
         keep_freed_memory()
-        self._colorizer = load_colorizer(config)
+        self._mistake: UserError | None = None
+        try:
+            self._colorizer = load_colorizer(config)
+        except UserError as error:
+            self._mistake = error  # for the first batch: what a constructor raises reaches the driver as text alone
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
         self._run = output.uri
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `fetch` to rows of `ROW_SCHEMA`."""
+        from colorize_core.colorizer import ColorizedPhoto
+
+        if self._mistake:
+            raise self._mistake
         keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
@@ -106,7 +123,7 @@ class ColorizeActor:
         metrics.OUTPUT_BYTES.record(self._run, sum(row.get("output_bytes", 0) for row in rows))
         metrics.RETRIES.record(self._run, take_retries())
 
-    def _write(self, key: str, data: bytes, result: ColorizedPhoto) -> dict[str, Any]:
+    def _write(self, key: str, data: bytes, result: "ColorizedPhoto") -> dict[str, Any]:
         """Put the picture where it belongs; returns the row."""
         row: dict[str, Any] = {
             "key": key,

@@ -7,13 +7,23 @@ from cluster.storage import Storage, StorageOptions, open_storage
 from colorize_core.starter import STARTER, locate_checkpoint
 
 if TYPE_CHECKING:
-    from colorize_core.checkpoint import CheckpointConfig
+    from colorize_core.checkpoint_config import CheckpointConfig
     from colorize_core.models.base import ColorModel
 
 
 def open_checkpoint(location: str, options: StorageOptions) -> Storage:
     """The store whose root holds a checkpoint."""
     return open_storage(locate_checkpoint(location), options)
+
+
+def check_checkpoint(location: str, options: StorageOptions) -> str:
+    """The SHA-256 of a checkpoint's weights, which are all there; raises UserError. Without importing torch."""
+    from colorize_core.checkpoint_config import read_checkpoint_config, read_weights
+
+    store = open_checkpoint(location, options)
+    config = read_checkpoint_config(store.path(), store.filesystem)
+    read_weights(store.path(), config, store.filesystem)
+    return config.weights_sha256
 
 
 def read_checkpoint(location: str, options: StorageOptions) -> "tuple[ColorModel, CheckpointConfig]":

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from colorize_core.checkpoint import WEIGHTS, load_checkpoint
+    from colorize_core.checkpoint import load_checkpoint
+    from colorize_core.checkpoint_config import WEIGHTS
     from colorize_core.export import HALF_TOLERANCE, TOLERANCE, export_half, export_model
 
     target = Path(options.output)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _colorize(options: argparse.Namespace) -> int:
-    from colorize_core.photo import output_format, output_key
+    from colorize_core.formats import output_format, output_key
 
     source, target = Path(options.input), Path(options.output)
     if output_key(target.name, "same") != target.name:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from colorize_core.color import AB_SCALE
+from colorize_core.normalization import AB_SCALE
 from colorize_core.strips import row_strips
 
 PSNR_CAP = 100.0  # dB; identical images would be infinite and swamp a mean

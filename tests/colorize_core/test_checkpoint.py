@@ -14,10 +14,10 @@ from colorize_core.checkpoint import (
     checkpoint_files,
     load_checkpoint,
     pack_state,
-    read_checkpoint_config,
     save_checkpoint,
     unpack_state,
 )
+from colorize_core.checkpoint_config import read_checkpoint_config
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel

@@ -11,7 +11,8 @@ from skimage import data as skimage_data
 
 from colorize_core import xmp
 from colorize_core.encoding import Encoding, encode, left_out
-from colorize_core.photo import WRITE_FORMATS, Photo, PhotoError, decode
+from colorize_core.formats import WRITE_FORMATS
+from colorize_core.photo import Photo, PhotoError, decode
 from colorize_core.provenance import ENHANCED, Provenance
 
 RGB = np.ascontiguousarray(skimage_data.astronaut()[40:104, 180:276])  # 64 x 96, a face

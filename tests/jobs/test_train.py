@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from cluster.storage import StorageOptions, open_storage
-from colorize_core.checkpoint import load_checkpoint, read_checkpoint_config, unpack_state
+from colorize_core.checkpoint import load_checkpoint, unpack_state
+from colorize_core.checkpoint_config import read_checkpoint_config
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train import read_metrics
