@@ -128,6 +128,7 @@ def _untrained(name: str, folder: Path) -> str:
 def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) -> Round:
     """The job, then everything else in this process, on the same photographs."""
     from colorize_core.benchmark import limit
+    from colorize_core.benchmark.neighbours import neighbours_at_work
     from colorize_core.benchmark.peers import Network, has_opencv, run, with_opencv, with_skimage
     from colorize_core.colorizer import Colorizer
 
@@ -140,8 +141,9 @@ def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) ->
     loops: Mapping[str, Loop] = {"peer": with_skimage} | ({"peer_opencv": with_opencv} if has_opencv() else {})
     peers = {name: (run(loop, network, some, 1), run(loop, network, some, cores)) for name, loop in loops.items()}
     batch = [file.read_bytes() for file in files[:_ALONE]]
-    cheapest = limit.limit(model, described.working_size, some)
-    alone = limit.colorizer_alone(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
+    with neighbours_at_work(cores - 1, store.path(), store.filesystem, batch):
+        cheapest = limit.limit(model, described.working_size, some)
+        alone = limit.colorizer_alone(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
     first, last, counted = job_window(pictures, cores * _batch(len(files), cores))
     return Round(
         images_per_second=counted / (last - first),

@@ -1,7 +1,8 @@
 """How fast this machine could be: the cheapest correct kernels that a picture needs, each in a tight loop on one core.
 
 No metrics, metadata, storage, Ray, guided chroma or gamut: what a job spends beyond the sum of these is its own.
-Between the two lies the Colorizer by itself, which does all but storage and Ray.
+Between the two lies the Colorizer by itself, which does all but storage and Ray. Both are measured while the other
+cores colour photographs too, as they do in a job (`neighbours`).
 """
 
 import copy
