@@ -3,6 +3,7 @@
 torch is imported where it is used, in the actors' own processes: the driver names the class and needs none of it.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from cluster.storage import Storage
 from colorize_core.errors import UserError
 from colorize_core.formats import output_format, output_key
 from colorize_core.memory import keep_freed_memory
-from colorize_core.stages import PUT
+from colorize_core.stages import PUT, StageClock, add_stages
 from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.checkpoints import open_checkpoint
@@ -24,6 +25,9 @@ from jobs.progress import Progress
 
 if TYPE_CHECKING:
     from colorize_core.colorizer import ColorizedPhoto, Colorizer
+
+CALLS = 2
+"""Batches that an actor has in hand at a time."""
 
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
@@ -81,7 +85,10 @@ def colorize(
 
 
 class ColorizeActor:
-    """Holds the model; colours a batch, writes each picture, and returns a row for every key."""
+    """Holds the model; colours a batch, writes each picture, and returns a row for every key.
+
+    Called by `CALLS` threads: one colours while others wait for the store.
+    """
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
         """Load the checkpoint; pictures go to OUTPUT/images."""
@@ -93,6 +100,7 @@ class ColorizeActor:
             self._mistake = error  # for the first batch: what a constructor raises reaches the driver as text alone
         self._config, self._images, self._progress = config, output.child(IMAGES), progress
         self._run = output.uri
+        self._turn = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `fetch` to rows of `ROW_SCHEMA`."""
@@ -104,13 +112,16 @@ class ColorizeActor:
         statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
         readable = [index for index, status in enumerate(statuses) if not status]
         own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
-        done = colorize(self._colorizer, self._config, own_keys, own_contents)
+        with self._turn:
+            done = colorize(self._colorizer, self._config, own_keys, own_contents)
+            spent = self._colorizer.stages.take()
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        with self._colorizer.stages.time(PUT), ThreadPoolExecutor(THREADS) as pool:
+        clock = StageClock()
+        with clock.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
-        spent = self._colorizer.stages.take()
+        spent = add_stages([spent, clock.take()])
         self._progress.spend(spent)
         self._progress.add(len(rows))
         self._record(rows, spent)

@@ -1,0 +1,61 @@
+"""The actor by itself, without Ray."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cluster.storage import LocalStorage
+from jobs.archive_actor import CALLS, ColorizeActor
+from jobs.archive_config import ArchiveConfig
+
+
+class Seconds:
+    """Stands for `Progress`, whose counter is an actor of Ray."""
+
+    def __init__(self) -> None:
+        self.batches: list[Mapping[str, float]] = []
+
+    def add(self, number: int) -> None:
+        pass
+
+    def spend(self, seconds: Mapping[str, float]) -> None:
+        self.batches.append(seconds)
+
+
+class Meeting(LocalStorage):
+    """Writes nothing before as many pictures are to be written as an actor has batches in hand."""
+
+    meeting = threading.Barrier(CALLS)
+
+    def child(self, prefix: str) -> "Meeting":
+        return self
+
+    def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        self.meeting.wait(timeout=60)
+        super().write(key, data, content_type)
+
+
+@pytest.fixture
+def rows(photo_paths: list[Path]) -> list[pa.Table]:
+    """Batches of one photograph, as `fetch` makes them."""
+    files = [(f"{number}.jpg", path.read_bytes()) for number, path in enumerate(photo_paths[:CALLS])]
+    return [pa.table({"key": [key], "data": [data], "status": [""], "error": [""]}) for key, data in files]
+
+
+def test_one_batch_is_coloured_while_another_is_written(
+    rows: list[pa.Table], tiny_checkpoint: str, tmp_path: Path
+) -> None:
+    output, seconds = Meeting(str(tmp_path)), Seconds()
+    config = ArchiveConfig(source="x", output=str(tmp_path), checkpoint=tiny_checkpoint)
+    progress: Any = seconds
+    actor = ColorizeActor(config, output, progress)
+    with ThreadPoolExecutor(CALLS) as pool:
+        done = pa.concat_tables(pool.map(actor, rows))
+    assert done.column("status").to_pylist() == ["ok"] * CALLS
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(done.column("output_key").to_pylist())
+    assert all({"decode", "infer", "encode", "put"} <= batch.keys() for batch in seconds.batches)
