@@ -1,8 +1,8 @@
 """What can be said of benchmarks."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobs.config import JobConfig, StorageJobConfig, VerbConfig
 
@@ -59,8 +59,17 @@ class TrainBenchmark(JobConfig):
     """Of each contender in each round, beside those that are not counted."""
     rounds: int = Field(3, ge=1)
     """The figures are medians over these."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `train` to measure, such as train.precision=fp32, train.compile=true or train.prefetch=1."""
     gpu: bool = False
     """Train on a GPU."""
+
+    @field_validator("train")
+    @classmethod
+    def _leave_the_work(cls, train: dict[str, Any]) -> dict[str, Any]:
+        if fixed := sorted({"epochs", "batch_size"} & train.keys()):
+            raise ValueError(f"{fixed[0]} is not for choosing; steps and batch_size say how much is done")
+        return train
 
 
 class PrepareBenchmark(JobConfig):

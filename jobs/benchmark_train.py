@@ -5,6 +5,7 @@ import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class Round:
     peak_memory_bytes: int
     tutorial: float
     bare: float
+    without: Mapping[str, float]
+    """The bare step without one of its levers, by the lever's name."""
 
 
 def plan(config: TrainBenchmark) -> str:
@@ -67,6 +70,7 @@ def run(config: TrainBenchmark, verbose: bool) -> int:
             ("colorize train", record["images_per_second"]),
             (f"tutorials' loop, {cores} loaders", record["tutorial_images_per_second"]),
             ("bare step", record["bare_images_per_second"]),
+            *((f"bare step without {name}", pace) for name, pace in record["without_images_per_second"].items()),
         ],
     )
     what = f"{config.model}, {config.size} px, batch {config.batch_size}"
@@ -82,6 +86,7 @@ def _require(config: TrainBenchmark) -> None:
 
     require_this_machine(config.ray)
     build_model(config.model)
+    _job(config, Path(config.output), cores=1)
     if config.gpu and not torch.cuda.is_available():
         raise UserError("gpu=true: torch finds no GPU on this machine")
 
@@ -96,23 +101,29 @@ def _write_photographs(folder: Path, count: int) -> None:
         (folder / ("train" if number < count else "val") / f"{number:06d}.jpg").write_bytes(data)
 
 
-def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
-    import torch
-
-    from colorize_core.benchmark.training import bare_pace, tutorial_pace
-    from colorize_core.models import build_model
-
-    output = work / "run"
+def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
+    """The run that is measured; raises UserError for a mistake in its keys."""
     values = {
         "shards": str(work / "shards"),
-        "output": str(output),
+        "output": str(work / "run"),
         "model": {"name": config.model},
         "loss": {"l1": 1.0},
-        "train": {"epochs": _WARM_EPOCHS + 1, "batch_size": config.batch_size, "lr": 1e-4},
+        "train": {"epochs": _WARM_EPOCHS + 1, "batch_size": config.batch_size, "lr": 1e-4, **config.train},
         "workers": {"cpus": cores, "gpu": config.gpu},
         "ray": config.ray.model_dump(),
     }
-    job = run_verb("train", TrainConfig.part(values, "benchmark"), work)
+    return TrainConfig.part(values, "benchmark")
+
+
+def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
+    import torch
+
+    from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
+    from colorize_core.models import build_model
+
+    job_config = _job(config, work, cores)
+    job = run_verb("train", job_config, work)
+    output = Path(job_config.output)
     with (output / "metrics.csv").open(encoding="utf-8", newline="") as file:
         epochs = list(csv.DictReader(file))
     shutil.rmtree(output)
@@ -121,23 +132,28 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     size, batch, steps = config.size, config.batch_size, config.steps
     files = sorted((work / "photographs" / "train").iterdir())
     tutorial = tutorial_pace(build_model(config.model), files, size, batch, steps, workers=cores, device=device)
-    bare = bare_pace(build_model(config.model), size, batch, steps, device=device, precision="auto")
+    levers = Levers(job_config.train.precision, compiled=job_config.train.compile)
+    pace = partial(bare_pace, size=size, batch=batch, steps=steps, device=device)
     return Round(
         job=float(epochs[-1]["images_per_second"]),
         data_wait_ms=float(epochs[-1]["data_wait_ms"]),
         start_up_seconds=job.seconds - sum(float(row["seconds"]) for row in epochs),
         peak_memory_bytes=job.watch.peak_memory,
         tutorial=tutorial,
-        bare=bare,
+        bare=pace(build_model(config.model), levers=levers),
+        without={name: pace(build_model(config.model), levers=less) for name, less in levers.without_each().items()},
     )
 
 
 def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
     """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
+    from colorize_core.benchmark.clock import medians
+
     return {
         "images_per_second": statistics.median(each.job for each in rounds),
         "tutorial_images_per_second": statistics.median(each.tutorial for each in rounds),
         "bare_images_per_second": statistics.median(each.bare for each in rounds),
+        "without_images_per_second": medians([each.without for each in rounds]),
         "ratio_to_peer": statistics.median(each.job / each.tutorial for each in rounds),
         "fraction_of_bare_step": statistics.median(each.job / each.bare for each in rounds),
         "data_wait_ms": statistics.median(each.data_wait_ms for each in rounds),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from colorize_core.benchmark.machine import cores, describe_machine, in_words
 from colorize_core.benchmark.tables import markdown_table
-from colorize_core.benchmark.training import make_batch, make_step
+from colorize_core.benchmark.training import Levers, make_batch, make_step
 from colorize_core.benchmark.usage import Watch
 from colorize_core.models import build_model, model_names
 from colorize_core.models.facts import flops
@@ -97,7 +97,7 @@ def measure(
     elif mode == "compile":
         run = torch.compile(forward)
     rows = [row("forward", run, operations, mode)]
-    step = make_step(model, device, precision, compiled=mode == "compile")
+    step = make_step(model, device, Levers(precision, compiled=mode == "compile"))
     used = "eager" if mode == "graph" else mode
     rows.append(row("training step", lambda: step(photographs), _STEP_FLOPS * operations, used))
     return rows

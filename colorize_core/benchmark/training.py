@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -77,14 +78,37 @@ def tutorial_pace(
     return steps * batch / (times[-1] - times[_WARM_UP - 1])
 
 
-def make_step(
-    model: ColorModel, device: torch.device, precision: Precision, *, compiled: bool = False
-) -> SupervisedStep:
+@dataclass(frozen=True)
+class Levers:
+    """What makes a step of `train` fast; by default what it has by itself."""
+
+    precision: Precision = "auto"
+    channels_last: bool = True
+    fused: bool = True
+    """The optimizer's arithmetic in one kernel."""
+    compiled: bool = False
+
+    def without_each(self) -> dict[str, "Levers"]:
+        """The same without one of those that it has, by the name of the one that is missing."""
+        return {
+            name: less
+            for name, less in (
+                ("bf16", replace(self, precision="fp32")),
+                ("channels_last", replace(self, channels_last=False)),
+                ("fused optimizer", replace(self, fused=False)),
+                ("compile", replace(self, compiled=False)),
+            )
+            if less != self
+        }
+
+
+def make_step(model: ColorModel, device: torch.device, levers: Levers) -> SupervisedStep:
     """The step of `train` with L1, on one device."""
-    network: nn.Module = Outputs(model).to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, fused=True)
-    forward = torch.compile(network) if compiled else network
-    return SupervisedStep(forward, ColorLoss({"l1": 1.0}), Descent(optimizer), autocast(precision, device))
+    layout = torch.channels_last if levers.channels_last else torch.contiguous_format
+    network: nn.Module = Outputs(model).to(device).to(memory_format=layout).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, fused=levers.fused)
+    forward = torch.compile(network) if levers.compiled else network
+    return SupervisedStep(forward, ColorLoss({"l1": 1.0}), Descent(optimizer), autocast(levers.precision, device))
 
 
 def make_batch(size: int, batch: int, device: torch.device) -> Batch:
@@ -95,11 +119,9 @@ def make_batch(size: int, batch: int, device: torch.device) -> Batch:
     return Batch(L, L, ab)
 
 
-def bare_pace(
-    model: ColorModel, size: int, batch: int, steps: int, *, device: torch.device, precision: Precision
-) -> float:
+def bare_pace(model: ColorModel, size: int, batch: int, steps: int, *, device: torch.device, levers: Levers) -> float:
     """Images/s of the step of `train` on one batch that is in memory; arguments as of `tutorial_pace`."""
-    step, photographs = make_step(model, device, precision), make_batch(size, batch, device)
+    step, photographs = make_step(model, device, levers), make_batch(size, batch, device)
     times = []
     for _ in range(_WARM_UP + steps):
         float(step(photographs)["loss"])  # waits for a GPU

@@ -15,7 +15,7 @@ from colorize_core.benchmark.machine import describe_machine, in_words
 from colorize_core.benchmark.model_speed import matmul_peak, measure, speed_table
 from colorize_core.benchmark.photographs import HEIGHT, WIDTH, sample_photographs
 from colorize_core.benchmark.tables import markdown_table, stacked_bars
-from colorize_core.benchmark.training import TutorialPhotographs, bare_pace, tutorial_pace
+from colorize_core.benchmark.training import Levers, TutorialPhotographs, bare_pace, make_step, tutorial_pace
 from colorize_core.benchmark.usage import Watch
 from colorize_core.color import lab_to_uint8
 from colorize_core.colorizer import Colorizer
@@ -158,12 +158,26 @@ def test_loops_that_train_have_a_pace_and_move_the_weights(tmp_path: os.PathLike
             sink.write(data)
     for pace in (
         lambda model: tutorial_pace(model, files, 32, 2, 1, workers=0, device=CPU),
-        lambda model: bare_pace(model, 32, 2, 1, device=CPU, precision="fp32"),
+        lambda model: bare_pace(model, 32, 2, 1, device=CPU, levers=Levers("fp32")),
     ):
         model = build_model("encoder_decoder", widths=[8, 8], latent=8)
         before = [parameter.detach().clone() for parameter in model.parameters()]
         assert pace(model) > 0
         assert any(not torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+
+
+def test_each_lever_of_a_step_can_be_left_out() -> None:
+    assert list(Levers().without_each()) == ["bf16", "channels_last", "fused optimizer"]
+    assert list(Levers("fp32", compiled=True).without_each()) == ["channels_last", "fused optimizer", "compile"]
+
+
+def test_a_step_without_a_lever_is_made_without_it() -> None:
+    plain = make_step(build_model("lite"), CPU, Levers(channels_last=False, fused=False))
+    usual = make_step(build_model("lite"), CPU, Levers())
+    for step, has in ((plain, False), (usual, True)):
+        kernel = next(value for value in step.network.parameters() if value.shape[1:3] == (16, 3))
+        assert kernel.is_contiguous(memory_format=torch.channels_last) is has
+        assert step.descent.optimizer.defaults["fused"] is has
 
 
 @pytest.mark.parametrize("name", preparing.LOOPS)
