@@ -16,7 +16,7 @@ PLACES = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_local")
 def test_demo_goes_through_every_verb_and_ends_with_where_things_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
