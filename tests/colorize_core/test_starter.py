@@ -35,4 +35,4 @@ def test_photographs_come_closer_to_their_colours_than_gray(photo_paths: list[Pa
     assert ours["mae_ab"].mean() < 0.95 * gray["mae_ab"].mean()
     assert ours["psnr"].mean() > gray["psnr"].mean() + 0.5
     colour = metrics.colorfulness(evaluation.assemble(L, ab)).mean() / metrics.colorfulness(rgb).mean()
-    assert 0.25 < colour < 1.2  # scikit-image's four are of rare colours; of 1,000 photographs it is 0.46
+    assert 0.25 < colour < 1.2  # scikit-image's four are of rare colours; of 1,000 photographs it is 0.60
