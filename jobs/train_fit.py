@@ -56,7 +56,6 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
             failure_config=FailureConfig(
                 max_failures=train.max_failures,
                 preemption_grace_s=workers.preemption_grace or -_LEAVE_EARLY,
-                relax_collectives_on_preemption=workers.preemption_grace > 0,
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=train.keep_checkpoints),
             logging_config=LoggingConfig(log_level="INFO" if verbose else "CRITICAL"),

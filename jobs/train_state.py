@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 _SNAPSHOT = "checkpoint_manager_snapshot.json"
-_NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
+_NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+)_of_(\d+))?(?:_again)*")
 _HIGHER_IS_BETTER = ("psnr", "ssim")
 
 
@@ -38,8 +38,11 @@ class Progress:
 
     @property
     def name(self) -> str:
-        """Of its checkpoint's folder."""
-        return f"epoch_{self.epoch:04d}" + (f"_step_{self.step:06d}" if self.step else "")
+        """Of its checkpoint's folder.
+
+        With another number of workers an epoch has other steps: a step alone does not say which checkpoint is newer.
+        """
+        return f"epoch_{self.epoch:04d}" + (f"_step_{self.step:06d}_of_{self.steps:06d}" if self.step else "")
 
     def adapt(self, steps: int) -> None:
         """Go on with another number of steps per epoch, as another number of workers has, at the same share of it."""
@@ -99,17 +102,31 @@ def report(worker: "Worker", learner: "Learner", progress: Progress, metrics: Ma
     import ray.train
     from ray.train import CheckpointUploadMode
 
-    checkpoint = None
+    checkpoint, name = None, progress.name
     if worker.leads:
+        name = _unused(worker.output.child(CHECKPOINTS), name)
         directory = tempfile.mkdtemp(prefix="checkpoint-")  # Ray deletes it once it is uploaded
         learner.save(directory, worker.dataset.size, asdict(progress))
         checkpoint = ray.train.Checkpoint.from_directory(directory)
     ray.train.report(
         dict(metrics),
         checkpoint=checkpoint,
-        checkpoint_dir_name=progress.name,
+        checkpoint_dir_name=name,  # the leading rank's
         checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
     )
+
+
+def _unused(store: Storage, name: str) -> str:
+    """A checkpoint's name, or a later one where it is taken.
+
+    Steps are done twice where the checkpoint after them was damaged. Ray, which lists that one too, would delete the
+    second with the first, and end the run when it deletes it once more.
+    """
+    from jobs.learner import SIZES
+
+    while store.exists(f"{name}/{SIZES}"):
+        name += "_again"
+    return name
 
 
 def whole_checkpoints(store: Storage) -> Iterator[str]:
@@ -124,7 +141,7 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
         folder, _, name = entry.key.partition("/")
         found.setdefault(folder, {})[name] = entry.size
     places = {name: match for name in found if (match := _NAME.fullmatch(name))}
-    for name in sorted(places, key=lambda name: [int(part or 0) for part in places[name].groups()], reverse=True):
+    for name in sorted(places, key=lambda name: _age(places[name]), reverse=True):
         if SIZES not in found[name]:
             continue
         try:
@@ -133,6 +150,12 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
             continue
         if all(found[name].get(file) == size for file, size in sizes.items()):
             yield name
+
+
+def _age(place: re.Match[str]) -> tuple[int, float, int]:
+    """What a later checkpoint has more of: epochs, the share of the next one that is done, repetitions."""
+    epoch, step, steps = (int(part or 0) for part in place.groups())
+    return epoch, step / max(steps, 1), len(place[0])
 
 
 def is_complete(output: Storage, epochs: int) -> bool:

@@ -20,7 +20,10 @@ from tests.faults.datasets import write_dataset
 from tests.faults.processes import descendants, finish, kill, start, train_workers_among, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-EPOCHS, ROWS = 3, 384
+EPOCHS, LONGER, ROWS = 3, 12, 384
+
+# What is saved within an epoch is then saved because an end was announced, and none may count as a failure.
+ANNOUNCED = ["train.checkpoint_steps=null", "train.max_failures=0", f"train.epochs={LONGER}"]
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +102,33 @@ def test_the_driver_with_its_checkpoints_on_s3(
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head that does no work, and two nodes with room for one worker each."""
+def small_cluster() -> Iterator[Cluster]:
+    """A head that does no work, and a node with room for one worker."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
 
 
+@pytest.fixture
+def cluster(small_cluster: Cluster) -> Cluster:
+    """With a second such node."""
+    small_cluster.add_node(num_cpus=1)
+    small_cluster.wait_for_nodes()
+    return small_cluster
+
+
+def on(cluster: Cluster, command: list[str], output: Storage, *changes: str) -> list[str]:
+    """The command on a cluster, where one worker is enough."""
+    own = [part for part in command if not part.startswith("ray.num_cpus")]
+    return [*own, f"output={output.uri}", f"ray.address={cluster.address}", "workers.min=1", *changes]
+
+
 def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: list[str], tmp_path: Path) -> None:
     """Elastic: with one worker an epoch has twice the steps; the run goes on at the same share of it."""
     output = LocalStorage(str(tmp_path / "run"))
-    elsewhere = [part for part in command if not part.startswith("ray.num_cpus")]
-    job = start([*elsewhere, f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1"], "train")
+    job = start(on(cluster, command, output), "train")
     wait_for(within(output, 2), "the second epoch is on its way")
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
     assert "on 1 worker\n" in finish(job, 500)
@@ -122,25 +137,18 @@ def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: li
     assert rows[-1]["mae_ab"] < rows[0]["mae_ab"]
 
 
-def test_a_node_that_comes_back(command: list[str], tmp_path: Path) -> None:
+def test_a_node_that_comes_back(small_cluster: Cluster, command: list[str], tmp_path: Path) -> None:
     """Elastic: begun with the one worker there is room for, and gone on with two within about a minute."""
     output = LocalStorage(str(tmp_path / "run"))
-    elsewhere = [part for part in command if not part.startswith("ray.num_cpus")]
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        where = [f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1", "train.epochs=1000"]
-        job = start([*elsewhere, *where], "train")
-        wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
-        assert len(train_workers_among(descendants(os.getpid()))) == 1
-        cluster.add_node(num_cpus=1)
-        wait_for(lambda: len(train_workers_among(descendants(os.getpid()))) == 2, "there are two workers", 240)
-        alone = len(read_metrics(output))
-        wait_for(lambda: len(read_metrics(output)) >= alone + 2, "they finish epochs", 180)
-        job.terminate()
-        said, _ = job.communicate(timeout=60)
-    finally:
-        cluster.shutdown()
+    job = start(on(small_cluster, command, output, "train.epochs=1000"), "train")
+    wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
+    assert len(train_workers_among(descendants(os.getpid()))) == 1
+    small_cluster.add_node(num_cpus=1)
+    wait_for(lambda: len(train_workers_among(descendants(os.getpid()))) == 2, "there are two workers", 240)
+    alone = len(read_metrics(output))
+    wait_for(lambda: len(read_metrics(output)) >= alone + 2, "they finish epochs", 180)
+    job.terminate()
+    said, _ = job.communicate(timeout=60)
     assert "on 2 workers\n" in said
     assert_joined(output, len(read_metrics(output)))
 
@@ -148,20 +156,8 @@ def test_a_node_that_comes_back(command: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("grace", [0, 20])
 def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_path: Path, grace: int) -> None:
     """A spot machine's notice: a checkpoint at once, and no failure is counted, also where others may stay longer."""
-    output, epochs = LocalStorage(str(tmp_path / "run")), 12
-    elsewhere = [part for part in command if not part.startswith(("ray.num_cpus", "train.checkpoint_steps"))]
-    job = start(
-        [
-            *elsewhere,
-            f"output={output.root}",
-            f"ray.address={cluster.address}",
-            "workers.min=1",
-            "train.max_failures=0",
-            f"workers.preemption_grace={grace}",
-            f"train.epochs={epochs}",
-        ],
-        "train",
-    )
+    output = LocalStorage(str(tmp_path / "run"))
+    job = start(on(cluster, command, output, *ANNOUNCED, f"workers.preemption_grace={grace}"), "train")
     wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over")
     node = cluster.list_all_nodes()[-1]
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
@@ -172,31 +168,26 @@ def test_a_node_that_says_it_will_go(cluster: Cluster, command: list[str], tmp_p
     cluster.remove_node(node, allow_graceful=False)
     said = finish(job, 500)
     assert "a node will be taken away; saved after step" in said
-    assert_joined(output, epochs)
+    assert_joined(output, LONGER)
 
 
-def test_a_pod_that_is_told_to_go(command: list[str], tmp_path: Path) -> None:
+def test_a_pod_that_is_told_to_go(small_cluster: Cluster, command: list[str], tmp_path: Path) -> None:
     """Kubernetes sends SIGTERM to `ray start --block`; Ray announces the node's end, and training saves at once."""
-    output, epochs = LocalStorage(str(tmp_path / "run")), 12
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
+    output = LocalStorage(str(tmp_path / "run"))
     ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
     pod = subprocess.Popen(
-        [*ray_start, f"--address={cluster.address}"],
+        [*ray_start, f"--address={small_cluster.address}"],
         env=os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "20"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    elsewhere = [part for part in command if not part.startswith(("ray.num_cpus", "train.checkpoint_steps"))]
-    where = [f"output={output.root}", f"ray.address={cluster.address}", "workers.min=1", "train.max_failures=0"]
     try:
-        job = start([*elsewhere, *where, f"train.epochs={epochs}"], "train")
+        job = start(on(small_cluster, command, output, *ANNOUNCED), "train")
         wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
         pod.terminate()
         said = finish(job, 500)
     finally:
         pod.kill()
         pod.wait()
-        cluster.shutdown()
     assert "a node will be taken away; saved after step" in said
-    assert_joined(output, epochs)
+    assert_joined(output, LONGER)

@@ -190,6 +190,19 @@ def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
     assert Image.open(output / "curves.png").size == (2304, 1296)
 
 
+@pytest.mark.long
+def test_steps_that_are_done_again_have_checkpoints_of_their_own(dataset: str, tmp_path: Path) -> None:
+    """Ray lists the damaged one too, and deletes both in the end."""
+    output = tmp_path / "run"
+    options = ["train.keep_checkpoints=1", "train.checkpoint_steps=2"]
+    assert main(command(dataset, output, *options, "train.epochs=1")) == 0
+    state = output / "checkpoints" / "epoch_0001" / "training_state.safetensors"
+    state.write_bytes(bytes(state.stat().st_size))
+    assert main(command(dataset, output, *options, "train.epochs=3")) == 0
+    assert [row["epoch"] for row in read_metrics(open_storage(str(output), StorageOptions()))] == [1, 2, 3]
+    assert [path.name for path in (output / "checkpoints").glob("epoch_*")] == ["epoch_0003"]
+
+
 @pytest.mark.parametrize(
     ("scores", "patience", "exhausted"),
     [

@@ -31,14 +31,18 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 def test_checkpoints_come_newest_first(output: Storage) -> None:
-    for name in ("epoch_0002", "epoch_0010", "epoch_0002_step_000100", "epoch_0002_step_000020"):
-        write(output, name)
-    assert list(whole_checkpoints(output.child(CHECKPOINTS))) == [
+    """By the share of an epoch: with two workers it has half the steps."""
+    newest_first = [
         "epoch_0010",
-        "epoch_0002_step_000100",
-        "epoch_0002_step_000020",
+        "epoch_0002_step_000100_of_000120",
+        "epoch_0002_step_000040_of_000060",
+        "epoch_0002_step_000050_of_000120_again",
+        "epoch_0002_step_000050_of_000120",
         "epoch_0002",
     ]
+    for name in sorted(newest_first):
+        write(output, name)
+    assert list(whole_checkpoints(output.child(CHECKPOINTS))) == newest_first
 
 
 def test_half_written_ones_and_strangers_are_left_out(output: Storage) -> None:
@@ -54,7 +58,7 @@ def test_half_written_ones_and_strangers_are_left_out(output: Storage) -> None:
 
 def test_a_run_is_complete_with_the_checkpoint_of_its_last_epoch(output: Storage) -> None:
     assert not is_complete(output, 1)
-    write(output, "epoch_0002_step_000100")
+    write(output, "epoch_0002_step_000100_of_000120")
     assert is_complete(output, 2)
     assert not is_complete(output, 3)
     write(output, "epoch_0003", lost=80)
