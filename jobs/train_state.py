@@ -141,7 +141,7 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
         folder, _, name = entry.key.partition("/")
         found.setdefault(folder, {})[name] = entry.size
     places = {name: match for name in found if (match := _NAME.fullmatch(name))}
-    for name in sorted(places, key=lambda name: _age(places[name]), reverse=True):
+    for name in sorted(places, key=lambda name: _place(places[name]), reverse=True):
         if SIZES not in found[name]:
             continue
         try:
@@ -152,10 +152,10 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
             yield name
 
 
-def _age(place: re.Match[str]) -> tuple[int, float, int]:
+def _place(name: re.Match[str]) -> tuple[int, float, int]:
     """What a later checkpoint has more of: epochs, the share of the next one that is done, repetitions."""
-    epoch, step, steps = (int(part or 0) for part in place.groups())
-    return epoch, step / max(steps, 1), len(place[0])
+    epoch, step, steps = (int(part or 0) for part in name.groups())
+    return epoch, step / max(steps, 1), len(name[0])
 
 
 def is_complete(output: Storage, epochs: int) -> bool:
