@@ -140,8 +140,8 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
     for entry in store.list():
         folder, _, name = entry.key.partition("/")
         found.setdefault(folder, {})[name] = entry.size
-    places = {name: match for name in found if (match := _NAME.fullmatch(name))}
-    for name in sorted(places, key=lambda name: _place(places[name]), reverse=True):
+    places = {name: _place(match) for name in found if (match := _NAME.fullmatch(name))}
+    for name in sorted(places, key=places.__getitem__, reverse=True):
         if SIZES not in found[name]:
             continue
         try:
