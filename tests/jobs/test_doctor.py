@@ -13,6 +13,7 @@ from cluster.nodes import Node
 from cluster.session import RayOptions
 from cluster.storage import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
+from jobs import doctor_checks
 from jobs.cli import main
 from jobs.doctor_start import require_room
 from jobs.doctor_storage import check_storage, missing_weights, probe
@@ -20,6 +21,13 @@ from jobs.needs import Needs, Processes, Weights
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]
+
+
+@pytest.fixture(autouse=True)
+def room_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However full the disk of this machine is: test_doctor_checks has the full ones."""
+    monkeypatch.setattr(doctor_checks, "_SPILL_LIMIT", 1.0)
+    monkeypatch.setattr(doctor_checks, "_FEW_BYTES", 0)
 
 
 @pytest.fixture
