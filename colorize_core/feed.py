@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from colorize_core.errors import UserError
-from colorize_core.shards import group_columns
+from colorize_core.shards import group_columns, is_tensor
 
 _FOOTER_THREADS = 16
 _READER_THREADS = 4
@@ -94,7 +94,9 @@ class Feed:
         rows = self._read(self._deal(number))
         pool: list[dict[str, Any]] = []
         for batch in range(self.batches):
-            while len(pool) < max(self.buffer, self.batch_size) and (row := next(rows, None)):
+            # The buffer fills while the first batches are learned from: rows are stored in random order anyway.
+            ready = min(self.buffer, 2 * self.batch_size * (batch + 1))
+            while len(pool) < max(ready, self.batch_size) and (row := next(rows, None)):
                 pool.append(row)
             chosen = _draw(pool, self.batch_size, random if self.buffer else None)
             if batch >= skip:
@@ -117,7 +119,7 @@ class Feed:
             for number in range(len(group[self.columns[0]])):
                 # Copies: a row that waits in the buffer would else keep the memory of its whole row group.
                 yield {
-                    name: values[number].copy() if _is_tensor(values) else values[number]
+                    name: values[number].copy() if is_tensor(values) else values[number]
                     for name, values in group.items()
                 }
 
@@ -191,12 +193,8 @@ def _draw(pool: list[dict[str, Any]], count: int, random: np.random.Generator | 
     return chosen
 
 
-def _is_tensor(values: Any) -> bool:
-    return isinstance(values, np.ndarray)
-
-
 def _join(values: list[Any]) -> Any:
-    return np.stack(values) if _is_tensor(values[0]) else values
+    return np.stack(values) if is_tensor(values[0]) else values
 
 
 @contextmanager

@@ -28,6 +28,7 @@ SPLITS = (TRAIN, VAL, TEST)
 EVALUATION_SPLITS = (VAL, TEST)
 
 _ROWS_PER_GROUP = 64  # the unit a reader fetches and shuffles
+_ZSTD_LEVEL = 3  # 7 % smaller than at 1, and as fast to read
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def _tensor(values: np.ndarray) -> pa.ExtensionArray:
 def encode_shard(table: pa.Table) -> bytes:
     """A shard as the bytes of a Parquet file.
 
-    Byte-stream-split before zstd suits pixels: here it read twice as fast as dictionary pages, at the same size.
+    Parquet stores a uint8 in 32 bits. Byte-stream-split brings those that are always 0 together before zstd: three
+    quarters of the plain size, in two thirds of the time.
     """
     sink = pa.BufferOutputStream()
     tensors = [name for name in ("L", "ab", "rgb") if name in table.column_names]
@@ -123,9 +125,10 @@ def encode_shard(table: pa.Table) -> bytes:
         table,
         sink,
         compression="zstd",
+        compression_level=_ZSTD_LEVEL,
         row_group_size=_ROWS_PER_GROUP,
         use_dictionary=False,
-        column_encoding=dict.fromkeys(tensors, "BYTE_STREAM_SPLIT"),
+        column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in tensors},  # paths of Parquet's leaves
     )
     return sink.getvalue().to_pybytes()
 
@@ -157,20 +160,25 @@ def read_batches(
             file = pq.ParquetFile(source)
             for group in range(file.num_row_groups):
                 if position % world_size == rank:
-                    yield group_columns(file.read_row_group(group, columns=list(columns)), columns)
+                    rows = group_columns(file.read_row_group(group, columns=list(columns)), columns)
+                    # Copies: callers may write to them, which Arrow's memory does not allow.
+                    yield {name: values.copy() if is_tensor(values) else values for name, values in rows.items()}
                 position += 1
 
 
 def group_columns(table: pa.Table, columns: Sequence[str]) -> dict[str, Any]:
-    """Columns of rows by name: tensors as (B, C, S, S) uint8 arrays, strings as lists."""
+    """Columns of rows by name: tensors as (B, C, S, S) uint8 arrays in Arrow's memory, read-only; strings as lists."""
     table = table.combine_chunks()
     return {name: _column(table.column(name).chunk(0)) for name in columns}
 
 
+def is_tensor(values: Any) -> bool:
+    """Whether a column of `group_columns`, or a row of it, holds pixels."""
+    return isinstance(values, np.ndarray)
+
+
 def _column(array: pa.Array) -> Any:
-    if isinstance(array, pa.FixedShapeTensorArray):
-        return array.to_numpy_ndarray().copy()  # Arrow's memory is read-only
-    return array.to_pylist()
+    return array.to_numpy_ndarray() if isinstance(array, pa.FixedShapeTensorArray) else array.to_pylist()
 
 
 def read_photographs(
@@ -186,7 +194,7 @@ def read_photographs(
                 there = file.read_row_group(group, columns=["key"]).column("key").to_pylist()
                 if not wanted.intersection(there):
                     continue
-                pixels = _column(file.read_row_group(group, columns=["rgb"]).combine_chunks().column("rgb").chunk(0))
+                pixels = group_columns(file.read_row_group(group, columns=["rgb"]), ["rgb"])["rgb"]
                 found |= {key: pixels[place].copy() for place, key in enumerate(there) if key in wanted}
         if len(found) == len(wanted):
             break

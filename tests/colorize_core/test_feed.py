@@ -91,6 +91,13 @@ def test_rows_are_shuffled_beyond_their_row_group(paths: list[str]) -> None:
     assert (np.abs(np.diff(numbers)) > 64).mean() > 0.3
 
 
+def test_the_first_batches_do_not_wait_for_the_whole_buffer(paths: list[str]) -> None:
+    order = [name for batch in ids(feed(paths, buffer=0).epoch(1)) for name in batch]
+    batches = ids(feed(paths, buffer=200).epoch(1))
+    assert set(batches[0]) <= set(order[:16])
+    assert {name for batch in batches[:10] for name in batch} & set(order[100:])
+
+
 def test_without_a_buffer_row_groups_are_in_their_own_order(paths: list[str]) -> None:
     numbers = np.array([int(name) for batch in ids(feed(paths, buffer=0).epoch(1)) for name in batch])
     assert (np.diff(numbers) == 1).mean() > 0.95

@@ -91,9 +91,12 @@ def test_exact_pixels_survive_without_any_loss(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch["rgb"], random_rgb(5).transpose(0, 3, 1, 2))
 
 
-def test_a_shard_is_compressed_with_zstd() -> None:
+def test_a_shard_is_compressed_with_zstd_and_its_pixels_by_byte_stream_split() -> None:
     metadata = pq.ParquetFile(io.BytesIO(encode_shard(table(5)))).metadata.row_group(0)
-    assert {metadata.column(i).compression for i in range(metadata.num_columns)} == {"ZSTD"}
+    columns = [metadata.column(i) for i in range(metadata.num_columns)]
+    assert {column.compression for column in columns} == {"ZSTD"}
+    split = {column.path_in_schema.split(".")[0] for column in columns if "BYTE_STREAM_SPLIT" in column.encodings}
+    assert split == {"L", "ab", "rgb"}
 
 
 def test_any_parquet_reader_sees_the_tensors() -> None:
