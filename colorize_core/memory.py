@@ -11,8 +11,15 @@ _GRAY = {8: 10, 16: 18}
 _COLOR = {8: 17, 16: 28}
 _ALPHA = 10
 # Of mallopt(3), which takes a number and a value.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT, _LARGE = 256 << 20, 32 << 20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEPT = 256 << 20
+_NO_LIMIT = -1
+
+LARGEST_KEPT = 32 << 20
+"""Size in bytes up to which `keep_freed_memory` has a process keep what it frees; glibc allows no larger limit."""
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+"""Environment of a process in which another thread than the first does the work: glibc would give that a heap of its
+own, which keeps nothing that is large."""
 
 
 def needed_memory(image: Image.Image, wide: bool) -> int:
@@ -47,15 +54,23 @@ def show(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def keep_freed_memory() -> None:
-    """Have this process keep up to 256 MB of what it frees, for the next picture; without effect but on Linux's libc.
+def keep_freed_memory(*, everything: bool = False) -> None:
+    """Have this process keep what it frees and use it again; without effect but on Linux's libc.
 
-    By default each picture and each layer of the model gets its memory from the system anew, in pages that are cleared
-    first: a tenth of the time of a photograph of 640x480 with lite. What is larger than 32 MB still goes back at once.
+    By default each picture and each layer of a model gets its memory from the system anew, in pages that are cleared
+    first: a tenth of the time of a photograph of 640x480 with lite, a third of a training step of encoder_decoder.
+
+    Args:
+        everything: for work that takes the same memory again and again, as training does. Else 256 MB are kept, and
+            what is larger than 32 MB goes back at once: the next photograph may be a small one.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(_MMAP_THRESHOLD, _LARGE)
-    mallopt(_TRIM_THRESHOLD, _KEPT)
+    if everything:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, _NO_LIMIT)
+    else:
+        mallopt(_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(_TRIM_THRESHOLD, _KEPT)

@@ -1,10 +1,12 @@
 """From lightness at any size to chroma at the same size: the model sees its working size."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from colorize_core.color import denormalize_ab, normalize_L
 
@@ -59,6 +61,20 @@ def predict_ab(model: nn.Module, L: Tensor) -> Tensor:
         (B, 2, h, w) float32 a and b, CIELAB units.
     """
     return denormalize_ab(model(normalize_L(L)).float())
+
+
+class LargestFeatures(TorchFunctionMode):
+    """While active, watches how large the features (B, C, h, w) of networks become."""
+
+    bytes = 0
+    """Of the largest so far."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call one of torch's functions and look at its result."""
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.ndim == 4:
+            self.bytes = max(self.bytes, result.nbytes)
+        return result
 
 
 def shrink(L: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from colorize_core import evaluation
+from colorize_core.memory import keep_freed_memory
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.shards import DatasetInfo
 from jobs.checkpoints import read_checkpoint
@@ -22,6 +23,7 @@ class ScoreActor:
 
     def __init__(self, config: EvaluateConfig, dataset: DatasetInfo, with_lpips: bool, progress: Progress) -> None:
         """Load the checkpoints, and the networks of LPIPS and FID where they are wanted and at hand."""
+        keep_freed_memory(everything=True)
         self._device = torch.device("cuda" if config.actors.gpus else "cpu")
         torch.backends.cudnn.allow_tf32 = False  # convolutions in all of float32, on GPUs too: the same digits
         self._models = {}

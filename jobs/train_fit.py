@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.storage import Storage
 from colorize_core.errors import UserError
+from colorize_core.memory import ONE_HEAP
 from colorize_core.shards import DatasetInfo
 from jobs.causes import root_cause
 from jobs.console import say
@@ -58,6 +59,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
                 preemption_grace_s=workers.preemption_grace or -_LEAVE_EARLY,
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=train.keep_checkpoints),
+            worker_runtime_env={"env_vars": ONE_HEAP},  # Ray Train runs the loop in a thread
             logging_config=LoggingConfig(log_level="INFO" if verbose else "CRITICAL"),
         ),
     )

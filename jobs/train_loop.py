@@ -15,6 +15,7 @@ from torch import Tensor
 from colorize_core.augment import augment
 from colorize_core.errors import UserError
 from colorize_core.feed import Feed, prefetch
+from colorize_core.memory import keep_freed_memory
 from colorize_core.training import Batch
 from jobs.console import duration
 from jobs.learner import Learner, build_learner
@@ -34,6 +35,7 @@ def train_loop(setup: Mapping[str, Any]) -> None:
     """Train to the last epoch, from the last checkpoint of this run if there is one."""
     worker = Worker.here(setup)
     train = worker.config.train
+    keep_freed_memory(everything=True)
     torch.manual_seed(train.seed)  # equal first weights on every rank
     feed = worker.feed()
     steps = math.ceil(feed.batches / train.accumulate)

@@ -268,7 +268,7 @@ def test_a_batch_that_does_not_fit_is_halved(photos: np.ndarray) -> None:
     model = Fits(2 * 64 * 64)
     results = Colorizer(model, 64, "cpu").colorize([file(gray(photo)) for photo in photos])
     assert [result.status for result in results] == ["ok"] * 6
-    assert model.batches == [6, 3, 2, 1, 3, 2, 1]
+    assert model.batches == [1, 5, 3, 2, 1, 2]  # the first is a look at its memory
 
 
 def test_a_photograph_that_does_not_fit_by_itself_is_a_fault_and_no_gray_picture(photos: np.ndarray) -> None:
@@ -317,7 +317,7 @@ def test_the_memory_limit_bounds_the_photographs_at_work_together(photos: np.nda
     data = [file(gray(photo)) for photo in photos]
     results = Colorizer(model, 64, "cpu").colorize(data, max_memory=1_500_000)  # two of 0.66 MB
     assert [result.status for result in results] == ["ok"] * 6
-    assert model.batches == [2, 2, 2]
+    assert model.batches == [1, 1, 2, 2]
 
 
 # Threads
@@ -411,7 +411,27 @@ def test_photographs_of_one_working_shape_run_together(photos: np.ndarray) -> No
     batches: list[int] = []
     sizes = [(256, 256), (128, 256), (100, 100), (50, 100), (30, 30)]
     Colorizer(Counter(1, 1), 64, "cpu").colorize([file(photos[0, :h, :w].copy()) for h, w in sizes])
-    assert sorted(batches) == [2, 3]
+    assert batches == [1, 2, 1, 1]  # the first of each tells how many fit
+
+
+@pytest.mark.parametrize(("channels", "batches"), [(64, [1, 5]), (2048, [1, 1, 1, 1, 1, 1]), (1024, [1, 2, 2, 1])])
+def test_features_of_a_batch_stay_so_small_that_their_memory_is_kept(
+    channels: int, batches: list[int], photos: np.ndarray
+) -> None:
+    class Wide(Painted):
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            seen.append(len(L))
+            torch.nn.functional.pad(L, (0, 0, 0, 0, 0, channels - 1))  # channels x 64 x 64 x 4 bytes
+            return super().forward(L)
+
+    seen: list[int] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        Colorizer(Wide(1, 1), 64, "cpu").colorize([file(gray(photo)) for photo in photos])
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == batches
 
 
 # Inputs in colour

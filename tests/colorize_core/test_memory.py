@@ -38,17 +38,18 @@ def test_sizes_for_people() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library keeps memory this way")
-def test_freed_memory_is_used_again() -> None:
+@pytest.mark.parametrize(("everything", "size"), [(False, 1 << 24), (True, 1 << 24), (True, 1 << 27)])
+def test_freed_memory_is_used_again(everything: bool, size: int) -> None:
     code = (
         "import resource, sys, numpy\n"
         "from colorize_core.memory import keep_freed_memory\n"
-        "keep_freed_memory()\n"
-        "numpy.ones(1 << 24, numpy.uint8)\n"
+        f"keep_freed_memory(everything={everything})\n"
+        f"numpy.ones({size}, numpy.uint8)\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "before = faults()\n"
-        "for _ in range(10): numpy.ones(1 << 24, numpy.uint8)\n"
+        f"for _ in range(10): numpy.ones({size}, numpy.uint8)\n"
         "print(faults() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = (1 << 24) // resource.getpagesize()
+    pages = size // resource.getpagesize()
     assert int(done.stdout) < pages  # without it, ten times as many
