@@ -49,12 +49,13 @@ def plan(config: TrainBenchmark) -> str:
 def run(config: TrainBenchmark, verbose: bool) -> int:
     """Make shards, measure round by round, write the figures."""
     from colorize_core.benchmark.tables import markdown_table
+    from colorize_core.benchmark.training import WARM_UP
 
     _require(config)
     record = begin("train", config)
     cores = record["machine"]["cores"]
     with work_folder(config.output) as work:
-        _write_photographs(work / "photographs", config.steps * config.batch_size)
+        _write_photographs(work / "photographs", (config.steps + WARM_UP) * config.batch_size)
         say("benchmark: shards")
         source, shards = str(work / "photographs"), str(work / "shards")
         values = {"source": source, "output": shards, "size": config.size, "split": "folders"}
@@ -118,6 +119,7 @@ def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
 def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     import torch
 
+    from colorize_core.benchmark.alone import alone
     from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
 
@@ -127,21 +129,20 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     with (output / "metrics.csv").open(encoding="utf-8", newline="") as file:
         epochs = list(csv.DictReader(file))
     shutil.rmtree(output)
-    device = torch.device("cuda" if config.gpu else "cpu")
-    torch.set_num_threads(cores)
-    size, batch, steps = config.size, config.batch_size, config.steps
     files = sorted((work / "photographs" / "train").iterdir())
-    tutorial = tutorial_pace(build_model(config.model), files, size, batch, steps, workers=cores, device=device)
+    model, size, batch, steps = build_model(config.model), config.size, config.batch_size, config.steps
+    device = torch.device("cuda" if config.gpu else "cpu")
+    tutorial = alone(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
+    pace = partial(bare_pace, model, size, batch, steps, cores=cores, device=device)
     levers = Levers(job_config.train.precision, compiled=job_config.train.compile)
-    pace = partial(bare_pace, size=size, batch=batch, steps=steps, device=device)
     return Round(
         job=float(epochs[-1]["images_per_second"]),
         data_wait_ms=float(epochs[-1]["data_wait_ms"]),
         start_up_seconds=job.seconds - sum(float(row["seconds"]) for row in epochs),
         peak_memory_bytes=job.watch.peak_memory,
         tutorial=tutorial,
-        bare=pace(build_model(config.model), levers=levers),
-        without={name: pace(build_model(config.model), levers=less) for name, less in levers.without_each().items()},
+        bare=alone(pace, levers=levers),
+        without={name: alone(pace, levers=less) for name, less in levers.without_each().items()},
     )
 
 

@@ -1,26 +1,23 @@
-"""The models by themselves: forward passes and training steps by size, batch and precision.
+"""The models by themselves: forward passes and training steps by size, batch and precision."""
 
-`python -m colorize_core.benchmark.model_speed --help` measures without Ray, on a machine with a GPU for instance.
-"""
-
-import argparse
 import itertools
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from colorize_core.benchmark.machine import cores, describe_machine, in_words
+from colorize_core.benchmark.alone import alone
+from colorize_core.benchmark.machine import cores
 from colorize_core.benchmark.tables import markdown_table
 from colorize_core.benchmark.training import Levers, make_batch, make_step
 from colorize_core.benchmark.usage import Watch
-from colorize_core.models import build_model, model_names
+from colorize_core.memory import keep_freed_memory
+from colorize_core.models import build_model
 from colorize_core.models.facts import flops
 from colorize_core.precision import Precision, autocast
 
@@ -64,7 +61,7 @@ def measure(
     repeats: int,
     peak: float,
 ) -> list[Speed]:
-    """A forward pass and a training step of an untrained model.
+    """A forward pass and a training step of an untrained model; this process keeps the memory it frees from then on.
 
     Args:
         name: of `models.build_model`.
@@ -76,6 +73,8 @@ def measure(
         repeats: that are timed, after two that are not.
         peak: operations per second of the device, of `matmul_peak`.
     """
+    torch.set_num_threads(cores())
+    keep_freed_memory(everything=True)
     model = build_model(name).to(device).to(memory_format=torch.channels_last).eval()
     photographs = make_batch(size, batch, device)
     operations = flops(model, photographs.L[:1])
@@ -161,11 +160,11 @@ def measure_all(
     """Every combination, on a GPU where there is one, else on all cores; and the peak by precision, in FLOP/s."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(cores())
-    torch.manual_seed(0)
     peaks = {precision: matmul_peak(device, precision) for precision in precisions}
     rows = []
     for name, size, batch, precision, mode in itertools.product(models, sizes, batches, precisions, modes):
-        forward, step = measure(
+        forward, step = alone(
+            measure,
             name,
             size=size,
             batch=batch,
@@ -202,32 +201,3 @@ def speed_table(rows: Sequence[Speed]) -> str:
             for row in rows
         ],
     )
-
-
-def main() -> None:
-    """Measure what the arguments name; print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=model_names(), choices=model_names())
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256], help="multiples of 32 from 64 on")
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
-    parser.add_argument("--modes", nargs="+", default=["eager"], choices=get_args(Mode), help="graph needs a GPU")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print JSON at the end instead of a table")
-    options = parser.parse_args()
-    if "graph" in options.modes and not torch.cuda.is_available():
-        parser.error("--modes graph: CUDA graphs need a GPU, and there is none")
-    machine = describe_machine()
-    print(in_words(machine))
-    rows, peaks = measure_all(
-        options.models, options.sizes, options.batches, options.precisions, options.modes, repeats=options.repeats
-    )
-    if options.json:
-        print(json.dumps({"machine": machine, "peak_flops": peaks, "speeds": [asdict(row) for row in rows]}, indent=2))
-    else:
-        print(", ".join(f"{name}: {peak / 1e12:.3g} TFLOP/s" for name, peak in peaks.items()))
-        print(speed_table(rows))
-
-
-if __name__ == "__main__":
-    main()

@@ -15,11 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 from colorize_core.color import normalize_ab, normalize_L
 from colorize_core.descent import Descent
 from colorize_core.losses import ColorLoss
+from colorize_core.memory import keep_freed_memory
 from colorize_core.models.base import ColorModel
 from colorize_core.precision import Precision, autocast
 from colorize_core.training import Batch, Outputs, SupervisedStep
 
-_WARM_UP = 2  # steps
+WARM_UP = 2
+"""Steps before those that are timed."""
 _RATE = 1e-4
 
 
@@ -47,7 +49,7 @@ class TutorialPhotographs(Dataset[tuple[Tensor, Tensor]]):
 
 
 def tutorial_pace(
-    model: ColorModel, files: Sequence[Path], size: int, batch: int, steps: int, *, workers: int, device: torch.device
+    model: ColorModel, files: Sequence[Path], size: int, batch: int, steps: int, *, cores: int, device: torch.device
 ) -> float:
     """Images/s of the tutorials' loop: a DataLoader, float32 in NCHW, L1, Adam.
 
@@ -57,25 +59,26 @@ def tutorial_pace(
         size: side of the squares.
         batch: photographs in a batch.
         steps: that are timed, after two that are not.
-        workers: processes of the DataLoader.
+        cores: threads of the model, and processes of the DataLoader.
         device: of the model.
     """
+    torch.set_num_threads(cores)
     model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
     photographs = TutorialPhotographs(files, size)
     loader = DataLoader(
-        photographs, batch, shuffle=True, num_workers=workers, drop_last=True, pin_memory=device.type == "cuda"
+        photographs, batch, shuffle=True, num_workers=cores, drop_last=True, pin_memory=device.type == "cuda"
     )
     times = []
     endless = itertools.chain.from_iterable(itertools.repeat(loader))
-    for L, ab in itertools.islice(endless, _WARM_UP + steps):
+    for L, ab in itertools.islice(endless, WARM_UP + steps):
         loss = nn.functional.l1_loss(model(L.to(device)), ab.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()  # the tutorials' meters read it at every step
         times.append(perf_counter())
-    return steps * batch / (times[-1] - times[_WARM_UP - 1])
+    return steps * batch / (times[-1] - times[WARM_UP - 1])
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Levers:
     channels_last: bool = True
     fused: bool = True
     """The optimizer's arithmetic in one kernel."""
+    kept_memory: bool = True
+    """See `memory.keep_freed_memory`."""
     compiled: bool = False
 
     def without_each(self) -> dict[str, "Levers"]:
@@ -96,6 +101,7 @@ class Levers:
                 ("bf16", replace(self, precision="fp32")),
                 ("channels_last", replace(self, channels_last=False)),
                 ("fused optimizer", replace(self, fused=False)),
+                ("kept memory", replace(self, kept_memory=False)),
                 ("compile", replace(self, compiled=False)),
             )
             if less != self
@@ -119,11 +125,19 @@ def make_batch(size: int, batch: int, device: torch.device) -> Batch:
     return Batch(L, L, ab)
 
 
-def bare_pace(model: ColorModel, size: int, batch: int, steps: int, *, device: torch.device, levers: Levers) -> float:
-    """Images/s of the step of `train` on one batch that is in memory; arguments as of `tutorial_pace`."""
+def bare_pace(
+    model: ColorModel, size: int, batch: int, steps: int, *, cores: int, device: torch.device, levers: Levers
+) -> float:
+    """Images/s of the step of `train` on one batch that is in memory; arguments as of `tutorial_pace`.
+
+    With kept memory, this process keeps all that it frees from then on.
+    """
+    torch.set_num_threads(cores)
+    if levers.kept_memory:
+        keep_freed_memory(everything=True)
     step, photographs = make_step(model, device, levers), make_batch(size, batch, device)
     times = []
-    for _ in range(_WARM_UP + steps):
+    for _ in range(WARM_UP + steps):
         float(step(photographs)["loss"])  # waits for a GPU
         times.append(perf_counter())
-    return steps * batch / (times[-1] - times[_WARM_UP - 1])
+    return steps * batch / (times[-1] - times[WARM_UP - 1])

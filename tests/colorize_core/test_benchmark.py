@@ -157,8 +157,8 @@ def test_loops_that_train_have_a_pace_and_move_the_weights(tmp_path: os.PathLike
         with open(file, "wb") as sink:
             sink.write(data)
     for pace in (
-        lambda model: tutorial_pace(model, files, 32, 2, 1, workers=0, device=CPU),
-        lambda model: bare_pace(model, 32, 2, 1, device=CPU, levers=Levers("fp32")),
+        lambda model: tutorial_pace(model, files, 32, 2, 1, cores=2, device=CPU),
+        lambda model: bare_pace(model, 32, 2, 1, cores=2, device=CPU, levers=Levers("fp32", kept_memory=False)),
     ):
         model = build_model("encoder_decoder", widths=[8, 8], latent=8)
         before = [parameter.detach().clone() for parameter in model.parameters()]
@@ -167,8 +167,9 @@ def test_loops_that_train_have_a_pace_and_move_the_weights(tmp_path: os.PathLike
 
 
 def test_each_lever_of_a_step_can_be_left_out() -> None:
-    assert list(Levers().without_each()) == ["bf16", "channels_last", "fused optimizer"]
-    assert list(Levers("fp32", compiled=True).without_each()) == ["channels_last", "fused optimizer", "compile"]
+    assert list(Levers().without_each()) == ["bf16", "channels_last", "fused optimizer", "kept memory"]
+    less = Levers("fp32", compiled=True).without_each()
+    assert list(less) == ["channels_last", "fused optimizer", "kept memory", "compile"]
 
 
 def test_a_step_without_a_lever_is_made_without_it() -> None:
@@ -207,7 +208,7 @@ def test_speeds_of_a_model_are_a_table() -> None:
 
 def test_the_entry_without_ray_prints_a_table() -> None:
     arguments = ["--models", "lite", "--sizes", "64", "--batches", "1", "--precisions", "fp32", "--repeats", "1"]
-    module = "colorize_core.benchmark.model_speed"
+    module = "colorize_core.benchmark"
     code = f"import sys, runpy; sys.modules['ray'] = None; runpy.run_module({module!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -216,7 +217,7 @@ def test_the_entry_without_ray_prints_a_table() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_graph_without_a_gpu_is_one_line() -> None:
-    command = [sys.executable, "-m", "colorize_core.benchmark.model_speed", "--modes", "graph"]
+    command = [sys.executable, "-m", "colorize_core.benchmark", "--modes", "graph"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "CUDA graphs need a GPU" in done.stderr
