@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LISTING = "_state/listing.json"
-_WORTH_AN_ESTIMATE = 2000
+_WORTH_AN_ESTIMATE = 10_000
 _CHANGEABLE = (
     "storage.",
     "ray.",

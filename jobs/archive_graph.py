@@ -77,7 +77,7 @@ def colorize_inputs(
     starts = itertools.accumulate(sizes[:-1], initial=0)
     blocks = [inputs.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
     rows = (
-        ray.data.from_arrow(blocks)
+        ray.data.from_blocks(blocks)
         .map_batches(
             fetch,
             batch_size=config.batch_size,

@@ -1,6 +1,8 @@
 """`colorize photo IN OUT`: one picture, without starting Ray."""
 
 import argparse
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +66,7 @@ def _colorize(options: argparse.Namespace) -> int:
     from colorize_core.colorizer import Colorizer
     from colorize_core.encoding import Encoding
 
+    atexit.register(gc.freeze)  # or the last collections of the process walk through all of torch: half a second
     colorizer = Colorizer.load(
         locate_checkpoint(options.checkpoint), working_size=options.working_size, upsampling=options.upsampling
     )

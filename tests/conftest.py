@@ -1,5 +1,7 @@
 """Photographs, an S3 server, one Ray and a small model for all tests."""
 
+import atexit
+import gc
 import hashlib
 import os
 import signal
@@ -25,6 +27,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
 _NUMBER = 32
 _CROP = 256
+
+
+def pytest_sessionfinish() -> None:
+    """Let this process end as others do, not as `colorize photo`: triton would list all that is not collected."""
+    atexit.unregister(gc.freeze)
 
 
 @pytest.fixture(scope="session")
