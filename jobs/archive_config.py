@@ -77,8 +77,8 @@ class ArchiveConfig(PipelineJobConfig):
     upsampling: Literal["guided", "bilinear"] = "guided"
     """How chroma is enlarged to full size: guided by the lightness there, which keeps it within edges, or bilinear."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the model's arithmetic; auto is bf16 where the device has it natively, which is two to three times as fast
-    and changes ab by 0.2 on average (measured with lite)."""
+    """Of the model's arithmetic; auto is bf16 where the device is faster in it, two to three times mostly, which
+    changes ab by 0.2 on average (measured with lite)."""
     actors: ActorsSection = Field(default_factory=ActorsSection)
     """The processes that hold the model."""
     batch_size: int = Field(32, ge=1)

@@ -207,7 +207,7 @@ class TrainSection(Section):
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs without a better best_metric; never when empty."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the networks' arithmetic; auto is bf16 where the device has it natively. Weights and losses stay fp32."""
+    """Of the networks' arithmetic; auto is bf16 where the device is faster in it. Weights and losses stay fp32."""
     compile: bool = False
     """Compile the model (torch.compile): minutes at the start, faster steps after."""
     shuffle_buffer: int = Field(1024, ge=0)

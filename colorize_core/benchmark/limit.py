@@ -31,7 +31,7 @@ from colorize_core.benchmark.peers import encode_jpeg
 from colorize_core.colorizer import Colorizer
 from colorize_core.compiled import clip_rows
 from colorize_core.levels import levels_to_lab
-from colorize_core.precision import Precision, autocast, has_bf16
+from colorize_core.precision import Precision, autocast
 from colorize_core.prediction import predict_ab, shrink, working_shape
 from colorize_core.stages import StageClock
 from colorize_core.upsampling import ChromaRows
@@ -121,7 +121,7 @@ def cheapest_inference(model: nn.Module, L: Tensor) -> float:
         L: (1, 1, h, w) lightness at the working size.
     """
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    precisions: list[Precision] = ["bf16", "fp32"] if has_bf16(_CPU) else ["fp32"]
+    precisions: tuple[Precision, ...] = ("bf16", "fp32")
     times = []
     for precision, batch in itertools.product(precisions, _BATCHES):
         with autocast(precision, _CPU)():

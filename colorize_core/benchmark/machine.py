@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from colorize_core.precision import has_bf16
+from colorize_core.precision import bf16_is_faster
 
 
 def cores() -> int:
@@ -22,7 +22,7 @@ def describe_machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "bf16": has_bf16(torch.device("cpu")),
+        "bf16": bf16_is_faster(torch.device("cpu")),
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
@@ -33,9 +33,9 @@ def describe_machine() -> dict[str, Any]:
 def in_words(machine: dict[str, Any]) -> str:
     """One line about it."""
     gpu = machine["gpu"] or "no GPU"
-    bf16 = "with" if machine["bf16"] else "without"
+    fast = "with" if machine["bf16"] else "without"
     return (
-        f"{machine['cores']} cores of {machine['processor']} {bf16} bf16, {machine['memory_bytes'] / 1e9:.0f} GB, "
+        f"{machine['cores']} cores of {machine['processor']} {fast} fast bf16, {machine['memory_bytes'] / 1e9:.0f} GB, "
         f"{gpu}; load before the start {machine['load']:.1f}; torch {machine['torch']}"
     )
 
