@@ -71,7 +71,7 @@ def plan(config: ArchiveConfig) -> str:
     source, output, _ = check_inputs(config)
     listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
     count = _chosen_count(config, listing)
-    pace = earlier_pace(output, config) or probe(config, source, some)
+    pace = earlier_pace(output, config) or probe(config, some)
     return (
         f"archive would colour {count} of the {listing.count} photographs in {source.uri} with {config.checkpoint} and "
         f"write to {output.uri}/{IMAGES}\n{describe_estimate(pace, count, config)}"
@@ -163,7 +163,7 @@ def _announce(job: _Run) -> None:
     left = count - sum(map(len, rows.read_rows(job.output)))
     if left >= _WORTH_AN_ESTIMATE:
         few = read_part(job.output, 0).slice(0, 8).to_pylist()
-        pace = job.paces[-1] if job.paces else probe(job.config, job.source, [Entry(e["key"], e["size"]) for e in few])
+        pace = job.paces[-1] if job.paces else probe(job.config, [Entry(e["key"], e["size"]) for e in few])
         say(f"archive: {left} to do; {describe_estimate(pace, left, job.config)}")
 
 

@@ -119,7 +119,7 @@ def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
 def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     import torch
 
-    from colorize_core.benchmark.alone import alone
+    from colorize_core.alone import alone
     from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.session import local_cores
-from cluster.storage import Entry, Storage
+from cluster.storage import Entry, Storage, open_storage
+from colorize_core.alone import alone
 from jobs.archive_config import ArchiveConfig
 from jobs.console import duration
 from jobs.fetch import fetch_all
@@ -27,11 +28,16 @@ class Pace:
     """How it was measured, for people."""
 
 
-def probe(config: ArchiveConfig, source: Storage, some: Sequence[Entry]) -> Pace | None:
-    """Colour a few photographs in this process and keep nothing; None where none of them can be coloured.
+def probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
+    """Colour a few photographs and keep nothing; None where none of them can be coloured.
 
-    An actor with a GPU is measured where this machine has one, else nothing can be told.
+    A process of its own does, whose torch and model do not stay in the driver for as long as the archive takes. An
+    actor with a GPU is measured where this machine has one, else nothing can be told.
     """
+    return alone(_probe, config, list(some))
+
+
+def _probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
     import torch
 
     from jobs.archive_actor import colorize, load_colorizer
@@ -39,15 +45,12 @@ def probe(config: ArchiveConfig, source: Storage, some: Sequence[Entry]) -> Pace
     if config.actors.gpus and not torch.cuda.is_available():
         return None
     colorizer = load_colorizer(config)
-    threads = torch.get_num_threads()
     torch.set_num_threads(max(int(config.actors.cpus), 1))
     sizes, start = [], time.monotonic()
-    try:
-        for entry, file in zip(some, fetch_all(source, [entry.key for entry in some]), strict=True):
-            result = colorize(colorizer, config, [entry.key], [file.data])[0]
-            sizes += [len(result.image)] if result.image else []
-    finally:
-        torch.set_num_threads(threads)
+    files = fetch_all(open_storage(config.source, config.storage), [entry.key for entry in some])
+    for entry, file in zip(some, files, strict=True):
+        result = colorize(colorizer, config, [entry.key], [file.data])[0]
+        sizes += [len(result.image)] if result.image else []
     seconds = (time.monotonic() - start) / max(len(some), 1)
     if not sizes:
         return None

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from colorize_core.benchmark.alone import alone
+from colorize_core.alone import alone
 from colorize_core.benchmark.machine import cores
 from colorize_core.benchmark.tables import markdown_table
 from colorize_core.benchmark.training import Levers, make_batch, make_step

@@ -1,6 +1,7 @@
 """Work in a process of its own: its memory, threads and caches are nobody else's."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -11,5 +12,8 @@ Result = TypeVar("Result")
 
 def alone(work: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs) -> Result:
     """What `work`, a function of a module, returns or raises in a new process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    # Ctrl-C ends that process without a word; this one says what has to be said.
+    quiet = (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=signal.signal, initargs=quiet) as pool:
         return pool.submit(work, *args, **options).result()
