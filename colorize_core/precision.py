@@ -14,11 +14,18 @@ def autocast(precision: Precision, device: torch.device) -> Autocast:
     """The context in which networks run.
 
     Args:
-        precision: fp32, bf16, or auto: bf16 where the device is faster in it (`bf16_is_faster`), else fp32.
+        precision: fp32, bf16, or auto: what is faster on the device (`bf16_is_faster`).
         device: of the networks.
     """
-    enabled = precision == "bf16" or (precision == "auto" and bf16_is_faster(device))
+    enabled = chosen(precision, device) == "bf16"
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def chosen(precision: Precision, device: torch.device) -> Precision:
+    """What auto stands for on a device, bf16 or fp32; the others as they are."""
+    if precision != "auto":
+        return precision
+    return "bf16" if bf16_is_faster(device) else "fp32"
 
 
 def bf16_is_faster(device: torch.device) -> bool:

@@ -122,6 +122,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     from colorize_core.alone import alone
     from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
+    from colorize_core.precision import chosen
 
     job_config = _job(config, work, cores)
     job = run_verb("train", job_config, work)
@@ -134,7 +135,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     device = torch.device("cuda" if config.gpu else "cpu")
     tutorial = alone(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
     pace = partial(bare_pace, model, size, batch, steps, cores=cores, device=device)
-    levers = Levers(job_config.train.precision, compiled=job_config.train.compile)
+    levers = Levers(chosen(job_config.train.precision, device), compiled=job_config.train.compile)
     return Round(
         job=float(epochs[-1]["images_per_second"]),
         data_wait_ms=float(epochs[-1]["data_wait_ms"]),
