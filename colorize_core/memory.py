@@ -11,15 +11,16 @@ _GRAY = {8: 10, 16: 18}
 _COLOR = {8: 17, 16: 28}
 _ALPHA = 10
 # Of mallopt(3), which takes a number and a value.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _KEPT = 256 << 20
+_HEAP = 64 << 20  # of each thread but the first
 _NO_LIMIT = -1
 
 LARGEST_KEPT = 32 << 20
 """Size in bytes up to which `keep_freed_memory` has a process keep what it frees; glibc allows no larger limit."""
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-"""Environment of a process in which another thread than the first does the work: glibc would give that a heap of its
-own, which keeps nothing that is large."""
+"""Environment of a process in which another thread than the first keeps everything: glibc would give that heaps of its
+own, in which nothing is larger than 64 MB."""
 
 
 def needed_memory(image: Image.Image, wide: bool) -> int:
@@ -73,4 +74,5 @@ def keep_freed_memory(*, everything: bool = False) -> None:
         mallopt(_TRIM_THRESHOLD, _NO_LIMIT)
     else:
         mallopt(_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(_TOP_PAD, _HEAP)  # or a heap of another thread goes back as soon as it is empty
         mallopt(_TRIM_THRESHOLD, _KEPT)

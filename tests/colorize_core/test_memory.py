@@ -1,3 +1,4 @@
+import os
 import platform
 import resource
 import subprocess
@@ -6,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from colorize_core.memory import groups_within, needed_memory, show
+from colorize_core.memory import ONE_HEAP, groups_within, needed_memory, show
 
 
 def test_groups_are_in_order_and_within_the_limit() -> None:
@@ -38,18 +39,33 @@ def test_sizes_for_people() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library keeps memory this way")
-@pytest.mark.parametrize(("everything", "size"), [(False, 1 << 24), (True, 1 << 24), (True, 1 << 27)])
-def test_freed_memory_is_used_again(everything: bool, size: int) -> None:
+@pytest.mark.parametrize(
+    ("everything", "size", "count", "threads", "environment"),
+    [
+        (False, 1 << 24, 1, 0, {}),
+        (False, 3 << 18, 300, 1, {}),
+        (True, 1 << 27, 1, 0, {}),
+        (True, 1 << 27, 1, 1, ONE_HEAP),
+    ],
+)
+def test_freed_memory_is_used_again(
+    everything: bool, size: int, count: int, threads: int, environment: dict[str, str]
+) -> None:
     code = (
-        "import resource, sys, numpy\n"
+        "import resource, threading, numpy\n"
         "from colorize_core.memory import keep_freed_memory\n"
+        "def work():\n"
+        f"    some = lambda: [numpy.ones({size}, numpy.uint8) for _ in range({count})]\n"
+        "    some()\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(10): some()\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
         f"keep_freed_memory(everything={everything})\n"
-        f"numpy.ones({size}, numpy.uint8)\n"
-        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "before = faults()\n"
-        f"for _ in range(10): numpy.ones({size}, numpy.uint8)\n"
-        "print(faults() - before)\n"
+        f"if {threads}: threading.Thread(target=work).start()\n"
+        "else: work()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = size // resource.getpagesize()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    pages = count * size // resource.getpagesize()
     assert int(done.stdout) < pages  # without it, ten times as many
