@@ -18,9 +18,6 @@ XYZ_FROM_RGB = (
 )
 WHITE_D65 = (0.95047, 1.0, 1.08883)
 
-# Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep.
-GRAY_CHROMA = 4.0
-
 # How far linear light may be outside [0, 1]. Below, a fifteenth of a level of 255, where the curve is steep; above, a
 # hundredth, and neutral white is there: the digits of the matrix do not quite add up to those of the white point.
 GAMUT_BELOW, GAMUT_ABOVE = 2e-5, 1e-4

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
-from colorize_core.color import GRAY_CHROMA, chroma
+from colorize_core.color import chroma
+from colorize_core.depth import to_depth
 from colorize_core.encoding import Encoding, encode, left_out
-from colorize_core.levels import levels_to_lab, to_depth
+from colorize_core.levels import levels_to_lab
 from colorize_core.memory import LARGEST_KEPT, groups_within, needed_memory, show
 from colorize_core.out_of_memory import in_halves, is_out_of_memory
 from colorize_core.painting import paint
-from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode, open_image
+from colorize_core.photo import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode, open_image
 from colorize_core.precision import Precision, autocast
 from colorize_core.prediction import LargestFeatures, content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.provenance import Provenance, software
@@ -52,7 +53,7 @@ class ColorizedPhoto:
     source_format: str | None = None
     bit_depth: int | None = None
     is_color: bool | None = None
-    """Whether the input had colour: mean chroma of at least `color.GRAY_CHROMA`."""
+    """Whether the input had colour: mean chroma of at least `photo.GRAY_CHROMA`."""
     scores: dict[str, float] = field(default_factory=dict)
     """mean_chroma, gamut_clipped (share of pixels that lost chroma to fit sRGB) and max_lightness_error (of L, in
     levels of 255, after rounding, before a lossy encoder); against an input in colour also mae_ab, psnr and ssim, at

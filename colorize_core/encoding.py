@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from colorize_core.depth import to_depth
 from colorize_core.formats import WRITE_FORMATS
-from colorize_core.levels import to_depth
 from colorize_core.lossless import Tags, write_png, write_tiff
 from colorize_core.metadata import write_exif
 from colorize_core.photo import Photo, PhotoError

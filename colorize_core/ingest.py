@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from colorize_core.color import GRAY_CHROMA, chroma
-from colorize_core.photo import MAX_PIXELS, Photo, PhotoError, decode
+from colorize_core.color import chroma
+from colorize_core.photo import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode
 from colorize_core.shards import SPLITS, TEST, TRAIN, VAL, pixels_to_lab
 
 
@@ -39,7 +39,7 @@ def content_id(data: bytes) -> str:
 
 
 def inspect(data: bytes, rule: SquareRule, max_pixels: int = MAX_PIXELS) -> Verdict:
-    """Decide whether a photograph can be learned from: it must decode and have colour (`color.GRAY_CHROMA`)."""
+    """Decide whether a photograph can be learned from: it must decode and have colour (`photo.GRAY_CHROMA`)."""
     identity = content_id(data)
     try:
         found = mean_chroma(square(decode(data, max_pixels), rule))

@@ -7,19 +7,6 @@ import torch
 from torch import Tensor
 
 from colorize_core.color import rgb_to_lab
-from colorize_core.strips import row_strips
-
-
-def to_depth(values: np.ndarray, bits: int) -> np.ndarray:
-    """Scale uint8 or uint16 values of any shape to 8 or 16 bits: 255 and 65535 are the same white."""
-    if values.dtype.itemsize * 8 == bits:
-        return values
-    if bits == 16:
-        return values.astype(np.uint16) * 257
-    scaled = np.empty(values.shape, np.uint8)
-    for rows in row_strips(len(values), values[:1].size):
-        scaled[rows] = (values[rows].astype(np.uint32) * 255 + 32767) // 65535
-    return scaled
 
 
 def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from colorize_core.depth import to_depth
 from colorize_core.errors import UserError
-from colorize_core.levels import to_depth
 from colorize_core.metadata import read_dpi, read_exif, read_orientation, read_xmp
 from colorize_core.profiles import to_srgb, wide_to_srgb
 from colorize_core.wide import read_wide
@@ -20,6 +20,8 @@ Image.init()  # so that every plugin named below is known to Image.open
 
 MAX_PIXELS = 200_000_000
 """Default limit on width x height."""
+GRAY_CHROMA = 4.0
+"""Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep."""
 
 # Formats Pillow may try. Restricting them keeps PostScript and other interpreters away from untrusted bytes.
 _READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")

@@ -68,7 +68,8 @@ def test_the_whole_science_can_be_imported_without_ray() -> None:
 def test_archive_needs_no_torch_but_in_its_actors() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from jobs import archive, archive_actor, archive_graph, archive_stages, checkpoints\n"
+        "from jobs import archive, archive_actor, archive_graph, archive_report, archive_stages, checkpoints\n"
+        "from colorize_core.report import archive_page, survey, thumbnails\n"
         "from cluster.storage import StorageOptions\n"
         "checkpoints.check_checkpoint('starter', StorageOptions())\n"
     )
