@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cluster.command_line import DONE, FAILED, USAGE, complain, help_text, split_arguments
-from cluster.config import load, to_yaml
+from cluster.config.command_line import DONE, FAILED, USAGE, complain, help_text, split_arguments
+from cluster.config.loading import load, to_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.package import EXCLUDES, Package, read_package
 from cluster.session import require_listener

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import ByteSize, Field, field_validator, model_validator
 
-from cluster.config import Section
+from cluster.config.loading import Section
 from cluster.package import LARGEST
 
 _SECRET = re.compile(r"secret|token|password|passwd|credential|access_key|api_key|private_key", re.IGNORECASE)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from cluster.config import Section
+from cluster.config.loading import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.console import say

@@ -8,12 +8,12 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from cluster.command_line import DONE as DONE
-from cluster.command_line import EXIT_CODES, JOB_FLAGS, complain, help_text, split_arguments
-from cluster.command_line import FAILED as FAILED
-from cluster.command_line import TOO_MANY_FAILED as TOO_MANY_FAILED
-from cluster.command_line import USAGE as USAGE
-from cluster.config import to_yaml
+from cluster.config.command_line import DONE as DONE
+from cluster.config.command_line import EXIT_CODES, JOB_FLAGS, complain, help_text, split_arguments
+from cluster.config.command_line import FAILED as FAILED
+from cluster.config.command_line import TOO_MANY_FAILED as TOO_MANY_FAILED
+from cluster.config.command_line import USAGE as USAGE
+from cluster.config.loading import to_yaml
 from cluster.errors import ClusterError, ConfigError
 from colorize_core.errors import UserError
 from jobs.causes import root_cause

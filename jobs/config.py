@@ -6,8 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from cluster import config
-from cluster.config import Section
+from cluster.config import loading as config
+from cluster.config.loading import Section
 from cluster.errors import ConfigError
 from cluster.s3 import S3
 from cluster.session import RayOptions

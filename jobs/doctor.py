@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from cluster.command_line import DONE, FAILED, USAGE, complain, split_arguments
-from cluster.config import read_yaml
+from cluster.config.command_line import DONE, FAILED, USAGE, complain, split_arguments
+from cluster.config.loading import read_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.session import ray_session
 from colorize_core.errors import UserError

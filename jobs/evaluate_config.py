@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from cluster.config import Section
+from cluster.config.loading import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
 from jobs.config import Output, PipelineJobConfig

@@ -15,7 +15,7 @@ import pytest
 import ray
 import yaml
 
-from cluster.config import load
+from cluster.config.loading import load
 from cluster.errors import ConfigError
 from cluster.package import EXCLUDES, read_package
 from cluster.submit import main, plan

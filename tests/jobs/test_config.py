@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from cluster.config import Section, describe, to_yaml
+from cluster.config.loading import Section, describe, to_yaml
 from cluster.submit_config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel
 
-from cluster.config import describe
+from cluster.config.loading import describe
 from cluster.errors import ConfigError
 
 DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
