@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from cluster.session import ray_session
-from cluster.storage import Entry, LocalStorage, Storage, open_storage, reach
+from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.formats import IMAGE_SUFFIXES
 from colorize_core.stages import STAGES, add_stages

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cluster.s3 import take_retries
-from cluster.storage import Storage
+from cluster.storage.s3 import take_retries
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.formats import output_format, output_key
 from colorize_core.memory import keep_freed_memory

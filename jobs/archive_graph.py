@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from jobs.actors import count_actors
 from jobs.archive_config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
 from jobs.estimate import Pace

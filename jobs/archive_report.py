@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from jobs import rows
 from jobs.archive_config import IMAGES
 from jobs.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page

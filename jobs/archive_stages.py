@@ -5,8 +5,8 @@ Nothing here imports torch: the processes that fetch and stage start in a fracti
 
 import pyarrow as pa
 
-from cluster.s3 import take_retries
-from cluster.storage import Storage
+from cluster.storage.s3 import take_retries
+from cluster.storage.stores import Storage
 from colorize_core.stages import FETCH, StageClock
 from jobs import metrics
 from jobs.fetch import fetch_all

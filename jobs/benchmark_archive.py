@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.storage import reach
+from cluster.storage.stores import reach
 from colorize_core.errors import UserError
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.benchmark_advice import archive_advice

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cluster.storage import Storage, StorageOptions, open_storage
+from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.starter import STARTER, locate_checkpoint
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field
 from cluster.config import loading as config
 from cluster.config.loading import Section
 from cluster.errors import ConfigError
-from cluster.s3 import S3
 from cluster.session import RayOptions
-from cluster.storage import StorageOptions
+from cluster.storage.s3 import S3
+from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
 
 _UPLOADED = "working_dir_files"  # part of the path at which Ray unpacks the working directory of a submitted job

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.session import ray_session
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs import archive, evaluate, prepare, train
 from jobs.cli import run_job

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from cluster.errors import ClusterError
 from cluster.nodes import Node, ask_nodes
-from cluster.storage import LocalStorage, S3Storage, Storage
+from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from jobs.doctor_checks import Finding, check_answers
 from jobs.needs import PUBLISHED_FILES, Needs, Weights
 

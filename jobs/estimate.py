@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.session import local_cores
-from cluster.storage import Entry, Storage, open_storage
+from cluster.storage.stores import Entry, Storage, open_storage
 from colorize_core.alone import alone
 from jobs.archive_config import ArchiveConfig
 from jobs.console import duration

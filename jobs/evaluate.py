@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster.session import ray_session
-from cluster.storage import Storage, open_storage, reach
+from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.actors import count_actors
 from jobs.checkpoints import checkpoint_reads, read_checkpoint

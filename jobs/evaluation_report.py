@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError
-from cluster.storage import Storage, StorageOptions, open_storage
+from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from colorize_core.starter import locate_checkpoint
 from jobs.checkpoints import read_checkpoint

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 
 THREADS = 16
 

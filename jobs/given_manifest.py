@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from cluster.storage import Entry, S3Storage, Storage, StorageOptions, open_storage
+from cluster.storage.stores import Entry, S3Storage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from cluster.errors import ClusterError
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from jobs.console import say
 

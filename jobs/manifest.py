@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from cluster.config.loading import Section
-from cluster.storage import Entry, LocalStorage, Storage, StorageOptions
+from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
 from jobs.tables import parquet_bytes
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 
 Published = Literal["vgg16", "alexnet", "resnet18", "inception"]
 

@@ -62,7 +62,7 @@ def _colorize(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error.strerror})") from error
 
-    from cluster.storage import LocalStorage
+    from cluster.storage.stores import LocalStorage
     from colorize_core.colorizer import Colorizer
     from colorize_core.encoding import Encoding
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from cluster.session import ray_session
-from cluster.storage import Storage, open_storage, reach
+from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.config import Output, PipelineJobConfig

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core import ingest, shards
 from colorize_core.errors import UserError
 from colorize_core.photo import decode

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from cluster.session import ray_session
-from cluster.storage import Storage, reach
+from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from jobs import evaluate, prepare, train
 from jobs.cli import run_job

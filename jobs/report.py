@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.storage import Storage, open_storage, reach
+from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, run_job

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.storage import StorageOptions
+from cluster.storage.stores import StorageOptions
 from jobs.config import VerbConfig
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from jobs.console import say
 
 FOLDER = "report"

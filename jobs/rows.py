@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from jobs.tables import parquet_bytes
 
 if TYPE_CHECKING:

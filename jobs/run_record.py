@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 
 RUN_FILE = "run.json"

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from cluster.storage import LocalStorage, Storage
+from cluster.storage.stores import LocalStorage, Storage
 from colorize_core.checkpoint import checkpoint_files
 from colorize_core.grid import sample_grid
 from colorize_core.models.base import ColorModel

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.errors import ClusterError
 from cluster.session import ray_session
-from cluster.storage import Storage, reach
+from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from jobs import comparison, train
 from jobs.causes import root_cause

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from jobs.run_record import flatten
 

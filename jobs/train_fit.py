@@ -9,7 +9,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.memory import ONE_HEAP
 from colorize_core.shards import DatasetInfo

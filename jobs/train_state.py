@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 
 if TYPE_CHECKING:

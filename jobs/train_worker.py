@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.feed import Feed, open_shards
 from colorize_core.shards import TRAIN, VAL, DatasetInfo
 from jobs.train_config import TrainConfig

@@ -48,7 +48,7 @@ def test_the_cluster_does_not_import_jobs(file: Path) -> None:
 
 def test_imports_inside_functions_are_found(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
-    file.write_text("def f():\n    import ray.data\n    from jobs.cli import main\n    __import__('cluster.storage')\n")
+    file.write_text("def f():\n    import ray.data\n    from jobs.cli import main\n    __import__('cluster.storage.stores')\n")
     assert imported(file) == {"ray", "jobs", "cluster"}
 
 
@@ -70,7 +70,7 @@ def test_archive_needs_no_torch_but_in_its_actors() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "from jobs import archive, archive_actor, archive_graph, archive_report, archive_stages, checkpoints\n"
         "from colorize_core.report import archive_page, survey, thumbnails\n"
-        "from cluster.storage import StorageOptions\n"
+        "from cluster.storage.stores import StorageOptions\n"
         "checkpoints.check_checkpoint('starter', StorageOptions())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.listing import DEEPEST, FolderListing, Page
-from cluster.local import Entry
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.listing import DEEPEST, FolderListing, Page
+from cluster.storage.local import Entry
+from cluster.storage.stores import StorageOptions, open_storage
 
 
 def tree(folders: dict[str, list[str]], asked: list[tuple[str, bool]]) -> FolderListing:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.storage import Entry, LocalStorage, S3Storage, Storage, StorageOptions, open_storage
+from cluster.storage.stores import Entry, LocalStorage, S3Storage, Storage, StorageOptions, open_storage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -171,7 +171,7 @@ def test_public_buckets_need_no_credentials(
 def test_requests_that_are_made_again_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.exceptions import EndpointConnectionError
 
-    from cluster import s3
+    from cluster.storage import s3
 
     monkeypatch.setattr(s3, "_LONGEST_PAUSE", 0)
     s3.take_retries()

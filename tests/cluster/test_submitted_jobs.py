@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from cluster.storage import S3Storage, StorageOptions
+from cluster.storage.stores import S3Storage, StorageOptions
 from tests.cluster.real_cluster import TOKEN, RealCluster
 from tests.cluster.relay import Relay
 from tests.faults.datasets import write_dataset

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from jobs.rows import read_rows
 
 _SIDE = 64

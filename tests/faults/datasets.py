@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cluster.storage import Storage
+from cluster.storage.stores import Storage
 from colorize_core.shards import DATASET_FILE, DatasetInfo, encode_shard, make_table
 
 _SIDE = 32

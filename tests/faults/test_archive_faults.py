@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.stores import StorageOptions, open_storage
 from jobs.cli import main
 from tests.faults.archives import break_some, photographs, pictures_of, rows_of
 from tests.faults.proxy import FaultProxy

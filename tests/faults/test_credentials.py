@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.stores import StorageOptions, open_storage
 from tests.faults.archives import photographs
 from tests.faults.processes import finish, start
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cluster.storage import LocalStorage, S3Storage, StorageOptions, open_storage
+from cluster.storage.stores import LocalStorage, S3Storage, StorageOptions, open_storage
 from jobs.cli import main
 from tests.faults.archives import photographs, pictures_of, rows_of
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from tests.faults.archives import encoded, rows_of
 from tests.faults.processes import actors_among, descendants, finish, resident_bytes, start
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from cluster.storage import LocalStorage, StorageOptions, open_storage
+from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
 from jobs import rows
 from jobs.cli import main
 from tests.faults.archives import photographs, pictures_of, rows_of

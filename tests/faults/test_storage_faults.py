@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from cluster import s3
 from cluster.errors import ClusterError
-from cluster.s3 import S3Storage, StorageOptions
+from cluster.storage import s3
+from cluster.storage.s3 import S3Storage, StorageOptions
 from jobs.fetch import fetch_all
 from tests.faults.proxy import KINDS, SLOW_DOWN, STALL, FaultProxy
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from ray.cluster_utils import Cluster
 
-from cluster.storage import LocalStorage, S3Storage, Storage, StorageOptions
+from cluster.storage.stores import LocalStorage, S3Storage, Storage, StorageOptions
 from colorize_core.checkpoint import load_checkpoint
 from jobs.train import read_metrics
 from jobs.train_state import CHECKPOINTS, whole_checkpoints

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from cluster.storage import LocalStorage, Storage
+from cluster.storage.stores import LocalStorage, Storage
 from jobs.archive_actor import ROW_SCHEMA
 from jobs.rows import METRICS
 from jobs.tables import parquet_bytes

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.stages import STAGES
 from jobs import rows as archive_rows
 from jobs.archive import draw

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from jobs.archive_actor import CALLS, ColorizeActor
 from jobs.archive_config import ArchiveConfig
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import LocalStorage, StorageOptions
+from cluster.storage.stores import LocalStorage, StorageOptions
 from colorize_core.errors import UserError
 from colorize_core.starter import locate_checkpoint
 from jobs.checkpoints import checkpoint_reads, open_checkpoint, read_checkpoint

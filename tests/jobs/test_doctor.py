@@ -11,7 +11,7 @@ import pytest
 
 from cluster.nodes import Node
 from cluster.session import RayOptions
-from cluster.storage import S3Storage, StorageOptions, open_storage
+from cluster.storage.stores import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs import doctor_checks
 from jobs.cli import main

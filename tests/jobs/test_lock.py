@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs import lock
 from jobs.lock import OutputLock
 
 HOLDER = """
 import sys, time
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from jobs.lock import OutputLock
 with OutputLock(LocalStorage(sys.argv[1])):
     print("held", flush=True)

@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.storage import Entry, LocalStorage, Storage, StorageOptions, open_storage
+from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs import manifest
 from jobs.manifest import Listing, ListingSection

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.prepare_stages import plan_shards

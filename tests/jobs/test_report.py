@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cluster.storage import LocalStorage, StorageOptions, open_storage
+from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
 from jobs import archive_report, report_files, rows
 from jobs.archive_actor import ROW_SCHEMA
 from jobs.cli import main

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from jobs.cli import main
 from tests.jobs.report_runs import (
     HOSTILE_KEYS,

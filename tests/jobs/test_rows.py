@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cluster.storage import LocalStorage, Storage, StorageOptions, open_storage
+from cluster.storage.stores import LocalStorage, Storage, StorageOptions, open_storage
 from jobs import rows
 
 INPUTS = pa.table({"index": [10, 11, 12, 13], "key": ["d", "a", "c", "b"]})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.storage import LocalStorage
+from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs.tracking import MlflowTracker, require_mlflow
 from jobs.train_config import TrainConfig

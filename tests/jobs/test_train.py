@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.storage import StorageOptions, open_storage
+from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.checkpoint import load_checkpoint, unpack_state
 from colorize_core.checkpoint_config import read_checkpoint_config
 from colorize_core.shards import read_batches, read_dataset_info

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
-from cluster.listing import FolderListing, Page
-from cluster.local import Entry
+from cluster.storage.listing import FolderListing, Page
+from cluster.storage.local import Entry
 
 if TYPE_CHECKING:
     from pyarrow import fs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.local import Entry
+from cluster.storage.local import Entry
 
 DEEPEST = 2
 """Folders this deep are listed with all they hold, so that an archive of a folder per photograph does not cost a

@@ -7,8 +7,8 @@ is a value that can be pickled into Ray tasks; connections are opened where they
 import os
 
 from cluster.errors import ClusterError
-from cluster.local import Entry, LocalStorage
-from cluster.s3 import S3, S3Storage, StorageOptions
+from cluster.storage.local import Entry, LocalStorage
+from cluster.storage.s3 import S3, S3Storage, StorageOptions
 
 __all__ = ["Entry", "LocalStorage", "S3Storage", "Storage", "StorageOptions", "open_storage", "reach"]
 
