@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
-from cluster.authentication import refuses_us
 from cluster.errors import ClusterError
+from cluster.nodes.authentication import refuses_us
 
 # A pipeline needs room for its readers, its actors and its writer at once. Logical CPUs, not threads: on a small
 # machine they share the real ones, and with fewer the job would wait for itself.

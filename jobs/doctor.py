@@ -22,7 +22,7 @@ from jobs.doctor_checks import Finding
 from jobs.needs import Needs
 
 if TYPE_CHECKING:
-    from cluster.nodes import Node
+    from cluster.nodes.query import Node
 
 _CONFIGS = {
     "prepare": ("jobs.prepare", "PrepareConfig"),
@@ -88,9 +88,9 @@ def examine(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[F
 
 def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"]:
     """Findings about every node; returns those that answer."""
-    from cluster.authentication import is_open, is_token_asked, token_file
-    from cluster.node_facts import look_around, look_at_cuda
-    from cluster.nodes import alive_nodes, ask_nodes
+    from cluster.nodes.authentication import is_open, is_token_asked, token_file
+    from cluster.nodes.facts import look_around, look_at_cuda
+    from cluster.nodes.query import alive_nodes, ask_nodes
     from cluster.session import local_cores
     from jobs import doctor_checks as checks
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.nodes import Answer, Node
+from cluster.nodes.query import Answer, Node
 from jobs.needs import Processes
 
 Verdict = Literal["ok", "warn", "fail"]
-Facts = Mapping[str, Any]  # of `cluster.node_facts.look_around`, or `look_at_cuda`
+Facts = Mapping[str, Any]  # of `cluster.nodes.facts.look_around`, or `look_at_cuda`
 
 PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "numpy", "pillow")
 _CODE = "the code of colorize"

@@ -1,8 +1,8 @@
 """The checks of `colorize doctor` that every job begins with: quick, silent where all is well."""
 
 from cluster.errors import ClusterError
-from cluster.node_facts import look_around
-from cluster.nodes import alive_nodes, ask_nodes
+from cluster.nodes.facts import look_around
+from cluster.nodes.query import alive_nodes, ask_nodes
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.console import say

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from cluster.errors import ClusterError
-from cluster.nodes import Node, ask_nodes
+from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from jobs.doctor_checks import Finding, check_answers
 from jobs.needs import PUBLISHED_FILES, Needs, Weights

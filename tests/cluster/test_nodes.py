@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from cluster.node_facts import look_around, look_at_cuda, source_hash
-from cluster.nodes import Node, alive_nodes, ask_nodes
+from cluster.nodes.facts import look_around, look_at_cuda, source_hash
+from cluster.nodes.query import Node, alive_nodes, ask_nodes
 
 
 def double(number: int) -> int:
@@ -68,7 +68,7 @@ def test_the_question_needs_nothing_of_this_project(ray_local: None) -> None:
     """As on a node where it is not installed: there its code counts as absent."""
     from ray import cloudpickle
 
-    from cluster import node_facts
+    from cluster.nodes import facts as node_facts
 
     cloudpickle.register_pickle_by_value(node_facts)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.nodes import Node
+from cluster.nodes.query import Node
 from cluster.session import RayOptions
 from cluster.storage.stores import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError

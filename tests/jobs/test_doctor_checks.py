@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from cluster.authentication import is_open
-from cluster.nodes import Answer, Node
+from cluster.nodes.authentication import is_open
+from cluster.nodes.query import Answer, Node
 from jobs.doctor_checks import (
     Finding,
     check_answers,
