@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cluster import follow
 from cluster.errors import ClusterError
-from cluster.follow import Follower
-from cluster.job_client import JobStatus
+from cluster.submit import follow
+from cluster.submit.client import JobStatus
+from cluster.submit.follow import Follower
 
 LOG = "".join(f"line {number}\n" for number in range(20))
 

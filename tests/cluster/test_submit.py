@@ -17,9 +17,9 @@ import yaml
 
 from cluster.config.loading import load
 from cluster.errors import ConfigError
-from cluster.package import EXCLUDES, read_package
-from cluster.submit import main, plan
-from cluster.submit_config import SubmitConfig, key_arguments
+from cluster.submit.command import main, plan
+from cluster.submit.config import SubmitConfig, key_arguments
+from cluster.submit.upload import EXCLUDES, read_package
 from jobs.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import yaml
 from pydantic import Field
 
 from cluster.config.loading import Section, describe, to_yaml
-from cluster.submit_config import SubmitConfig
+from cluster.submit.config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig
 from jobs.config import JobConfig

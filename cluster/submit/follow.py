@@ -8,7 +8,7 @@ from contextlib import suppress
 import aiohttp
 
 from cluster.errors import ClusterError
-from cluster.job_client import JobClient, JobDetails, JobStatus
+from cluster.submit.client import JobClient, JobDetails, JobStatus
 
 _LOOK_SECONDS = 20.0
 _SILENT_SECONDS = 600.0

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ByteSize, Field, field_validator, model_validator
 
 from cluster.config.loading import Section
-from cluster.package import LARGEST
+from cluster.submit.upload import LARGEST
 
 _SECRET = re.compile(r"secret|token|password|passwd|credential|access_key|api_key|private_key", re.IGNORECASE)
 _OWN_RUNTIME = ("working_dir", "excludes", "env_vars")

@@ -17,12 +17,12 @@ from uuid import uuid4
 from cluster.config.command_line import DONE, FAILED, USAGE, complain, help_text, split_arguments
 from cluster.config.loading import load, to_yaml
 from cluster.errors import ClusterError, ConfigError
-from cluster.package import EXCLUDES, Package, read_package
 from cluster.session import require_listener
-from cluster.submit_config import SubmitConfig
+from cluster.submit.config import SubmitConfig
+from cluster.submit.upload import EXCLUDES, Package, read_package
 
 if TYPE_CHECKING:
-    from cluster.job_client import JobClient, JobDetails
+    from cluster.submit.client import JobClient, JobDetails
 
 _HERE = "http://127.0.0.1:8265"
 _USAGE = "python -m cluster.submit FILE.yaml [key=value ...] [--dry-run]"
@@ -125,7 +125,7 @@ def _use_token() -> None:
 
 def _connect(url: str) -> "JobClient":
     require_listener(url)  # before the seconds that importing Ray takes
-    from cluster.job_client import connect
+    from cluster.submit.client import connect
 
     return connect(url)
 
@@ -164,7 +164,7 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
 
 def _follow(client: "JobClient", job: str, config: SubmitConfig, again: str) -> int:
     """Print the log to the end; the exit code of the job."""
-    from cluster.follow import Follower
+    from cluster.submit.follow import Follower
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     follower = Follower(client, job, _say)
