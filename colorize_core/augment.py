@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.color import network_scale
+from colorize_core.color.lab import network_scale
 from colorize_core.errors import UserError
 from colorize_core.gray_style import GrayStyle, restyle
 from colorize_core.windows import cut, draw_windows, resample

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
-from colorize_core.color import chroma
+from colorize_core.color.lab import chroma
+from colorize_core.color.pixels import levels_to_lab
 from colorize_core.depth import to_depth
 from colorize_core.encoding import Encoding, encode, left_out
-from colorize_core.levels import levels_to_lab
 from colorize_core.memory import LARGEST_KEPT, groups_within, needed_memory, show
 from colorize_core.out_of_memory import in_halves, is_out_of_memory
 from colorize_core.painting import paint

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
-from colorize_core.color import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
+from colorize_core.color.lab import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
 
 _Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
 

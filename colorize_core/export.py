@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 
 from colorize_core.checkpoint import save_checkpoint
 from colorize_core.checkpoint_config import CheckpointConfig
-from colorize_core.color import denormalize_ab, normalize_L
+from colorize_core.color.lab import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from colorize_core.color import _lab_to_linear, lab_to_rgb, normalize_L, rgb_to_lab
+from colorize_core.color.lab import _lab_to_linear, lab_to_rgb, normalize_L, rgb_to_lab
 from colorize_core.errors import UserError
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)

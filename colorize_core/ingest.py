@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from colorize_core.color import chroma
+from colorize_core.color.lab import chroma
 from colorize_core.photo import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode
 from colorize_core.shards import SPLITS, TEST, TRAIN, VAL, pixels_to_lab
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorize_core.bins import bin_prior, nearest_bins, rebalancing_weights, soft_encode
-from colorize_core.color import denormalize_ab
+from colorize_core.color.bins import bin_prior, nearest_bins, rebalancing_weights, soft_encode
+from colorize_core.color.lab import denormalize_ab
 from colorize_core.perceptual import VGGDistance
 
 LOSSES = ("l1", "mse", "smooth_l1", "tv", "color_weighted", "perceptual", "cross_entropy")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.color import chroma, fit_gamut, lab_to_rgb, rgb_to_lab
+from colorize_core.color.lab import chroma, fit_gamut, lab_to_rgb, rgb_to_lab
 
 
 @dataclass

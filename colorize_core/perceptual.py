@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorize_core.color import lab_to_rgb
+from colorize_core.color.lab import lab_to_rgb
 from colorize_core.errors import UserError
 from colorize_core.models.backbone import download_state_dict, read_state_dict
 from colorize_core.normalization import AB_SCALE, L_CENTER

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from colorize_core.color import denormalize_ab, normalize_L
+from colorize_core.color.lab import denormalize_ab, normalize_L
 
 STRIDE = 32  # models take sides that are multiples of this
 _MOST_SQUASHED = 9 / 8

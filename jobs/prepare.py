@@ -174,7 +174,7 @@ def _write_shards(
     import numpy as np
     import ray
 
-    from colorize_core.prior import ColorCounter
+    from colorize_core.color.prior import ColorCounter
     from jobs.prepare_stages import plan_shards, write_shard
     from jobs.progress import Progress
 

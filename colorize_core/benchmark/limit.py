@@ -28,9 +28,9 @@ from colorize_core.benchmark.clock import (
     core_milliseconds,
 )
 from colorize_core.benchmark.peers import encode_jpeg
+from colorize_core.color.pixels import levels_to_lab
 from colorize_core.colorizer import Colorizer
 from colorize_core.compiled import clip_rows
-from colorize_core.levels import levels_to_lab
 from colorize_core.precision import Precision, autocast
 from colorize_core.prediction import predict_ab, shrink, working_shape
 from colorize_core.stages import StageClock

@@ -29,7 +29,7 @@ from colorize_core.benchmark.clock import (
     TO_SRGB,
     Clock,
 )
-from colorize_core.color import denormalize_ab, normalize_L
+from colorize_core.color.lab import denormalize_ab, normalize_L
 from colorize_core.encoding import Encoding
 
 _ENCODING = Encoding()

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from colorize_core.color import normalize_ab, normalize_L
+from colorize_core.color.lab import normalize_ab, normalize_L
 from colorize_core.descent import Descent
 from colorize_core.losses import ColorLoss
 from colorize_core.memory import keep_freed_memory

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from colorize_core.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
-from colorize_core.color import chroma
+from colorize_core.color.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
+from colorize_core.color.lab import chroma
 from colorize_core.strips import row_strips
 
 _AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016

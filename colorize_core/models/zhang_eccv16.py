@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from colorize_core.bins import BINS, TEMPERATURE, bin_centers
-from colorize_core.color import normalize_ab
+from colorize_core.color.bins import BINS, TEMPERATURE, bin_centers
+from colorize_core.color.lab import normalize_ab
 from colorize_core.models.backbone import read_state_dict
 from colorize_core.models.base import ColorModel, load_strictly
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.color import rgb_to_lab
+from colorize_core.color.lab import rgb_to_lab
 from colorize_core.metrics.difference import ciede2000_map
 from colorize_core.report.charts import DIFFERENCE_COLORS
 

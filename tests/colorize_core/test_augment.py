@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from colorize_core.augment import Augmentation, augment, draw_uniform
-from colorize_core.color import lab_to_uint8
+from colorize_core.color.lab import lab_to_uint8
 from colorize_core.errors import UserError
 from colorize_core.gray_style import OLD_PHOTO
 from colorize_core.shards import pixels_to_lab

@@ -17,7 +17,7 @@ from colorize_core.benchmark.photographs import HEIGHT, WIDTH, sample_photograph
 from colorize_core.benchmark.tables import markdown_table, stacked_bars
 from colorize_core.benchmark.training import Levers, TutorialPhotographs, bare_pace, make_step, tutorial_pace
 from colorize_core.benchmark.usage import Watch
-from colorize_core.color import lab_to_uint8
+from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
 from colorize_core.compiled import lab_of
 from colorize_core.ingest import SquareRule, square

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from colorize_core import bins
-from colorize_core.color import rgb_to_lab
+from colorize_core.color import bins
+from colorize_core.color.lab import rgb_to_lab
 
 
 @pytest.fixture(scope="module")

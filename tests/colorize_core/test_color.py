@@ -6,7 +6,7 @@ import skimage.color
 import torch
 from skimage.color import lab2rgb, lab2xyz, rgb2lab
 
-from colorize_core import color
+from colorize_core.color import lab as color
 
 TOLERANCE = 1e-3  # of CIELAB units, and of sRGB in [0, 1]: a quarter of a level of 255
 

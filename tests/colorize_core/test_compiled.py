@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from colorize_core.color import lab_to_rgb, to_uint8
+from colorize_core.color.lab import lab_to_rgb, to_uint8
 from colorize_core.compiled import clip_rows, lab_of
 
 

@@ -11,7 +11,7 @@ from skimage import color
 from torch import Tensor
 
 from colorize_core import gray_style
-from colorize_core.color import lab_to_uint8
+from colorize_core.color.lab import lab_to_uint8
 from colorize_core.errors import UserError
 from colorize_core.gray_style import FILMS, LUMINANCE, OLD_PHOTO, GrayStyle, restyle
 from colorize_core.shards import pixels_to_lab

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models import vgg16
 
-from colorize_core import bins, losses
+from colorize_core import losses
+from colorize_core.color import bins
 from colorize_core.losses import LOSSES, ColorLoss
 
 PRIOR = [[0.0, 0.0, 0.6], [10.0, 20.0, 0.3], [-40.0, 40.0, 0.1]]

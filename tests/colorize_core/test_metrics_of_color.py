@@ -7,7 +7,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import mean_squared_error, structural_similarity
 from torch import Tensor
 
-from colorize_core import bins, metrics
+from colorize_core import metrics
+from colorize_core.color import bins
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from colorize_core.bins import annealed_mean, bin_centers
-from colorize_core.color import denormalize_ab
+from colorize_core.color.bins import annealed_mean, bin_centers
+from colorize_core.color.lab import denormalize_ab
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.zhang_eccv16 import ZhangECCV16

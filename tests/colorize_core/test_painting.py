@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from skimage.color import lab2rgb
 
-from colorize_core import color
+from colorize_core.color import lab as color
 from colorize_core.painting import paint, paint_tensors
 
 

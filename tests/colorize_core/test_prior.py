@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from colorize_core.prior import ColorCounter
+from colorize_core.color.prior import ColorCounter
 
 
 def random_ab(count: int, seed: int = 0) -> np.ndarray:

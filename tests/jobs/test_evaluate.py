@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from colorize_core.color import lab_to_rgb, rgb_to_lab
+from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.errors import UserError
 from colorize_core.shards import read_batches, read_dataset_info
 from jobs.cli import main

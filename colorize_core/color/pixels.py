@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.color import rgb_to_lab
+from colorize_core.color.lab import rgb_to_lab
 
 
 def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:
