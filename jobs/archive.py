@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
-from colorize_core.formats import IMAGE_SUFFIXES
+from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.stages import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig

@@ -14,8 +14,8 @@ import pyarrow as pa
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
-from colorize_core.formats import output_format, output_key
 from colorize_core.memory import keep_freed_memory
+from colorize_core.photo.formats import output_format, output_key
 from colorize_core.stages import PUT, StageClock, add_stages
 from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
@@ -72,7 +72,7 @@ def colorize(
     colorizer: "Colorizer", config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
 ) -> "list[ColorizedPhoto]":
     """Colour the contents of keys as a run is configured; one result each, in order."""
-    from colorize_core.encoding import Encoding
+    from colorize_core.photo.encode import Encoding
 
     return colorizer.colorize(
         contents,

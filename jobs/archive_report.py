@@ -87,7 +87,7 @@ class _Maker:
 
     def _write(self, name: str, store: Storage, key: str) -> str | None:
         """A small copy of a photograph; None where it cannot be decoded. Raises OSError."""
-        from colorize_core.photo import PhotoError
+        from colorize_core.photo.decode import PhotoError
         from colorize_core.report.thumbnails import thumbnail
 
         try:

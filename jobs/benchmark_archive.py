@@ -92,8 +92,8 @@ def _write_photographs(config: ArchiveBenchmark, folder: Path) -> int:
 
 def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> int:
     """Some of the user's, of 8 bits, as others' loops know no more."""
-    from colorize_core.formats import IMAGE_SUFFIXES
-    from colorize_core.photo import PhotoError, decode
+    from colorize_core.photo.decode import PhotoError, decode
+    from colorize_core.photo.formats import IMAGE_SUFFIXES
     from jobs.fetch import fetch_all
     from jobs.manifest import ListingSection, require_photographs, survey
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _colorize(options: argparse.Namespace) -> int:
-    from colorize_core.formats import output_format, output_key
+    from colorize_core.photo.formats import output_format, output_key
 
     source, target = Path(options.input), Path(options.output)
     if output_key(target.name, "same") != target.name:
@@ -64,7 +64,7 @@ def _colorize(options: argparse.Namespace) -> int:
 
     from cluster.storage.stores import LocalStorage
     from colorize_core.colorizer import Colorizer
-    from colorize_core.encoding import Encoding
+    from colorize_core.photo.encode import Encoding
 
     atexit.register(gc.freeze)  # or the last collections of the process walk through all of torch: half a second
     colorizer = Colorizer.load(

@@ -9,7 +9,7 @@ from cluster.storage.stores import Storage
 from colorize_core import ingest, shards
 from colorize_core.color.prior import ColorCounter
 from colorize_core.errors import UserError
-from colorize_core.photo import decode
+from colorize_core.photo.decode import decode
 from jobs.fetch import fetch_all
 from jobs.progress import Progress
 

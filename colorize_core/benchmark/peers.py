@@ -30,7 +30,7 @@ from colorize_core.benchmark.clock import (
     Clock,
 )
 from colorize_core.color.lab import denormalize_ab, normalize_L
-from colorize_core.encoding import Encoding
+from colorize_core.photo.encode import Encoding
 
 _ENCODING = Encoding()
 _CV2 = "cv2"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colorize_core.photo import GRAY_CHROMA
+from colorize_core.photo.decode import GRAY_CHROMA
 
 _FINE_BINS = 65_536
 _BARS = 40

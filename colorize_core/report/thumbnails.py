@@ -6,8 +6,8 @@ import threading
 import numpy as np
 from PIL import Image, ImageOps
 
-from colorize_core.photo import PhotoError, decode, open_image
-from colorize_core.profiles import to_srgb
+from colorize_core.photo.decode import PhotoError, decode, open_image
+from colorize_core.photo.profiles import to_srgb
 
 _QUALITY = 82
 _LARGE = 20_000_000  # pixels; of such only one is decoded at a time, since each takes a large part of a gigabyte

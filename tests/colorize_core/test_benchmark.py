@@ -23,7 +23,7 @@ from colorize_core.compiled import lab_of
 from colorize_core.ingest import SquareRule, square
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
-from colorize_core.photo import decode
+from colorize_core.photo.decode import decode
 from colorize_core.shards import pixels_to_lab
 from colorize_core.stages import INFER, STAGES
 

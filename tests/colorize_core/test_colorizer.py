@@ -14,9 +14,9 @@ from colorize_core import strips
 from colorize_core.checkpoint import save_checkpoint
 from colorize_core.checkpoint_config import read_checkpoint_config
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
-from colorize_core.encoding import Encoding
 from colorize_core.models.base import ColorModel
-from colorize_core.photo import decode
+from colorize_core.photo.decode import decode
+from colorize_core.photo.encode import Encoding
 from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
 
 

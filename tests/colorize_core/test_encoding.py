@@ -9,11 +9,11 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from skimage import data as skimage_data
 
-from colorize_core import xmp
-from colorize_core.encoding import Encoding, encode, left_out
-from colorize_core.formats import WRITE_FORMATS
-from colorize_core.photo import Photo, PhotoError, decode
-from colorize_core.provenance import ENHANCED, Provenance
+from colorize_core.photo import xmp
+from colorize_core.photo.decode import Photo, PhotoError, decode
+from colorize_core.photo.encode import Encoding, encode, left_out
+from colorize_core.photo.formats import WRITE_FORMATS
+from colorize_core.photo.provenance import ENHANCED, Provenance
 
 RGB = np.ascontiguousarray(skimage_data.astronaut()[40:104, 180:276])  # 64 x 96, a face
 RGB16 = RGB.astype(np.uint16) * 251 + np.arange(96, dtype=np.uint16)[:, None]

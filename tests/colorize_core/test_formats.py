@@ -1,6 +1,6 @@
 import pytest
 
-from colorize_core.formats import WRITE_FORMATS, output_format, output_key
+from colorize_core.photo.formats import WRITE_FORMATS, output_format, output_key
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 
 from colorize_core import ingest
 from colorize_core.ingest import SquareRule
-from colorize_core.photo import Photo
+from colorize_core.photo.decode import Photo
 
 RULE = SquareRule(32, "squash")
 

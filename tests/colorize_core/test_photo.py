@@ -12,9 +12,9 @@ from PIL.TiffImagePlugin import IFDRational
 from skimage import data as skimage_data
 from skimage.color import lab2rgb
 
-from colorize_core.encoding import Encoding, encode
-from colorize_core.formats import WRITE_FORMATS
-from colorize_core.photo import Photo, PhotoError, decode
+from colorize_core.photo.decode import Photo, PhotoError, decode
+from colorize_core.photo.encode import Encoding, encode
+from colorize_core.photo.formats import WRITE_FORMATS
 
 # libtiff and Pillow tell of the damage that these tests do
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
@@ -633,7 +633,7 @@ def test_equal_pixels_are_equal_files(format: str) -> None:
 def test_another_process_at_another_time_writes_the_same_files() -> None:
     """LittleCMS stamps profiles with the time."""
     code = (
-        "import hashlib, numpy; from colorize_core.encoding import encode; "
+        "import hashlib, numpy; from colorize_core.photo.encode import encode; "
         "rgb = (numpy.arange(768) % 256).astype(numpy.uint8).reshape(16, 16, 3); "
         f"print([hashlib.sha256(encode(rgb, format)).hexdigest() for format in {sorted(WRITE_FORMATS)}])"
     )

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize_core.photo import decode
-from colorize_core.profiles import SRGB_PROFILE, wide_to_srgb
+from colorize_core.photo.decode import decode
+from colorize_core.photo.profiles import SRGB_PROFILE, wide_to_srgb
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from colorize_core.photo import PhotoError
+from colorize_core.photo.decode import PhotoError
 from colorize_core.report.charts import curve_chart, histogram_chart, interval_chart, overlaid_chart
 from colorize_core.report.difference_map import difference_map
 from colorize_core.report.measures import Bars

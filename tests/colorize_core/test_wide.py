@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 from skimage import data as skimage_data
 
-from colorize_core.photo import PhotoError, decode
+from colorize_core.photo.decode import PhotoError, decode
 
 FACE = np.ascontiguousarray(skimage_data.astronaut()[40:104, 180:276])  # 64 x 96
 RGB = FACE.astype(np.uint16) * 251 + np.arange(96, dtype=np.uint16)[:, None]

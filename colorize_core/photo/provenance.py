@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 from dataclasses import dataclass
 
-from colorize_core import xmp
+from colorize_core.photo import xmp
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from colorize_core.depth import to_depth
-from colorize_core.formats import WRITE_FORMATS
-from colorize_core.lossless import Tags, write_png, write_tiff
-from colorize_core.metadata import write_exif
-from colorize_core.photo import Photo, PhotoError
-from colorize_core.profiles import SRGB_PROFILE
-from colorize_core.provenance import Provenance, describe
+from colorize_core.photo.decode import Photo, PhotoError
+from colorize_core.photo.depth import to_depth
+from colorize_core.photo.formats import WRITE_FORMATS
+from colorize_core.photo.metadata import write_exif
+from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
+from colorize_core.photo.profiles import SRGB_PROFILE
+from colorize_core.photo.provenance import Provenance, describe
 
 Subsampling = Literal["4:4:4", "4:2:0"]
 BitDepth = Literal[8, "same"]

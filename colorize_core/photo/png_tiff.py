@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from colorize_core.metadata import SUB_DIRECTORIES
+from colorize_core.photo.metadata import SUB_DIRECTORIES
 from colorize_core.strips import row_strips
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

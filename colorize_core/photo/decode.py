@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from colorize_core.depth import to_depth
 from colorize_core.errors import UserError
-from colorize_core.metadata import read_dpi, read_exif, read_orientation, read_xmp
-from colorize_core.profiles import to_srgb, wide_to_srgb
-from colorize_core.wide import read_wide
+from colorize_core.photo.depth import to_depth
+from colorize_core.photo.high_bit_depth import read_wide
+from colorize_core.photo.metadata import read_dpi, read_exif, read_orientation, read_xmp
+from colorize_core.photo.profiles import to_srgb, wide_to_srgb
 
 # The size of a photograph is checked below, before its pixels are decoded, against a limit of the caller's;
 # Pillow's own fixed limit would refuse gigapixel scans that were asked for.

@@ -7,7 +7,7 @@ import math
 
 from PIL import ExifTags, Image
 
-from colorize_core.provenance import Provenance, describe
+from colorize_core.photo.provenance import Provenance, describe
 
 # EXIF tags that describe the photograph. The others of the main directory describe the file's own layout
 # (strips, compression, size) and would be wrong in the new one.
