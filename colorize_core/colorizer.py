@@ -15,19 +15,19 @@ from colorize_core import metrics
 from colorize_core.checkpoint import load_checkpoint
 from colorize_core.color.lab import chroma
 from colorize_core.color.pixels import levels_to_lab
+from colorize_core.inference.compositing import paint
+from colorize_core.inference.prediction import LargestFeatures, content_shape, pad, predict_ab, shrink, working_shape
+from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.memory import LARGEST_KEPT, groups_within, needed_memory, show
 from colorize_core.out_of_memory import in_halves, is_out_of_memory
-from colorize_core.painting import paint
 from colorize_core.photo.decode import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode, open_image
 from colorize_core.photo.depth import to_depth
 from colorize_core.photo.encode import Encoding, encode, left_out
 from colorize_core.photo.high_bit_depth import is_wide
 from colorize_core.photo.provenance import Provenance, software
 from colorize_core.precision import Precision, autocast
-from colorize_core.prediction import LargestFeatures, content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageClock
 from colorize_core.strips import row_strips
-from colorize_core.upsampling import ChromaRows, Upsampling
 
 OnColor = Literal["colorize", "skip", "copy"]
 _Item = TypeVar("_Item")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from colorize_core import metrics
 from colorize_core.color.bins import bin_prior
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize_core.prediction import colorize_lightness
+from colorize_core.inference.prediction import colorize_lightness
 
 GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
 BASELINES = (GRAY, CONSTANT, ORACLE)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from colorize_core import evaluation
+from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics import InceptionFeatures, fid
 from colorize_core.precision import autocast
-from colorize_core.prediction import colorize_lightness
 from colorize_core.shards import read_batches
 from jobs.train_worker import Worker
 

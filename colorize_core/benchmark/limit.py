@@ -30,11 +30,11 @@ from colorize_core.benchmark.clock import (
 from colorize_core.benchmark.peers import encode_jpeg
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.colorizer import Colorizer
-from colorize_core.compiled import clip_rows
+from colorize_core.inference.kernels import clip_rows
+from colorize_core.inference.prediction import predict_ab, shrink, working_shape
+from colorize_core.inference.upsampling import ChromaRows
 from colorize_core.precision import Precision, autocast
-from colorize_core.prediction import predict_ab, shrink, working_shape
 from colorize_core.stages import StageClock
-from colorize_core.upsampling import ChromaRows
 
 _CPU = torch.device("cpu")
 _BATCHES = (4, 16)

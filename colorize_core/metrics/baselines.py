@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from colorize_core.prediction import enlarge, shrink, working_shape
+from colorize_core.inference.prediction import enlarge, shrink, working_shape
 
 
 def gray(ab: Tensor) -> Tensor:

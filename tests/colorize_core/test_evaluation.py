@@ -8,8 +8,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from colorize_core import evaluation, metrics
+from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.models.base import ColorModel
-from colorize_core.prediction import colorize_lightness
 
 
 @pytest.fixture

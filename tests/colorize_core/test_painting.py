@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from skimage.color import lab2rgb
 
 from colorize_core.color import lab as color
-from colorize_core.painting import paint, paint_tensors
+from colorize_core.inference.compositing import paint, paint_tensors
 
 
 def lab_noise(scale: float) -> tuple[torch.Tensor, torch.Tensor]:

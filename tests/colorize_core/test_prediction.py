@@ -6,7 +6,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colorize_core.prediction import colorize_lightness, content_shape, enlarge, pad, predict_ab, shrink, working_shape
+from colorize_core.inference.prediction import (
+    colorize_lightness,
+    content_shape,
+    enlarge,
+    pad,
+    predict_ab,
+    shrink,
+    working_shape,
+)
 
 SIZES = [(256, 256), (480, 640), (640, 480), (1, 1), (31, 33), (4000, 6000), (1000, 3000), (10000, 200), (1, 100000)]
 

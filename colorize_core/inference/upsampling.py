@@ -33,7 +33,7 @@ class ChromaRows:
         """Chroma (1, 2, n, W) of some rows, given their lightness (1, 1, n, W)."""
         above, weight = _place(rows.start, rows.stop, self._columns.shape[2], self._height)
         if L.device.type == "cpu":
-            from colorize_core.compiled import enlarge_rows
+            from colorize_core.inference.kernels import enlarge_rows
 
             ab = torch.empty((1, 2, *L.shape[-2:]))
             lightness = L[0, 0].contiguous().numpy()
@@ -49,7 +49,7 @@ def _enlarge_columns(small: Tensor, width: int) -> Tensor:
     """(1, C, h, w) to (1, C, h, width), bilinear."""
     if small.device.type != "cpu":
         return F.interpolate(small, (small.shape[2], width), mode="bilinear", align_corners=False)
-    from colorize_core.compiled import enlarge_columns
+    from colorize_core.inference.kernels import enlarge_columns
 
     columns = torch.empty((*small.shape[:3], width))
     left, weight = _place(0, width, small.shape[3], width)
@@ -86,7 +86,7 @@ def linear_model(ab: Tensor, L: Tensor) -> Tensor:
     """
     if L.device.type != "cpu":
         return linear_model_of_tensors(ab, L)
-    from colorize_core.compiled import fit_lines
+    from colorize_core.inference.kernels import fit_lines
 
     lines = torch.empty((len(ab), 4, *ab.shape[-2:]))
     for chroma, lightness, line in zip(ab, L, lines, strict=True):
