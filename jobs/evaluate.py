@@ -26,7 +26,7 @@ from jobs.tables import parquet_bytes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from colorize_core.shards import DatasetInfo
+    from colorize_core.data.shards import DatasetInfo
 
 _READ_CPUS = 1.0
 
@@ -96,8 +96,8 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
 
 def check_inputs(config: EvaluateConfig) -> _Inputs:
     """Find every mistake that can be found before Ray is started."""
+    from colorize_core.data.shards import read_dataset_info
     from colorize_core.evaluation import BASELINES, ceiling_name
-    from colorize_core.shards import read_dataset_info
 
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)
@@ -228,8 +228,8 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     import torch
 
     from colorize_core import evaluation
+    from colorize_core.data.shards import read_batches
     from colorize_core.grid import sample_grid
-    from colorize_core.shards import read_batches
 
     shards, dataset = inputs.shards, inputs.dataset
     first = shards.path(dataset.files(config.split, shards.uri)[0])

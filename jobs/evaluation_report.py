@@ -134,7 +134,7 @@ def _pictures(evaluation: _Evaluation, keys: Sequence[str], study: "Study") -> "
     import torch
 
     from colorize_core import evaluation as scoring
-    from colorize_core.shards import read_dataset_info, read_photographs
+    from colorize_core.data.shards import read_dataset_info, read_photographs
 
     result, config = evaluation.result, evaluation.result["config"]
     shards = open_storage(config["shards"], evaluation.options)

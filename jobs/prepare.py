@@ -71,7 +71,7 @@ def plan(config: PrepareConfig) -> str:
 
 def run(config: PrepareConfig, verbose: bool) -> int:
     """List, inspect, deduplicate and split, then write shards; the dataset exists when dataset.json does."""
-    from colorize_core import shards
+    from colorize_core.data import shards
 
     source, output = check_inputs(config)
     _require_free(output)
@@ -118,7 +118,7 @@ def check_inputs(config: PrepareConfig) -> tuple[Storage, Storage]:
 
 
 def _require_free(output: Storage) -> None:
-    from colorize_core.shards import DATASET_FILE
+    from colorize_core.data.shards import DATASET_FILE
 
     if output.exists(DATASET_FILE):
         raise UserError(f"{output.uri}: already holds a dataset; use another output, or delete it first")

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.storage.stores import Storage
-from colorize_core import ingest, shards
 from colorize_core.color.prior import ColorCounter
+from colorize_core.data import screening as ingest
+from colorize_core.data import shards
 from colorize_core.errors import UserError
 from colorize_core.photo.decode import decode
 from jobs.fetch import fetch_all

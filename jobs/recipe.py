@@ -128,7 +128,7 @@ def _steps(config: RecipeConfig) -> _Steps:
 
 def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
     """Whether the dataset is there already; raises UserError when it was made in another way."""
-    from colorize_core.shards import DATASET_FILE, read_dataset_info
+    from colorize_core.data.shards import DATASET_FILE, read_dataset_info
 
     if not shards.exists(DATASET_FILE):
         return False
@@ -145,7 +145,7 @@ def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
 def _write_published(model: ModelSection, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
     """A checkpoint of published weights, which have no run of ours behind them."""
     from colorize_core.checkpoint import checkpoint_files
-    from colorize_core.shards import read_dataset_info
+    from colorize_core.data.shards import read_dataset_info
 
     shards = reach(evaluation.storage, evaluation.shards, evaluation.output)[0]
     size = read_dataset_info(shards.path(), shards.filesystem).size

@@ -22,8 +22,8 @@ from jobs.train_config import ModelSection, TrainConfig
 from jobs.train_state import is_complete
 
 if TYPE_CHECKING:
+    from colorize_core.data.shards import DatasetInfo
     from colorize_core.models.base import ColorModel
-    from colorize_core.shards import DatasetInfo
 
 CURVES = "curves.png"
 # Keys that may differ when a run is continued: where and how fast it goes, and for how long.
@@ -95,7 +95,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
 def check_inputs(config: TrainConfig) -> _Inputs:
     """Find every mistake that can be found before processes are started."""
     from colorize_core.checkpoint_config import read_checkpoint_config
-    from colorize_core.shards import TRAIN, VAL, read_dataset_info
+    from colorize_core.data.shards import TRAIN, VAL, read_dataset_info
 
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)

@@ -10,7 +10,7 @@ from jobs.config import Output, StorageJobConfig
 from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:
-    from colorize_core.augment import Augmentation
+    from colorize_core.data.augment import Augmentation
     from colorize_core.losses import ColorLoss
     from colorize_core.training import AdversarialRule
 
@@ -167,8 +167,8 @@ class AugmentSection(Section):
 
     def rule(self) -> "Augmentation":
         """What the core needs to know."""
-        from colorize_core.augment import Augmentation
-        from colorize_core.gray_style import GrayStyle
+        from colorize_core.data.augment import Augmentation
+        from colorize_core.data.degradation import GrayStyle
 
         return Augmentation(self.flip, self.crop, self.zoom, GrayStyle(**self.style.model_dump()), self.chroma)
 

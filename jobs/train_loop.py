@@ -12,9 +12,9 @@ import ray.train
 import torch
 from torch import Tensor
 
-from colorize_core.augment import augment
+from colorize_core.data.augment import augment
+from colorize_core.data.loader import Feed, prefetch
 from colorize_core.errors import UserError
-from colorize_core.feed import Feed, prefetch
 from colorize_core.memory import keep_freed_memory
 from colorize_core.training import Batch
 from jobs.console import duration

@@ -11,8 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cluster.storage.stores import Storage
-from colorize_core.feed import Feed, open_shards
-from colorize_core.shards import TRAIN, VAL, DatasetInfo
+from colorize_core.data.loader import Feed, open_shards
+from colorize_core.data.shards import TRAIN, VAL, DatasetInfo
 from jobs.train_config import TrainConfig
 
 Value = TypeVar("Value")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from colorize_core.augment import Augmentation, augment, draw_uniform
 from colorize_core.color.lab import lab_to_uint8
+from colorize_core.data.augment import Augmentation, augment, draw_uniform
+from colorize_core.data.degradation import OLD_PHOTO
+from colorize_core.data.shards import pixels_to_lab
 from colorize_core.errors import UserError
-from colorize_core.gray_style import OLD_PHOTO
-from colorize_core.shards import pixels_to_lab
 
 AS_IT_IS = Augmentation(flip=False)
 EVERYTHING = Augmentation(crop=64, zoom=0.5, style=OLD_PHOTO)

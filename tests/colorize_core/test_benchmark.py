@@ -19,12 +19,12 @@ from colorize_core.benchmark.training import Levers, TutorialPhotographs, bare_p
 from colorize_core.benchmark.usage import Watch
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
+from colorize_core.data.screening import SquareRule, square
+from colorize_core.data.shards import pixels_to_lab
 from colorize_core.inference.kernels import lab_of
-from colorize_core.ingest import SquareRule, square
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode
-from colorize_core.shards import pixels_to_lab
 from colorize_core.stages import INFER, STAGES
 
 SIZE = 64

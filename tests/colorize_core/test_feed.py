@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pyarrow import fs
 
+from colorize_core.data.loader import Feed, open_shards, prefetch
+from colorize_core.data.shards import encode_shard, make_table
 from colorize_core.errors import UserError
-from colorize_core.feed import Feed, open_shards, prefetch
-from colorize_core.shards import encode_shard, make_table
 
 LOCAL = fs.LocalFileSystem()
 ROWS = 331  # 3 files, whose last row groups are short

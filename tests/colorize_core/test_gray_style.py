@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter
 from skimage import color
 from torch import Tensor
 
-from colorize_core import gray_style
 from colorize_core.color.lab import lab_to_uint8
+from colorize_core.data import degradation as gray_style
+from colorize_core.data.degradation import FILMS, LUMINANCE, OLD_PHOTO, GrayStyle, restyle
+from colorize_core.data.shards import pixels_to_lab
 from colorize_core.errors import UserError
-from colorize_core.gray_style import FILMS, LUMINANCE, OLD_PHOTO, GrayStyle, restyle
-from colorize_core.shards import pixels_to_lab
 
 EFFECTS = [field.name for field in fields(GrayStyle) if not field.name.endswith("_strength")]
 OFF = GrayStyle()

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from colorize_core import ingest
-from colorize_core.ingest import SquareRule
+from colorize_core.data import screening as ingest
+from colorize_core.data.screening import SquareRule
 from colorize_core.photo.decode import Photo
 
 RULE = SquareRule(32, "squash")

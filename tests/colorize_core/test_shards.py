@@ -10,8 +10,15 @@ import pytest
 from pyarrow import fs
 from skimage.color import rgb2lab
 
+from colorize_core.data.shards import (
+    DatasetInfo,
+    encode_shard,
+    make_table,
+    pixels_to_lab,
+    read_batches,
+    read_dataset_info,
+)
 from colorize_core.errors import UserError
-from colorize_core.shards import DatasetInfo, encode_shard, make_table, pixels_to_lab, read_batches, read_dataset_info
 
 
 def random_rgb(count: int, side: int = 8) -> np.ndarray:

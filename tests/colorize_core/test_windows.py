@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from colorize_core.windows import cut, draw_windows, resample
+from colorize_core.data.crops import cut, draw_windows, resample
 
 
 def noise(count: int, size: int) -> Tensor:

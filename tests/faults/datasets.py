@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cluster.storage.stores import Storage
-from colorize_core.shards import DATASET_FILE, DatasetInfo, encode_shard, make_table
+from colorize_core.data.shards import DATASET_FILE, DatasetInfo, encode_shard, make_table
 
 _SIDE = 32
 

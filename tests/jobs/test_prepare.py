@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from cluster.storage.stores import StorageOptions, open_storage
-from colorize_core.shards import read_batches, read_dataset_info
+from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.prepare_stages import plan_shards
 

@@ -11,8 +11,8 @@ import yaml
 from torchvision.models import resnet18
 
 from colorize_core.checkpoint_config import read_checkpoint_config
+from colorize_core.data.shards import read_dataset_info
 from colorize_core.models import build_model
-from colorize_core.shards import read_dataset_info
 from jobs.cli import main
 from jobs.recipe import RecipeConfig
 

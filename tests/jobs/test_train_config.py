@@ -5,10 +5,10 @@ from dataclasses import asdict
 import pytest
 
 from colorize_core.adversarial import KINDS
-from colorize_core.augment import Augmentation
+from colorize_core.data.augment import Augmentation
+from colorize_core.data.degradation import OLD_PHOTO, GrayStyle
 from colorize_core.descent import SCALINGS, SCHEDULES
 from colorize_core.errors import UserError
-from colorize_core.gray_style import OLD_PHOTO, GrayStyle
 from colorize_core.losses import LOSSES
 from jobs.train_config import (
     AugmentSection,

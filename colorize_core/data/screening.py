@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from colorize_core.color.lab import chroma
+from colorize_core.data.shards import SPLITS, TEST, TRAIN, VAL, pixels_to_lab
 from colorize_core.photo.decode import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode
-from colorize_core.shards import SPLITS, TEST, TRAIN, VAL, pixels_to_lab
 
 
 @dataclass(frozen=True)

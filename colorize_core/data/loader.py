@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from colorize_core.data.shards import group_columns, is_tensor
 from colorize_core.errors import UserError
-from colorize_core.shards import group_columns, is_tensor
 
 _FOOTER_THREADS = 16
 _READER_THREADS = 4

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from colorize_core.color.lab import network_scale
+from colorize_core.data.crops import cut, draw_windows, resample
+from colorize_core.data.degradation import GrayStyle, restyle
 from colorize_core.errors import UserError
-from colorize_core.gray_style import GrayStyle, restyle
-from colorize_core.windows import cut, draw_windows, resample
 
 
 @dataclass(frozen=True)
