@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from colorize_core.checkpoint import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
-from colorize_core.descent import Descent, learning_rate_factor, learning_rate_scale
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.precision import autocast
-from colorize_core.training import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
+from colorize_core.training.optimizer import Descent, learning_rate_factor, learning_rate_scale
+from colorize_core.training.steps import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.checkpoints import read_checkpoint
 from jobs.train_config import TrainConfig
 

@@ -11,8 +11,8 @@ from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:
     from colorize_core.data.augment import Augmentation
-    from colorize_core.losses import ColorLoss
-    from colorize_core.training import AdversarialRule
+    from colorize_core.training.losses import ColorLoss
+    from colorize_core.training.steps import AdversarialRule
 
 _NEEDS_SEPARATE_IMAGES = "a gradient penalty needs images judged apart, and norm=batch mixes them"
 
@@ -68,7 +68,7 @@ class LossSection(Section):
 
     def build(self, color_prior: Sequence[Sequence[float]]) -> "ColorLoss":
         """The losses of the generator; raises UserError when the weights of VGG-16 are wanted and cannot be had."""
-        from colorize_core.losses import ColorLoss
+        from colorize_core.training.losses import ColorLoss
 
         return ColorLoss(
             self.weights(),
@@ -111,7 +111,7 @@ class DiscriminatorSection(Section):
 
     def rule(self, weight: float) -> "AdversarialRule":
         """What the step needs to know, with the generator's `weight` of the adversarial loss."""
-        from colorize_core.training import AdversarialRule
+        from colorize_core.training.steps import AdversarialRule
 
         return AdversarialRule(self.loss, weight, self.label_smoothing, self.gradient_penalty, self.r1)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from colorize_core import adversarial
-from colorize_core.adversarial import KINDS, discriminator_loss, generator_loss
+from colorize_core.training import gan_losses as adversarial
+from colorize_core.training.gan_losses import KINDS, discriminator_loss, generator_loss
 
 REAL, FAKE = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 3.0]])
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from colorize_core.checkpoint import pack_state, unpack_state
-from colorize_core.descent import SCHEDULES, Descent, learning_rate_factor, learning_rate_scale
+from colorize_core.training.optimizer import SCHEDULES, Descent, learning_rate_factor, learning_rate_scale
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])

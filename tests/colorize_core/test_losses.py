@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models import vgg16
 
-from colorize_core import losses
 from colorize_core.color import bins
-from colorize_core.losses import LOSSES, ColorLoss
+from colorize_core.training import losses
+from colorize_core.training.losses import LOSSES, ColorLoss
 
 PRIOR = [[0.0, 0.0, 0.6], [10.0, 20.0, 0.3], [-40.0, 40.0, 0.1]]
 

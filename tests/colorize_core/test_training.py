@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from colorize_core.adversarial import KINDS
 from colorize_core.checkpoint import pack_state, unpack_state
-from colorize_core.descent import Descent
-from colorize_core.losses import ColorLoss
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training import (
+from colorize_core.training.gan_losses import KINDS
+from colorize_core.training.losses import ColorLoss
+from colorize_core.training.optimizer import Descent
+from colorize_core.training.steps import (
     AdversarialRule,
     AdversarialStep,
     Batch,
@@ -479,12 +479,12 @@ import json, sys, torch, torch.distributed as dist
 from functools import partial
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from colorize_core.descent import Descent
-from colorize_core.losses import ColorLoss
+from colorize_core.training.optimizer import Descent
+from colorize_core.training.losses import ColorLoss
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training import AdversarialRule, AdversarialStep, Batch, Outputs, SupervisedStep
+from colorize_core.training.steps import AdversarialRule, AdversarialStep, Batch, Outputs, SupervisedStep
 
 class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def __init__(self):

@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 import pytest
 
-from colorize_core.adversarial import KINDS
 from colorize_core.data.augment import Augmentation
 from colorize_core.data.degradation import OLD_PHOTO, GrayStyle
-from colorize_core.descent import SCALINGS, SCHEDULES
 from colorize_core.errors import UserError
-from colorize_core.losses import LOSSES
+from colorize_core.training.gan_losses import KINDS
+from colorize_core.training.losses import LOSSES
+from colorize_core.training.optimizer import SCALINGS, SCHEDULES
 from jobs.train_config import (
     AugmentSection,
     DiscriminatorSection,

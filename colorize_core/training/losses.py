@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from colorize_core.color.bins import bin_prior, nearest_bins, rebalancing_weights, soft_encode
 from colorize_core.color.lab import denormalize_ab
-from colorize_core.perceptual import VGGDistance
+from colorize_core.training.perceptual import VGGDistance
 
 LOSSES = ("l1", "mse", "smooth_l1", "tv", "color_weighted", "perceptual", "cross_entropy")
 LOSSES_WITHOUT_TRUTH = ("tv",)

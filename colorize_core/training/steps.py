@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from colorize_core import adversarial
-from colorize_core.descent import Descent
-from colorize_core.losses import ColorLoss
 from colorize_core.models.base import ColorModel
 from colorize_core.precision import Autocast
+from colorize_core.training import gan_losses as adversarial
+from colorize_core.training.losses import ColorLoss
+from colorize_core.training.optimizer import Descent
 
 
 class Batch(NamedTuple):
