@@ -12,7 +12,7 @@ from pyarrow import fs
 from torch import Tensor, nn
 
 from colorize_core import metrics
-from colorize_core.checkpoint import load_checkpoint
+from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.color.lab import chroma
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.inference.compositing import paint

@@ -117,7 +117,7 @@ def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> 
 def _untrained(name: str, folder: Path) -> str:
     import torch
 
-    from colorize_core.checkpoint import save_checkpoint
+    from colorize_core.checkpoint.weights import save_checkpoint
     from colorize_core.models import build_model
 
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.starter import STARTER, locate_checkpoint
 
 if TYPE_CHECKING:
-    from colorize_core.checkpoint_config import CheckpointConfig
+    from colorize_core.checkpoint.config import CheckpointConfig
     from colorize_core.models.base import ColorModel
 
 
@@ -18,7 +18,7 @@ def open_checkpoint(location: str, options: StorageOptions) -> Storage:
 
 def check_checkpoint(location: str, options: StorageOptions) -> str:
     """The SHA-256 of a checkpoint's weights, which are all there; raises UserError. Without importing torch."""
-    from colorize_core.checkpoint_config import read_checkpoint_config, read_weights
+    from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
 
     store = open_checkpoint(location, options)
     config = read_checkpoint_config(store.path(), store.filesystem)
@@ -27,8 +27,8 @@ def check_checkpoint(location: str, options: StorageOptions) -> str:
 
 
 def read_checkpoint(location: str, options: StorageOptions) -> "tuple[ColorModel, CheckpointConfig]":
-    """Load a checkpoint from wherever it is; raises UserError (`colorize_core.checkpoint.load_checkpoint`)."""
-    from colorize_core.checkpoint import load_checkpoint
+    """Load a checkpoint from wherever it is; raises UserError (`colorize_core.checkpoint.weights.load_checkpoint`)."""
+    from colorize_core.checkpoint.weights import load_checkpoint
 
     store = open_checkpoint(location, options)
     return load_checkpoint(store.path(), store.filesystem)

@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from colorize_core.checkpoint import load_checkpoint
-    from colorize_core.checkpoint_config import WEIGHTS
-    from colorize_core.export import HALF_TOLERANCE, TOLERANCE, export_half, export_model
+    from colorize_core.checkpoint.config import WEIGHTS
+    from colorize_core.checkpoint.export import HALF_TOLERANCE, TOLERANCE, export_half, export_model
+    from colorize_core.checkpoint.weights import load_checkpoint
 
     target = Path(options.output)
     if not target.parent.is_dir():

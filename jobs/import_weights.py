@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from colorize_core.checkpoint import save_checkpoint
+    from colorize_core.checkpoint.weights import save_checkpoint
     from colorize_core.models.backbone import read_state_dict
 
     target = Path(options.output)

@@ -144,7 +144,7 @@ def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
 
 def _write_published(model: ModelSection, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
     """A checkpoint of published weights, which have no run of ours behind them."""
-    from colorize_core.checkpoint import checkpoint_files
+    from colorize_core.checkpoint.weights import checkpoint_files
     from colorize_core.data.shards import read_dataset_info
 
     shards = reach(evaluation.storage, evaluation.shards, evaluation.output)[0]

@@ -94,7 +94,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
 
 def check_inputs(config: TrainConfig) -> _Inputs:
     """Find every mistake that can be found before processes are started."""
-    from colorize_core.checkpoint_config import read_checkpoint_config
+    from colorize_core.checkpoint.config import read_checkpoint_config
     from colorize_core.data.shards import TRAIN, VAL, read_dataset_info
 
     shards, output = reach(config.storage, config.shards, config.output)

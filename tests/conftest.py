@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 from cluster.session import RayOptions, ray_session
-from colorize_core.checkpoint import save_checkpoint
+from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
 
 # Where tests run in the background Ctrl-C is ignored, and would be by every process that they start.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from colorize_core.benchmark.neighbours import neighbours_at_work
 from colorize_core.benchmark.usage import look
-from colorize_core.checkpoint import save_checkpoint
+from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models.base import ColorModel
 
 

@@ -11,8 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from colorize_core import strips
-from colorize_core.checkpoint import save_checkpoint
-from colorize_core.checkpoint_config import read_checkpoint_config
+from colorize_core.checkpoint.config import read_checkpoint_config
+from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from colorize_core import export
-from colorize_core.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from colorize_core.checkpoint import export
+from colorize_core.checkpoint.export import export_half, export_model
+from colorize_core.checkpoint.weights import CheckpointConfig, load_checkpoint, save_checkpoint
 from colorize_core.errors import UserError
-from colorize_core.export import export_half, export_model
 from colorize_core.inference.prediction import predict_ab
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel

@@ -7,8 +7,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
 from colorize_core import evaluation, metrics
-from colorize_core.checkpoint import load_checkpoint
-from colorize_core.checkpoint_config import WEIGHTS
+from colorize_core.checkpoint.config import WEIGHTS
+from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.starter import STARTER, locate_checkpoint
 

@@ -13,7 +13,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from cluster.storage.stores import LocalStorage, S3Storage, Storage, StorageOptions
-from colorize_core.checkpoint import load_checkpoint
+from colorize_core.checkpoint.weights import load_checkpoint
 from jobs.train import read_metrics
 from jobs.train_state import CHECKPOINTS, whole_checkpoints
 from tests.faults.datasets import write_dataset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from colorize_core.checkpoint import save_checkpoint
+from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
 
 OneLine = Callable[[list[str], int], str]

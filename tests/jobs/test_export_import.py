@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from colorize_core.checkpoint import load_checkpoint
+from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.models import build_model
 from jobs.cli import main
 

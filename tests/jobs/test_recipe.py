@@ -10,7 +10,7 @@ import torch
 import yaml
 from torchvision.models import resnet18
 
-from colorize_core.checkpoint_config import read_checkpoint_config
+from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.data.shards import read_dataset_info
 from colorize_core.models import build_model
 from jobs.cli import main

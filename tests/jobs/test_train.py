@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from cluster.storage.stores import StorageOptions, open_storage
-from colorize_core.checkpoint import load_checkpoint, unpack_state
-from colorize_core.checkpoint_config import read_checkpoint_config
+from colorize_core.checkpoint.config import read_checkpoint_config
+from colorize_core.checkpoint.weights import load_checkpoint, unpack_state
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train import read_metrics

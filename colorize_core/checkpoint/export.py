@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from colorize_core.checkpoint import save_checkpoint
-from colorize_core.checkpoint_config import CheckpointConfig
+from colorize_core.checkpoint.config import CheckpointConfig
+from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.color.lab import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel

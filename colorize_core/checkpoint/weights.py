@@ -13,7 +13,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from colorize_core.checkpoint_config import CONFIG, WEIGHTS, CheckpointConfig, read_checkpoint_config, read_weights
+from colorize_core.checkpoint.config import CONFIG, WEIGHTS, CheckpointConfig, read_checkpoint_config, read_weights
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel, load_strictly
