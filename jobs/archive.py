@@ -14,7 +14,7 @@ from cluster.session import ray_session
 from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.photo.formats import IMAGE_SUFFIXES
-from colorize_core.stages import STAGES, add_stages
+from colorize_core.runtime.stage_timer import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report

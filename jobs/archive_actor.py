@@ -14,9 +14,9 @@ import pyarrow as pa
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
-from colorize_core.memory import keep_freed_memory
 from colorize_core.photo.formats import output_format, output_key
-from colorize_core.stages import PUT, StageClock, add_stages
+from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.stage_timer import PUT, StageClock, add_stages
 from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
 from jobs.checkpoints import open_checkpoint

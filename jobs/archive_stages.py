@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
-from colorize_core.stages import FETCH, StageClock
+from colorize_core.runtime.stage_timer import FETCH, StageClock
 from jobs import metrics
 from jobs.fetch import fetch_all
 from jobs.progress import Progress

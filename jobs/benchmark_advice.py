@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, STAGES
+from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, STAGES
 
 _MUCH, _SOME = 0.5, 0.2
 _NEAR = 0.8

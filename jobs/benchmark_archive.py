@@ -40,7 +40,7 @@ def plan(config: ArchiveBenchmark) -> str:
 def run(config: ArchiveBenchmark, verbose: bool) -> int:
     """Make the inputs, measure round by round, write the figures."""
     from colorize_core.benchmark.peers import has_opencv
-    from colorize_core.memory import keep_freed_memory
+    from colorize_core.runtime.memory import keep_freed_memory
 
     _require(config)
     record = begin("archive", config)

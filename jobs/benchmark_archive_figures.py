@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from colorize_core.stages import INFER, STAGES
+from colorize_core.runtime.stage_timer import INFER, STAGES
 from jobs.benchmark_runs import JobRound, summarize_job
 
 if TYPE_CHECKING:

@@ -119,10 +119,10 @@ def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
 def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     import torch
 
-    from colorize_core.alone import alone
     from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
-    from colorize_core.precision import chosen
+    from colorize_core.runtime.child_process import alone
+    from colorize_core.runtime.precision import chosen
 
     job_config = _job(config, work, cores)
     job = run_verb("train", job_config, work)

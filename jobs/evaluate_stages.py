@@ -7,8 +7,8 @@ from torch import Tensor
 
 from colorize_core import evaluation
 from colorize_core.data.shards import DatasetInfo
-from colorize_core.memory import keep_freed_memory
 from colorize_core.metrics import LPIPS, InceptionFeatures
+from colorize_core.runtime.memory import keep_freed_memory
 from jobs.checkpoints import read_checkpoint
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import TRUTH

@@ -15,7 +15,7 @@ from colorize_core.checkpoint.weights import load_checkpoint, load_weights, pack
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.precision import autocast
+from colorize_core.runtime.precision import autocast
 from colorize_core.training.optimizer import Descent, learning_rate_factor, learning_rate_scale
 from colorize_core.training.steps import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.checkpoints import read_checkpoint

@@ -106,7 +106,7 @@ METRICS = (
 
 
 def record_stages(run: str, seconds: Mapping[str, float], photographs: int) -> None:
-    """Record what a batch took by stage (`colorize_core.stages`)."""
+    """Record what a batch took by stage (`colorize_core.runtime.stage_timer`)."""
     for stage, spent in seconds.items():
         CORE_SECONDS.record(run, spent, stage)
         STAGE_SECONDS.record(run, spent / max(photographs, 1), stage)

@@ -8,7 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import ClusterError
-from colorize_core.stages import add_stages
+from colorize_core.runtime.stage_timer import add_stages
 from jobs.console import ProgressLine
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Progress:
         return ray.get(self._actor.get.remote())
 
     def spend(self, seconds: Mapping[str, float]) -> None:
-        """Add seconds by stage (`colorize_core.stages`) without waiting."""
+        """Add seconds by stage (`colorize_core.runtime.stage_timer`) without waiting."""
         self._actor.spend.remote(seconds)
 
     def seconds(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.errors import UserError
-from colorize_core.memory import ONE_HEAP
+from colorize_core.runtime.memory import ONE_HEAP
 from jobs.causes import root_cause
 from jobs.console import say
 from jobs.train_config import TrainConfig

@@ -15,7 +15,7 @@ from torch import Tensor
 from colorize_core.data.augment import augment
 from colorize_core.data.loader import Feed, prefetch
 from colorize_core.errors import UserError
-from colorize_core.memory import keep_freed_memory
+from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.training.steps import Batch
 from jobs.console import duration
 from jobs.learner import Learner, build_learner

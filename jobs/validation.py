@@ -9,7 +9,7 @@ from colorize_core import evaluation
 from colorize_core.data.shards import read_batches
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics import InceptionFeatures, fid
-from colorize_core.precision import autocast
+from colorize_core.runtime.precision import autocast
 from jobs.train_worker import Worker
 
 _METRICS = ("mae_ab", "psnr", "ssim")

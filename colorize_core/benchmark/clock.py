@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SHRINK
+from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SHRINK
 
 JPEG_DECODE, LIGHTNESS, RESIZE, MODEL, CHROMA, TO_SRGB, JPEG_ENCODE = (
     "JPEG decode",

@@ -33,8 +33,8 @@ from colorize_core.colorizer import Colorizer
 from colorize_core.inference.kernels import clip_rows
 from colorize_core.inference.prediction import predict_ab, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows
-from colorize_core.precision import Precision, autocast
-from colorize_core.stages import StageClock
+from colorize_core.runtime.precision import Precision, autocast
+from colorize_core.runtime.stage_timer import StageClock
 
 _CPU = torch.device("cpu")
 _BATCHES = (4, 16)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from colorize_core.precision import bf16_is_faster
+from colorize_core.runtime.precision import bf16_is_faster
 
 
 def cores() -> int:

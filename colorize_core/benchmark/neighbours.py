@@ -9,7 +9,7 @@ import torch
 from pyarrow import fs
 
 from colorize_core.colorizer import Colorizer
-from colorize_core.memory import keep_freed_memory
+from colorize_core.runtime.memory import keep_freed_memory
 
 _START_SECONDS = 120
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from colorize_core.color.lab import normalize_ab, normalize_L
-from colorize_core.memory import keep_freed_memory
 from colorize_core.models.base import ColorModel
-from colorize_core.precision import Precision, autocast
+from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.precision import Precision, autocast
 from colorize_core.training.losses import ColorLoss
 from colorize_core.training.optimizer import Descent
 from colorize_core.training.steps import Batch, Outputs, SupervisedStep

@@ -13,8 +13,8 @@ from typing import Any
 from pyarrow import fs
 
 from colorize_core.errors import UserError
-from colorize_core.files import read_file
 from colorize_core.normalization import AB_SCALE, L_CENTER
+from colorize_core.runtime.files import read_file
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

@@ -19,7 +19,7 @@ from pyarrow import fs
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.errors import UserError
-from colorize_core.files import read_file
+from colorize_core.runtime.files import read_file
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from colorize_core.color.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
 from colorize_core.color.lab import chroma
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 _AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016
 _KCHROMA = 25.0**7

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from colorize_core.normalization import AB_SCALE
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 PSNR_CAP = 100.0  # dB; identical images would be infinite and swamp a mean
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from colorize_core.errors import UserError
-from colorize_core.files import read_file
 from colorize_core.models.base import load_strictly
+from colorize_core.runtime.files import read_file
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet, WeightsEnum

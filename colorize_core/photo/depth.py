@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 
 def to_depth(values: np.ndarray, bits: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from colorize_core.photo.metadata import SUB_DIRECTORIES
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEFLATE, _RGB, _CONTIGUOUS, _DIFFERENCES, _UNASSOCIATED, _INCH = 8, 2, 1, 2, 2, 2

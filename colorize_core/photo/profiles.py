@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 _UNUSABLE = "unusable colour profile ignored"
 

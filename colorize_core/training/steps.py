@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from colorize_core.models.base import ColorModel
-from colorize_core.precision import Autocast
+from colorize_core.runtime.precision import Autocast
 from colorize_core.training import gan_losses as adversarial
 from colorize_core.training.losses import ColorLoss
 from colorize_core.training.optimizer import Descent

@@ -25,7 +25,7 @@ from colorize_core.inference.kernels import lab_of
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode
-from colorize_core.stages import INFER, STAGES
+from colorize_core.runtime.stage_timer import INFER, STAGES
 
 SIZE = 64
 CPU = torch.device("cpu")

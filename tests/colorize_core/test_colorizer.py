@@ -10,14 +10,14 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from colorize_core import strips
 from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode
 from colorize_core.photo.encode import Encoding
-from colorize_core.stages import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
+from colorize_core.runtime import strips
+from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
 
 
 class Painted(nn.Module):

@@ -102,7 +102,7 @@ def test_16_bits_are_kept_where_they_were_and_can_be(format: str, bits: int, dep
 
 @pytest.mark.parametrize("pixels", [RGB, RGB16, np.dstack((RGB, ALPHA))])
 def test_a_tiff_of_many_strips_is_read_by_others(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colorize_core.strips._PIXELS_PER_STRIP", 96 * 5)
+    monkeypatch.setattr("colorize_core.runtime.strips._PIXELS_PER_STRIP", 96 * 5)
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     written = encode(pixels[..., :3], "tiff", Photo(RGB, alpha, "PNG"))
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(written)), pixels)

@@ -6,7 +6,7 @@ import pytest
 from pyarrow import fs
 
 from colorize_core.errors import UserError
-from colorize_core.files import locate, read_file
+from colorize_core.runtime.files import locate, read_file
 
 
 def test_a_file_is_read_whole(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from colorize_core.memory import ONE_HEAP, groups_within, needed_memory, show
+from colorize_core.runtime.memory import ONE_HEAP, groups_within, needed_memory, show
 
 
 def test_groups_are_in_order_and_within_the_limit() -> None:
@@ -53,7 +53,7 @@ def test_freed_memory_is_used_again(
 ) -> None:
     code = (
         "import resource, threading, numpy\n"
-        "from colorize_core.memory import keep_freed_memory\n"
+        "from colorize_core.runtime.memory import keep_freed_memory\n"
         "def work():\n"
         f"    some = lambda: [numpy.ones({size}, numpy.uint8) for _ in range({count})]\n"
         "    some()\n"

@@ -17,8 +17,9 @@ from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetric
 from torchvision.models import AlexNet, alexnet
 from torchvision.models.vgg import VGG, cfgs, make_layers
 
-from colorize_core import metrics, strips
+from colorize_core import metrics
 from colorize_core.errors import UserError
+from colorize_core.runtime import strips
 
 # of the lpips package, which calls torchvision the old way
 pytestmark = [

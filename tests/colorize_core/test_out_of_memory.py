@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from colorize_core.out_of_memory import in_halves, is_out_of_memory
+from colorize_core.runtime.oom import in_halves, is_out_of_memory
 
 
 def limited(most: int, error: Exception, seen: list[int]) -> object:

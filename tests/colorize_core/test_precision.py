@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from colorize_core.precision import Precision, autocast, bf16_is_faster
+from colorize_core.runtime.precision import Precision, autocast, bf16_is_faster
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

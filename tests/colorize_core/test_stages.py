@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from colorize_core.stages import DECODE, FETCH, INFER, PUT, STAGES, StageClock, add_stages
+from colorize_core.runtime.stage_timer import DECODE, FETCH, INFER, PUT, STAGES, StageClock, add_stages
 
 
 def test_a_stage_is_the_sum_of_its_blocks() -> None:

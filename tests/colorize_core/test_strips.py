@@ -1,6 +1,6 @@
 import pytest
 
-from colorize_core import strips
+from colorize_core.runtime import strips
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 1000])

@@ -9,7 +9,7 @@ from PIL import Image
 from colorize_core.color.lab import rgb_to_lab
 from colorize_core.inference.prediction import shrink
 from colorize_core.inference.upsampling import ChromaRows, Upsampling, linear_model, linear_model_of_tensors
-from colorize_core.strips import row_strips
+from colorize_core.runtime.strips import row_strips
 
 
 def noise(*shape: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from cluster.storage.stores import StorageOptions, open_storage
-from colorize_core.stages import STAGES
+from colorize_core.runtime.stage_timer import STAGES
 from jobs import rows as archive_rows
 from jobs.archive import draw
 from jobs.cli import main

@@ -8,7 +8,7 @@ import pytest
 from colorize_core.benchmark import peers
 from colorize_core.benchmark.clock import KERNELS
 from colorize_core.benchmark.peers import Pace
-from colorize_core.stages import INFER
+from colorize_core.runtime.stage_timer import INFER
 from jobs.benchmark import KINDS
 from jobs.benchmark_advice import archive_advice
 from jobs.benchmark_archive import job_window

@@ -11,7 +11,7 @@ import ray
 import torch
 from prometheus_client.samples import Sample
 
-from colorize_core.stages import STAGES
+from colorize_core.runtime.stage_timer import STAGES
 from jobs.cli import main
 from jobs.metrics import METRICS
 from jobs.train_meter import TrainMeter
