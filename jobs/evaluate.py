@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.evaluation.table import columns_of, render, summarize_scores
 from jobs.actors import count_actors
 from jobs.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.cli import DONE, run_job
@@ -17,7 +18,6 @@ from jobs.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
-from jobs.evaluation_table import columns_of, render, summarize_scores
 from jobs.needs import Needs, Published, Weights
 from jobs.report_files import report_at_end
 from jobs.run_record import now, versions
@@ -97,7 +97,7 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
 def check_inputs(config: EvaluateConfig) -> _Inputs:
     """Find every mistake that can be found before Ray is started."""
     from colorize_core.data.shards import read_dataset_info
-    from colorize_core.evaluation import BASELINES, ceiling_name
+    from colorize_core.evaluation.scoring import BASELINES, ceiling_name
 
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)
@@ -227,9 +227,9 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     """The first photographs of the split: gray, each model, truth."""
     import torch
 
-    from colorize_core import evaluation
     from colorize_core.data.shards import read_batches
-    from colorize_core.grid import sample_grid
+    from colorize_core.evaluation import scoring as evaluation
+    from colorize_core.evaluation.sample_grid import sample_grid
 
     shards, dataset = inputs.shards, inputs.dataset
     first = shards.path(dataset.files(config.split, shards.uri)[0])

@@ -5,8 +5,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from colorize_core import evaluation
 from colorize_core.data.shards import DatasetInfo
+from colorize_core.evaluation import scoring as evaluation
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.runtime.memory import keep_freed_memory
 from jobs.checkpoints import read_checkpoint

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import ClusterError
 from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
+from colorize_core.evaluation.table import below_gray
 from colorize_core.starter import locate_checkpoint
 from jobs.checkpoints import read_checkpoint
 from jobs.evaluate_config import name_checkpoints
-from jobs.evaluation_table import below_gray
 from jobs.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
 from jobs.train import read_metrics
 
@@ -133,8 +133,8 @@ def _pictures(evaluation: _Evaluation, keys: Sequence[str], study: "Study") -> "
     """
     import torch
 
-    from colorize_core import evaluation as scoring
     from colorize_core.data.shards import read_dataset_info, read_photographs
+    from colorize_core.evaluation import scoring
 
     result, config = evaluation.result, evaluation.result["config"]
     shards = open_storage(config["shards"], evaluation.options)

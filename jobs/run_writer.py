@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from cluster.storage.stores import LocalStorage, Storage
 from colorize_core.checkpoint.weights import checkpoint_files
-from colorize_core.grid import sample_grid
+from colorize_core.evaluation.sample_grid import sample_grid
 from colorize_core.models.base import ColorModel
 from jobs.tracking import MlflowTracker
 from jobs.train_config import TrainConfig

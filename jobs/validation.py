@@ -5,8 +5,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-from colorize_core import evaluation
 from colorize_core.data.shards import read_batches
+from colorize_core.evaluation import scoring as evaluation
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics import InceptionFeatures, fid
 from colorize_core.runtime.precision import autocast

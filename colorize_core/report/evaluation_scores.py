@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from colorize_core.columns import DEFINITIONS, MORE, STANDARD, Column
+from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD, Column
 from colorize_core.report.charts import curve_chart, interval_chart, overlaid_chart
 from colorize_core.report.measures import histogram
 

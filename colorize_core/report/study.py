@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from colorize_core.errors import UserError
-from colorize_core.metrics.preference import Rate, Vote, preference_rates, rank_by_votes
+from colorize_core.evaluation.preference import Rate, Vote, preference_rates, rank_by_votes
 
 RATINGS_FORMAT = "colorize-ratings-1"
 _LEFT, _RIGHT, _TIE = "left", "right", "tie"

@@ -7,7 +7,8 @@ from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from colorize_core import evaluation, metrics
+from colorize_core import metrics
+from colorize_core.evaluation import scoring as evaluation
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.models.base import ColorModel
 

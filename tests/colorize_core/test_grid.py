@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize_core.grid import sample_grid
+from colorize_core.evaluation.sample_grid import sample_grid
 
 
 def page(columns: dict[str, np.ndarray], cell: int) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from colorize_core.metrics.preference import bradley_terry, preference_rates, rank_by_votes, wilson_interval
+from colorize_core.evaluation.preference import bradley_terry, preference_rates, rank_by_votes, wilson_interval
 
 
 @pytest.mark.parametrize(

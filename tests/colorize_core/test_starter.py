@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
-from colorize_core import evaluation, metrics
+from colorize_core import metrics
 from colorize_core.checkpoint.config import WEIGHTS
 from colorize_core.checkpoint.weights import load_checkpoint
+from colorize_core.evaluation import scoring as evaluation
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.starter import STARTER, locate_checkpoint
 

@@ -12,9 +12,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
+from colorize_core.evaluation.table import render
 from jobs.cli import main
 from jobs.evaluate_config import name_checkpoints
-from jobs.evaluation_table import render
 from tests.jobs.report_runs import data_of
 
 

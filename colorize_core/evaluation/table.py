@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from colorize_core.columns import Column
+    from colorize_core.evaluation.columns import Column
 
 _DISTANCES = {"fid": ("FID", 2), "kid": ("KID x 1000", 2)}
 
 
 def columns_of(definitions: Sequence[str]) -> "dict[str, Column]":
     """Every column that may be computed, by name."""
-    from colorize_core.columns import DEFINITIONS, MORE, STANDARD
+    from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD
 
     chosen = [*STANDARD, *MORE, *(column for name in definitions for column in DEFINITIONS[name])]
     return {column.name: column for column in reversed(chosen)}
@@ -43,7 +43,7 @@ def summarize_scores(
 
 def render(result: dict[str, Any], definitions: Sequence[str]) -> str:
     """The results as Markdown: the standard table, one of further metrics, and one for each paper's definitions."""
-    from colorize_core.columns import DEFINITIONS, MORE, STANDARD
+    from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD
 
     parts = [_table(result, STANDARD, distances=True), _notes(result)]
     parts += ["### Further metrics", _table(result, MORE)]
