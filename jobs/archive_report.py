@@ -14,7 +14,7 @@ from jobs.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_pa
 from jobs.run_record import RUN_FILE
 
 if TYPE_CHECKING:
-    from colorize_core.report.archive_page import Thumbnails
+    from colorize_core.report.archive.page import Thumbnails
 
 LISTING = "_state/listing.json"
 _SAMPLE = 120
@@ -33,8 +33,8 @@ def write_archive_report(output: Storage, source: Storage | None, pictures: int 
             the lightness of the pictures.
         pictures: size of the fair sample.
     """
-    from colorize_core.report.archive_page import archive_page, chosen_rows
-    from colorize_core.report.survey import Survey
+    from colorize_core.report.archive.page import archive_page, chosen_rows
+    from colorize_core.report.archive.survey import Survey
 
     record = json.loads(output.read(RUN_FILE))
     survey = Survey(pictures or _SAMPLE)
@@ -68,7 +68,7 @@ class _Maker:
 
     def make(self, row: Mapping[str, Any]) -> "Thumbnails":
         """Write what there is to show of a row; what cannot be read or decoded is left out."""
-        from colorize_core.report.archive_page import Thumbnails
+        from colorize_core.report.archive.page import Thumbnails
 
         if not row["output_key"]:
             return Thumbnails()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from colorize_core.report.words import duration as duration
+from colorize_core.report.formatting import duration as duration
 
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 10.0

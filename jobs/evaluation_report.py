@@ -21,8 +21,8 @@ from jobs.train import read_metrics
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from colorize_core.report.evaluation_page import Variant
-    from colorize_core.report.study import Preferences, Study
+    from colorize_core.report.evaluation.page import Variant
+    from colorize_core.report.evaluation.study import Preferences, Study
 
 RESULT, PER_IMAGE = "metrics.json", "per_image.parquet"
 _PREFERENCES = f"{FOLDER}/preferences.json"
@@ -69,8 +69,8 @@ def write_evaluation_report(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from colorize_core.report.evaluation_page import EvaluationExtras, choose, evaluation_page
-    from colorize_core.report.rating_page import rating_page
+    from colorize_core.report.evaluation.page import EvaluationExtras, choose, evaluation_page
+    from colorize_core.report.evaluation.rating_page import rating_page
 
     result = json.loads(output.read(RESULT))
     rows = pq.read_table(pa.BufferReader(output.read(PER_IMAGE)))
@@ -103,7 +103,7 @@ def write_evaluation_report(
 
 def _study(evaluation: _Evaluation, keys: Sequence[str]) -> "Study":
     """Every model and the truth against each other, on the fair sample."""
-    from colorize_core.report.study import make_study
+    from colorize_core.report.evaluation.study import make_study
 
     result = evaluation.result
     truth = f"{result['shards']} {result['split']} {result['size']}"
@@ -112,7 +112,7 @@ def _study(evaluation: _Evaluation, keys: Sequence[str]) -> "Study":
 
 def _preferences(output: Storage, study: "Study", given: "Preferences | None") -> "Preferences | None":
     """Those given, which are kept for later reports, or those kept."""
-    from colorize_core.report.study import preferences_from_json, preferences_to_json
+    from colorize_core.report.evaluation.study import preferences_from_json, preferences_to_json
 
     if given is not None:
         if given.study != study.name:
@@ -176,9 +176,9 @@ class _Writer:
 
     def write(self, key: str, pictures: Mapping[str, Any], name: str) -> "Variant":
         """One picture of a photograph, and its difference from the truth."""
-        from colorize_core.report.difference_map import difference_map
-        from colorize_core.report.evaluation_page import MAP_LIMIT, Variant
-        from colorize_core.report.study import picture_name
+        from colorize_core.report.evaluation.difference_map import difference_map
+        from colorize_core.report.evaluation.page import MAP_LIMIT, Variant
+        from colorize_core.report.evaluation.study import picture_name
         from colorize_core.report.thumbnails import picture
 
         blind = picture_name(self._study.name, key, name)

@@ -18,7 +18,7 @@ from jobs.report_config import ReportConfig
 from jobs.run_record import RUN_FILE
 
 if TYPE_CHECKING:
-    from colorize_core.report.study import Preferences
+    from colorize_core.report.evaluation.study import Preferences
 
 _KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 _FLAGS = ("--dry-run", "--verbose", "--help")
@@ -81,7 +81,7 @@ def _write(subject: _Subject, config: ReportConfig, preferences: "Preferences | 
 
 
 def _read(config: ReportConfig) -> "Preferences":
-    from colorize_core.report.study import read_ratings
+    from colorize_core.report.evaluation.study import read_ratings
 
     files = {}
     for location in config.ratings:

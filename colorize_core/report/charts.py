@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup, escape
 
-from colorize_core.report.measures import Bars
+from colorize_core.report.archive.measures import Bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,14 +11,14 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from colorize_core.photo.decode import PhotoError
+from colorize_core.report.archive.measures import Bars
 from colorize_core.report.charts import curve_chart, histogram_chart, interval_chart, overlaid_chart
-from colorize_core.report.difference_map import difference_map
-from colorize_core.report.measures import Bars
+from colorize_core.report.evaluation.difference_map import difference_map
+from colorize_core.report.evaluation.rating_page import rating_page
+from colorize_core.report.evaluation.study import make_study
+from colorize_core.report.formatting import duration, flat, queries
 from colorize_core.report.page import render, url
-from colorize_core.report.rating_page import rating_page
-from colorize_core.report.study import make_study
 from colorize_core.report.thumbnails import picture, thumbnail
-from colorize_core.report.words import duration, flat, queries
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\u2028写真"
 

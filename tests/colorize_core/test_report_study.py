@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from colorize_core.errors import UserError
-from colorize_core.report.study import (
+from colorize_core.report.evaluation.study import (
     RATINGS_FORMAT,
     Study,
     make_study,

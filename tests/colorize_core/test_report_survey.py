@@ -5,8 +5,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from colorize_core.report.measures import Distribution, histogram
-from colorize_core.report.survey import Survey
+from colorize_core.report.archive.measures import Distribution, histogram
+from colorize_core.report.archive.survey import Survey
 
 STATUSES = ["ok"] * 90 + ["truncated"] * 9 + ["missing"]
 

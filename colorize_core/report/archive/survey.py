@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from colorize_core.report.measures import MEASURES, Distribution
+from colorize_core.report.archive.measures import MEASURES, Distribution
 
 DONE, COPIED = "ok", "skipped_color"
 FAIR = "fair"

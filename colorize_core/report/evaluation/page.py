@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from colorize_core.report.charts import color_ramp, interval_chart
-from colorize_core.report.evaluation_scores import distribution_charts, interval_charts, score_tables, training_charts
+from colorize_core.report.evaluation.scores import distribution_charts, interval_charts, score_tables, training_charts
+from colorize_core.report.evaluation.study import Preferences
+from colorize_core.report.formatting import flat, queries
 from colorize_core.report.page import moment, render
-from colorize_core.report.study import Preferences
-from colorize_core.report.words import flat, queries
 
 SHOWN_BY = "ciede2000"
 """The score by which photographs are called best and worst, and that stands below each picture."""

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD, Column
+from colorize_core.report.archive.measures import histogram
 from colorize_core.report.charts import curve_chart, interval_chart, overlaid_chart
-from colorize_core.report.measures import histogram
 
 _DISTANCES = {"fid": ("FID", 1.0), "kid": ("KID x 1000", 1000.0)}
 _SPREAD_BARS = 30

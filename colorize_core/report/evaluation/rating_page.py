@@ -1,7 +1,7 @@
 """The page on which people choose between pictures without knowing who made them."""
 
+from colorize_core.report.evaluation.study import RATINGS_FORMAT, Study
 from colorize_core.report.page import render
-from colorize_core.report.study import RATINGS_FORMAT, Study
 
 _SCRIPTS = ("common.js", "rating.js")
 

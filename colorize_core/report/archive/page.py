@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from colorize_core.report.archive.measures import MEASURES, Distribution, Measure
+from colorize_core.report.archive.survey import COPIED, DONE, Survey
 from colorize_core.report.charts import histogram_chart
-from colorize_core.report.measures import MEASURES, Distribution, Measure
+from colorize_core.report.formatting import duration, file_size, flat, queries
 from colorize_core.report.page import is_shown_by_browsers, moment, render, url
-from colorize_core.report.survey import COPIED, DONE, Survey
-from colorize_core.report.words import duration, file_size, flat, queries
 
 PICTURES = "pictures"
 """Folder beside the page."""
