@@ -20,7 +20,7 @@ from jobs.cli import DONE
 from jobs.console import say
 
 if TYPE_CHECKING:
-    from colorize_core.benchmark.peers import Loop
+    from colorize_core.benchmark.baselines.inference import Loop
 
 _PHOTOGRAPHS, _COLORED, _CHECKPOINT = "photographs", "colored", "checkpoint"
 _BATCH = 32
@@ -39,7 +39,7 @@ def plan(config: ArchiveBenchmark) -> str:
 
 def run(config: ArchiveBenchmark, verbose: bool) -> int:
     """Make the inputs, measure round by round, write the figures."""
-    from colorize_core.benchmark.peers import has_opencv
+    from colorize_core.benchmark.baselines.inference import has_opencv
     from colorize_core.runtime.memory import keep_freed_memory
 
     _require(config)
@@ -76,7 +76,7 @@ def _require(config: ArchiveBenchmark) -> None:
 
 def _write_photographs(config: ArchiveBenchmark, folder: Path) -> int:
     """Put the photographs into a folder; returns their number."""
-    from colorize_core.benchmark.photographs import DISTINCT, sample_photographs
+    from colorize_core.benchmark.sample_photos import DISTINCT, sample_photographs
 
     folder.mkdir()
     if config.source:
@@ -127,9 +127,9 @@ def _untrained(name: str, folder: Path) -> str:
 
 def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) -> Round:
     """The job, then everything else in this process, on the same photographs."""
-    from colorize_core.benchmark import limit
-    from colorize_core.benchmark.neighbours import neighbours_at_work
-    from colorize_core.benchmark.peers import Network, has_opencv, run, with_opencv, with_skimage
+    from colorize_core.benchmark.background_load import neighbours_at_work
+    from colorize_core.benchmark.baselines import kernels as limit
+    from colorize_core.benchmark.baselines.inference import Network, has_opencv, run, with_opencv, with_skimage
     from colorize_core.colorizer import Colorizer
 
     files = sorted((work / _PHOTOGRAPHS).iterdir())

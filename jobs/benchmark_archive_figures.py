@@ -9,7 +9,7 @@ from colorize_core.runtime.stage_timer import INFER, STAGES
 from jobs.benchmark_runs import JobRound, summarize_job
 
 if TYPE_CHECKING:
-    from colorize_core.benchmark.peers import Pace
+    from colorize_core.benchmark.baselines.inference import Pace
 
 REST = "Ray, fetch, put"
 """What a job takes beyond the Colorizer."""

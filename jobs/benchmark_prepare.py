@@ -45,7 +45,7 @@ def plan(config: PrepareBenchmark) -> str:
 
 def run(config: PrepareBenchmark, verbose: bool) -> int:
     """Make photographs, measure round by round, write the figures."""
-    from colorize_core.benchmark.photographs import sample_photographs
+    from colorize_core.benchmark.sample_photos import sample_photographs
     from colorize_core.benchmark.tables import markdown_table
 
     require_this_machine(config.ray)
@@ -80,8 +80,8 @@ def _round(config: PrepareBenchmark, work: Path, fewer: int) -> Round:
     """The job on fewer and on all photographs, then the loops."""
     import torch
 
-    from colorize_core.benchmark.preparing import LOOPS
-    from colorize_core.benchmark.preparing import run as run_loop
+    from colorize_core.benchmark.baselines.preparation import LOOPS
+    from colorize_core.benchmark.baselines.preparation import run as run_loop
 
     short, long = (_prepare(config, work, name) for name in ("some", "all"))
     more = config.photographs - fewer

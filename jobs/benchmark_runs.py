@@ -23,7 +23,7 @@ from jobs.config import VerbConfig
 from jobs.console import say, summary
 
 if TYPE_CHECKING:
-    from colorize_core.benchmark.usage import Watch
+    from colorize_core.benchmark.process_usage import Watch
 
 JSON, MARKDOWN, PICTURE = "benchmark.json", "benchmark.md", "stages.png"
 _WORK = "_work"
@@ -116,7 +116,7 @@ def run_verb(verb: str, config: VerbConfig, work: Path) -> Run:
         UserError: what it said of a mistake.
         ClusterError: what it said of a failure.
     """
-    from colorize_core.benchmark.usage import Watch
+    from colorize_core.benchmark.process_usage import Watch
 
     file, log = work / f"{verb}.yaml", work / f"{verb}.log"
     # What was not said stays unsaid: some keys may not be given beside others.

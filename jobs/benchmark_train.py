@@ -48,8 +48,8 @@ def plan(config: TrainBenchmark) -> str:
 
 def run(config: TrainBenchmark, verbose: bool) -> int:
     """Make shards, measure round by round, write the figures."""
+    from colorize_core.benchmark.baselines.training import WARM_UP
     from colorize_core.benchmark.tables import markdown_table
-    from colorize_core.benchmark.training import WARM_UP
 
     _require(config)
     record = begin("train", config)
@@ -94,7 +94,7 @@ def _require(config: TrainBenchmark) -> None:
 
 def _write_photographs(folder: Path, count: int) -> None:
     """Photographs in colour, in train/ and val/."""
-    from colorize_core.benchmark.photographs import sample_photographs
+    from colorize_core.benchmark.sample_photos import sample_photographs
 
     for split in ("train", "val"):
         (folder / split).mkdir(parents=True)
@@ -119,7 +119,7 @@ def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
 def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     import torch
 
-    from colorize_core.benchmark.training import Levers, bare_pace, tutorial_pace
+    from colorize_core.benchmark.baselines.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
     from colorize_core.runtime.child_process import alone
     from colorize_core.runtime.precision import chosen

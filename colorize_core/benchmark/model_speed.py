@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from colorize_core.benchmark.baselines.training import Levers, make_batch, make_step
 from colorize_core.benchmark.machine import cores
+from colorize_core.benchmark.model_facts import flops
+from colorize_core.benchmark.process_usage import Watch
 from colorize_core.benchmark.tables import markdown_table
-from colorize_core.benchmark.training import Levers, make_batch, make_step
-from colorize_core.benchmark.usage import Watch
 from colorize_core.models import build_model
-from colorize_core.models.facts import flops
 from colorize_core.runtime.child_process import alone
 from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.runtime.precision import Precision, autocast

@@ -2,8 +2,8 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from colorize_core.benchmark.neighbours import neighbours_at_work
-from colorize_core.benchmark.usage import look
+from colorize_core.benchmark.background_load import neighbours_at_work
+from colorize_core.benchmark.process_usage import look
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models.base import ColorModel
 

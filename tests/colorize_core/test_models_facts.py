@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from colorize_core.benchmark.model_facts import flops, milliseconds, parameters, receptive_field
 from colorize_core.models import build_model, model_names
-from colorize_core.models.facts import flops, milliseconds, parameters, receptive_field
 from colorize_core.models.patchgan import PatchGAN
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "MODELS.md"

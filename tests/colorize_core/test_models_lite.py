@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from colorize_core.benchmark.model_facts import flops, parameters, receptive_field
 from colorize_core.models import build_model
-from colorize_core.models.facts import flops, parameters, receptive_field
 from colorize_core.models.lite import GlobalContext, Lite, Up
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from colorize_core.benchmark import peers
+from colorize_core.benchmark.baselines import inference as peers
+from colorize_core.benchmark.baselines.inference import Pace
 from colorize_core.benchmark.clock import KERNELS
-from colorize_core.benchmark.peers import Pace
 from colorize_core.runtime.stage_timer import INFER
 from jobs.benchmark import KINDS
 from jobs.benchmark_advice import archive_advice

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from colorize_core.benchmark.baselines.inference import encode_jpeg
 from colorize_core.benchmark.clock import (
     CHROMA,
     JPEG_DECODE,
@@ -27,7 +28,6 @@ from colorize_core.benchmark.clock import (
     TO_SRGB,
     core_milliseconds,
 )
-from colorize_core.benchmark.peers import encode_jpeg
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.colorizer import Colorizer
 from colorize_core.inference.kernels import clip_rows
