@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from cluster.config.loading import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
-from jobs.console import say
+from jobs.command.console import say
 from jobs.needs import Processes
 
 

@@ -20,7 +20,7 @@ from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
 from jobs.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
-from jobs.console import duration, say, summary
+from jobs.command.console import duration, say, summary
 from jobs.doctor_start import check_start
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.lock import OutputLock

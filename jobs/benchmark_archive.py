@@ -17,7 +17,7 @@ from jobs.benchmark_config import ArchiveBenchmark
 from jobs.benchmark_runs import Run, begin, require_this_machine, run_verb, work_folder, write_figures
 from jobs.checkpoints import open_checkpoint, read_checkpoint
 from jobs.cli import DONE
-from jobs.console import say
+from jobs.command.console import say
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.baselines.inference import Loop

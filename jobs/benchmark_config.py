@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from jobs.config import JobConfig, StorageJobConfig, VerbConfig
+from jobs.command.config import JobConfig, StorageJobConfig, VerbConfig
 
 _FEWEST = 32
 

@@ -7,7 +7,7 @@ from colorize_core.errors import UserError
 from jobs.benchmark_config import ModelBenchmark
 from jobs.benchmark_runs import begin, work_folder, write_figures
 from jobs.cli import DONE
-from jobs.console import say
+from jobs.command.console import say
 
 
 def plan(config: ModelBenchmark) -> str:

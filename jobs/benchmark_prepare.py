@@ -20,7 +20,7 @@ from jobs.benchmark_runs import (
     write_figures,
 )
 from jobs.cli import DONE
-from jobs.console import say
+from jobs.command.console import say
 from jobs.prepare import PrepareConfig
 
 _SMALLER = 4  # a quarter

@@ -19,8 +19,8 @@ from cluster.errors import ClusterError
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.cli import USAGE
-from jobs.config import VerbConfig
-from jobs.console import say, summary
+from jobs.command.config import VerbConfig
+from jobs.command.console import say, summary
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.process_usage import Watch

@@ -16,8 +16,8 @@ from cluster.config.command_line import USAGE as USAGE
 from cluster.config.loading import to_yaml
 from cluster.errors import ClusterError, ConfigError
 from colorize_core.errors import UserError
-from jobs.causes import root_cause
-from jobs.config import AnyConfig
+from jobs.command.causes import root_cause
+from jobs.command.config import AnyConfig
 
 VERBS = {
     "prepare": "photographs to Lab shards for training",

@@ -12,8 +12,8 @@ from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs import archive, evaluate, prepare, train
 from jobs.cli import run_job
-from jobs.config import JobConfig
-from jobs.console import duration, say, summary
+from jobs.command.config import JobConfig
+from jobs.command.console import duration, say, summary
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,8 +16,8 @@ from cluster.errors import ClusterError, ConfigError
 from cluster.session import ray_session
 from colorize_core.errors import UserError
 from jobs.cli import run_job
-from jobs.config import JobConfig, VerbConfig
-from jobs.console import say
+from jobs.command.config import JobConfig, VerbConfig
+from jobs.command.console import say
 from jobs.doctor_checks import Finding
 from jobs.needs import Needs
 

@@ -5,7 +5,7 @@ from cluster.nodes.facts import look_around
 from cluster.nodes.query import alive_nodes, ask_nodes
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
-from jobs.console import say
+from jobs.command.console import say
 from jobs.doctor_checks import PACKAGES, Finding, check_answers, check_room, check_versions
 from jobs.doctor_storage import check_storage
 from jobs.needs import Needs, Processes

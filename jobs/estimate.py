@@ -9,7 +9,7 @@ from cluster.session import local_cores
 from cluster.storage.stores import Entry, Storage, open_storage
 from colorize_core.runtime.child_process import alone
 from jobs.archive_config import ArchiveConfig
-from jobs.console import duration
+from jobs.command.console import duration
 from jobs.fetch import fetch_all
 from jobs.run_record import RUN_FILE
 

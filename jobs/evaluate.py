@@ -14,7 +14,7 @@ from colorize_core.evaluation.table import columns_of, render, summarize_scores
 from jobs.actors import count_actors
 from jobs.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.cli import DONE, run_job
-from jobs.console import say, summary
+from jobs.command.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
 from jobs.actors import ActorsSection
-from jobs.config import Output, PipelineJobConfig
+from jobs.command.config import Output, PipelineJobConfig
 from jobs.needs import Weights
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]

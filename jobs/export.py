@@ -8,7 +8,7 @@ from pathlib import Path
 from colorize_core.errors import UserError
 from colorize_core.starter import locate_checkpoint
 from jobs.cli import run_command
-from jobs.console import summary
+from jobs.command.console import summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

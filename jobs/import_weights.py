@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from colorize_core.errors import UserError
 from jobs.cli import run_command
-from jobs.console import summary
+from jobs.command.console import summary
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from uuid import uuid4
 from cluster.errors import ClusterError
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
-from jobs.console import say
+from jobs.command.console import say
 
 _FILE = "_state/lock.json"
 HEARTBEAT_SECONDS = 5.0

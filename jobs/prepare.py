@@ -12,8 +12,8 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
-from jobs.config import Output, PipelineJobConfig
-from jobs.console import say, summary
+from jobs.command.config import Output, PipelineJobConfig
+from jobs.command.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.needs import Needs, Processes

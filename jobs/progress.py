@@ -9,7 +9,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import ClusterError
 from colorize_core.runtime.stage_timer import add_stages
-from jobs.console import ProgressLine
+from jobs.command.console import ProgressLine
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -12,8 +12,8 @@ from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from jobs import evaluate, prepare, train
 from jobs.cli import run_job
-from jobs.config import Output, StorageJobConfig
-from jobs.console import say
+from jobs.command.config import Output, StorageJobConfig
+from jobs.command.console import say
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
 from jobs.run_record import flatten

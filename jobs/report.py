@@ -12,7 +12,7 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.archive_report import write_archive_report
 from jobs.cli import DONE, run_job
-from jobs.console import say, summary
+from jobs.command.console import say, summary
 from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.report_config import ReportConfig
 from jobs.run_record import RUN_FILE

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from cluster.storage.stores import StorageOptions
-from jobs.config import VerbConfig
+from jobs.command.config import VerbConfig
 
 
 class ReportConfig(VerbConfig):

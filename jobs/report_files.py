@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from cluster.storage.stores import Storage
-from jobs.console import say
+from jobs.command.console import say
 
 FOLDER = "report"
 INDEX = "index.html"

@@ -22,11 +22,11 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from jobs import comparison, train
-from jobs.causes import root_cause
 from jobs.cli import DONE, FAILED, run_job
+from jobs.command.causes import root_cause
+from jobs.command.config import Output, StorageJobConfig
+from jobs.command.console import say, summary
 from jobs.comparison import Trial
-from jobs.config import Output, StorageJobConfig
-from jobs.console import say, summary
 from jobs.lock import OutputLock
 from jobs.run_record import RUN_FILE, begin_run, flatten, now, write_record
 from jobs.train_config import TrainConfig

@@ -12,7 +12,7 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.cli import DONE, run_job
-from jobs.console import duration, say, summary
+from jobs.command.console import duration, say, summary
 from jobs.curves import run_curves
 from jobs.doctor_start import check_start, require_room
 from jobs.needs import Needs, Processes, Weights

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from cluster.config.loading import Section
-from jobs.config import Output, StorageJobConfig
+from jobs.command.config import Output, StorageJobConfig
 from jobs.evaluate_config import FidSection
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.errors import UserError
 from colorize_core.runtime.memory import ONE_HEAP
-from jobs.causes import root_cause
-from jobs.console import say
+from jobs.command.causes import root_cause
+from jobs.command.console import say
 from jobs.train_config import TrainConfig
 from jobs.train_loop import train_loop
 from jobs.train_state import CHECKPOINTS, forget_broken_index

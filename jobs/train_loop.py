@@ -17,7 +17,7 @@ from colorize_core.data.loader import Feed, prefetch
 from colorize_core.errors import UserError
 from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.training.steps import Batch
-from jobs.console import duration
+from jobs.command.console import duration
 from jobs.learner import Learner, build_learner
 from jobs.run_writer import RunWriter
 from jobs.train_meter import TrainMeter

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from jobs.archive_config import ArchiveConfig
-from jobs.config import VerbConfig
+from jobs.command.config import VerbConfig
 from jobs.prepare import PrepareConfig
 from jobs.train_config import TrainConfig
 

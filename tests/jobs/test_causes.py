@@ -6,7 +6,7 @@ from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from colorize_core.errors import UserError
-from jobs.causes import root_cause
+from jobs.command.causes import root_cause
 from jobs.train_fit import StopAtUserErrors
 
 MISTAKE = UserError("lower train.lr")

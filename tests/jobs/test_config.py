@@ -8,7 +8,7 @@ from cluster.config.loading import Section, describe, to_yaml
 from cluster.submit.config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive import ArchiveConfig
-from jobs.config import JobConfig
+from jobs.command.config import JobConfig
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
 from jobs.recipe import RecipeConfig

@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.console import ProgressLine, duration, log_pause, summary
+from jobs.command.console import ProgressLine, duration, log_pause, summary
 
 
 @pytest.mark.parametrize(
