@@ -18,17 +18,17 @@ from colorize_core.runtime.stage_timer import STAGES, add_stages
 from jobs import rows
 from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive_report import write_archive_report
-from jobs.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.command.console import duration, say, summary
 from jobs.doctor_start import check_start
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
-from jobs.lock import OutputLock
 from jobs.manifest import FOLDER as MANIFEST
 from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
-from jobs.needs import Needs
-from jobs.report_files import report_at_end
-from jobs.run_record import RUN_FILE, begin_run, now, write_record
+from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
+from jobs.run.lock import OutputLock
+from jobs.run.record import RUN_FILE, begin_run, now, write_record
+from jobs.run.report_files import report_at_end
+from jobs.run.requirements import Needs
 
 if TYPE_CHECKING:
     import pyarrow as pa

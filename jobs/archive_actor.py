@@ -17,11 +17,11 @@ from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key
 from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.runtime.stage_timer import PUT, StageClock, add_stages
-from jobs import metrics
 from jobs.archive_config import IMAGES, ArchiveConfig
-from jobs.checkpoints import open_checkpoint
 from jobs.fetch import THREADS
-from jobs.progress import Progress
+from jobs.run import prometheus as metrics
+from jobs.run.checkpoints import open_checkpoint
+from jobs.run.progress import Progress
 
 if TYPE_CHECKING:
     from colorize_core.colorizer import ColorizedPhoto, Colorizer

@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from colorize_core.starter import STARTER
-from jobs.actors import ActorsSection
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.manifest import ListingSection
+from jobs.run.actors import ActorsSection
 
 FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
 RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS

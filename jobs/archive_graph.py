@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
-from jobs.actors import count_actors
 from jobs.archive_config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
 from jobs.estimate import Pace
-from jobs.lock import OutputLock
+from jobs.run.actors import count_actors
+from jobs.run.lock import OutputLock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,7 @@ def colorize_inputs(
 
     from jobs.archive_actor import CALLS, ColorizeActor
     from jobs.archive_stages import fetch, stage_rows
-    from jobs.progress import Progress
+    from jobs.run.progress import Progress
 
     progress = Progress()
     batches = math.ceil(len(inputs) / config.batch_size)

@@ -10,8 +10,8 @@ from cluster.errors import ClusterError
 from cluster.storage.stores import Storage
 from jobs import rows
 from jobs.archive_config import IMAGES
-from jobs.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
-from jobs.run_record import RUN_FILE
+from jobs.run.record import RUN_FILE
+from jobs.run.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
 
 if TYPE_CHECKING:
     from colorize_core.report.archive.page import Thumbnails

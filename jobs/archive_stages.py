@@ -8,10 +8,10 @@ import pyarrow as pa
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import FETCH, StageClock
-from jobs import metrics
 from jobs.fetch import fetch_all
-from jobs.progress import Progress
 from jobs.rows import stage
+from jobs.run import prometheus as metrics
+from jobs.run.progress import Progress
 
 
 def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.Table:

@@ -15,9 +15,9 @@ from jobs.benchmark_advice import archive_advice
 from jobs.benchmark_archive_figures import Round, archive_facts, archive_picture, archive_tables, summarize
 from jobs.benchmark_config import ArchiveBenchmark
 from jobs.benchmark_runs import Run, begin, require_this_machine, run_verb, work_folder, write_figures
-from jobs.checkpoints import open_checkpoint, read_checkpoint
 from jobs.cli import DONE
 from jobs.command.console import say
+from jobs.run.checkpoints import open_checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.baselines.inference import Loop

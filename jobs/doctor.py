@@ -19,7 +19,7 @@ from jobs.cli import run_job
 from jobs.command.config import JobConfig, VerbConfig
 from jobs.command.console import say
 from jobs.doctor_checks import Finding
-from jobs.needs import Needs
+from jobs.run.requirements import Needs
 
 if TYPE_CHECKING:
     from cluster.nodes.query import Node

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.nodes.query import Answer, Node
-from jobs.needs import Processes
+from jobs.run.requirements import Processes
 
 Verdict = Literal["ok", "warn", "fail"]
 Facts = Mapping[str, Any]  # of `cluster.nodes.facts.look_around`, or `look_at_cuda`

@@ -8,7 +8,7 @@ from colorize_core.errors import UserError
 from jobs.command.console import say
 from jobs.doctor_checks import PACKAGES, Finding, check_answers, check_room, check_versions
 from jobs.doctor_storage import check_storage
-from jobs.needs import Needs, Processes
+from jobs.run.requirements import Needs, Processes
 
 _SECONDS = 30.0
 

@@ -11,7 +11,7 @@ from colorize_core.runtime.child_process import alone
 from jobs.archive_config import ArchiveConfig
 from jobs.command.console import duration
 from jobs.fetch import fetch_all
-from jobs.run_record import RUN_FILE
+from jobs.run.record import RUN_FILE
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import columns_of, render, summarize_scores
-from jobs.actors import count_actors
-from jobs.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
-from jobs.needs import Needs, Published, Weights
-from jobs.report_files import report_at_end
-from jobs.run_record import now, versions
-from jobs.tables import parquet_bytes
+from jobs.run.actors import count_actors
+from jobs.run.checkpoints import checkpoint_reads, read_checkpoint
+from jobs.run.parquet import parquet_bytes
+from jobs.run.record import now, versions
+from jobs.run.report_files import report_at_end
+from jobs.run.requirements import Needs, Published, Weights
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +163,7 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
     import ray
 
     from jobs.evaluate_stages import ScoreActor
-    from jobs.progress import Progress
+    from jobs.run.progress import Progress
 
     progress = Progress()
     shards, dataset = inputs.shards, inputs.dataset

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator
 
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
-from jobs.actors import ActorsSection
 from jobs.command.config import Output, PipelineJobConfig
-from jobs.needs import Weights
+from jobs.run.actors import ActorsSection
+from jobs.run.requirements import Weights
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 

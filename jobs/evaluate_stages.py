@@ -9,10 +9,10 @@ from colorize_core.data.shards import DatasetInfo
 from colorize_core.evaluation import scoring as evaluation
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.runtime.memory import keep_freed_memory
-from jobs.checkpoints import read_checkpoint
 from jobs.evaluate_config import EvaluateConfig, name_checkpoints
 from jobs.evaluation_report import TRUTH
-from jobs.progress import Progress
+from jobs.run.checkpoints import read_checkpoint
+from jobs.run.progress import Progress
 
 FEATURES = "features"
 """Column that holds features; those of the photographs themselves are rows of the model TRUTH."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from cluster.config.loading import Section
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
-from jobs.tables import parquet_bytes
+from jobs.run.parquet import parquet_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

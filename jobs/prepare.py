@@ -16,8 +16,8 @@ from jobs.command.config import Output, PipelineJobConfig
 from jobs.command.console import say, summary
 from jobs.doctor_start import check_start
 from jobs.manifest import FOLDER, ListingSection, require_photographs, write_manifest
-from jobs.needs import Needs, Processes
-from jobs.tables import parquet_bytes
+from jobs.run.parquet import parquet_bytes
+from jobs.run.requirements import Needs, Processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int
     import ray
 
     from jobs.prepare_stages import inspect_rows
-    from jobs.progress import Progress
+    from jobs.run.progress import Progress
 
     progress = Progress()
     manifest = output.child(FOLDER)
@@ -176,7 +176,7 @@ def _write_shards(
 
     from colorize_core.color.prior import ColorCounter
     from jobs.prepare_stages import plan_shards, write_shard
-    from jobs.progress import Progress
+    from jobs.run.progress import Progress
 
     progress = Progress()
     shards = plan_shards(accepted, config.rows_per_shard)

@@ -12,7 +12,7 @@ from colorize_core.data import shards
 from colorize_core.errors import UserError
 from colorize_core.photo.decode import decode
 from jobs.fetch import fetch_all
-from jobs.progress import Progress
+from jobs.run.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig
-from jobs.run_record import flatten
+from jobs.run.record import flatten
 from jobs.train_config import ModelSection, TrainConfig, WorkersSection
 
 _SHARDS, _EVALUATION, _PUBLISHED = "shards", "evaluation", "published"

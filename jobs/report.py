@@ -15,7 +15,7 @@ from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
 from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.report_config import ReportConfig
-from jobs.run_record import RUN_FILE
+from jobs.run.record import RUN_FILE
 
 if TYPE_CHECKING:
     from colorize_core.report.evaluation.study import Preferences

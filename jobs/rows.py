@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cluster.storage.stores import Storage
-from jobs.tables import parquet_bytes
+from jobs.run.parquet import parquet_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

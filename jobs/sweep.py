@@ -27,8 +27,8 @@ from jobs.command.causes import root_cause
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say, summary
 from jobs.comparison import Trial
-from jobs.lock import OutputLock
-from jobs.run_record import RUN_FILE, begin_run, flatten, now, write_record
+from jobs.run.lock import OutputLock
+from jobs.run.record import RUN_FILE, begin_run, flatten, now, write_record
 from jobs.train_config import TrainConfig
 
 _FAILURES = "_state/failures.json"

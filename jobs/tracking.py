@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
-from jobs.run_record import flatten
+from jobs.run.record import flatten
 
 if TYPE_CHECKING:
     from jobs.train_config import TrainConfig

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from jobs.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.cli import DONE, run_job
 from jobs.command.console import duration, say, summary
 from jobs.curves import run_curves
 from jobs.doctor_start import check_start, require_room
-from jobs.needs import Needs, Processes, Weights
-from jobs.run_record import begin_run, now, write_record
+from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
+from jobs.run.record import begin_run, now, write_record
+from jobs.run.requirements import Needs, Processes, Weights
 from jobs.tracking import require_mlflow
 from jobs.train_config import ModelSection, TrainConfig
 from jobs.train_state import is_complete

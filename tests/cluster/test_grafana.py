@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.metrics import METRICS
+from jobs.run.prometheus import METRICS
 from tests.jobs.endpoint import names_in
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "cluster" / "grafana.json").read_text())

@@ -12,7 +12,7 @@ from PIL import Image
 from cluster.storage.stores import LocalStorage, Storage
 from jobs.archive_actor import ROW_SCHEMA
 from jobs.rows import METRICS
-from jobs.tables import parquet_bytes
+from jobs.run.parquet import parquet_bytes
 
 SCRIPT = "window.hacked = true"
 HOSTILE_KEYS = (

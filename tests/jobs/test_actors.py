@@ -4,7 +4,7 @@ import pytest
 
 from cluster.session import RayOptions
 from colorize_core.errors import UserError
-from jobs.actors import ActorsSection, count_actors
+from jobs.run.actors import ActorsSection, count_actors
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 

@@ -7,7 +7,7 @@ import pytest
 from cluster.storage.stores import LocalStorage, StorageOptions
 from colorize_core.errors import UserError
 from colorize_core.starter import locate_checkpoint
-from jobs.checkpoints import checkpoint_reads, open_checkpoint, read_checkpoint
+from jobs.run.checkpoints import checkpoint_reads, open_checkpoint, read_checkpoint
 
 
 def test_a_checkpoint_is_read_from_s3(bucket: str, s3_endpoint: str, tiny_checkpoint: str) -> None:

@@ -17,7 +17,7 @@ from jobs import doctor_checks
 from jobs.cli import main
 from jobs.doctor_start import require_room
 from jobs.doctor_storage import check_storage, missing_weights, probe
-from jobs.needs import Needs, Processes, Weights
+from jobs.run.requirements import Needs, Processes, Weights
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]

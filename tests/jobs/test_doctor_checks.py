@@ -15,7 +15,7 @@ from jobs.doctor_checks import (
     check_token,
     check_versions,
 )
-from jobs.needs import PUBLISHED_FILES, Processes
+from jobs.run.requirements import PUBLISHED_FILES, Processes
 
 GB = 10**9
 

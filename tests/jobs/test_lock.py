@@ -15,13 +15,13 @@ import pytest
 from cluster.errors import ClusterError
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
-from jobs import lock
-from jobs.lock import OutputLock
+from jobs.run import lock
+from jobs.run.lock import OutputLock
 
 HOLDER = """
 import sys, time
 from cluster.storage.stores import LocalStorage
-from jobs.lock import OutputLock
+from jobs.run.lock import OutputLock
 with OutputLock(LocalStorage(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

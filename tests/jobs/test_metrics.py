@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.cli import main
-from jobs.metrics import METRICS
+from jobs.run.prometheus import METRICS
 from jobs.train_meter import TrainMeter
 from tests.jobs.endpoint import names_in, scrape_until, total
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
-from jobs import archive_report, report_files, rows
+from jobs import archive_report, rows
 from jobs.archive_actor import ROW_SCHEMA
 from jobs.cli import main
 from jobs.report import as_keys
+from jobs.run import report_files
 from tests.jobs.report_runs import archive_rows, data_of, gray_source, write_archive_run
 
 OneLine = Callable[[list[str], int], str]

@@ -9,7 +9,7 @@ from cluster.config.loading import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.command.console import say
-from jobs.needs import Processes
+from jobs.run.requirements import Processes
 
 
 class ActorsSection(Section):
