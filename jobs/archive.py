@@ -22,8 +22,8 @@ from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.command.console import duration, say, summary
 from jobs.doctor_start import check_start
 from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
-from jobs.manifest import FOLDER as MANIFEST
-from jobs.manifest import Listing, read_part, require_photographs, survey, write_manifest
+from jobs.inputs.listing import FOLDER as MANIFEST
+from jobs.inputs.listing import Listing, read_part, require_photographs, survey, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, now, write_record

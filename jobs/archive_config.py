@@ -6,7 +6,7 @@ from pydantic import ByteSize, Field, model_validator
 
 from colorize_core.starter import STARTER
 from jobs.command.config import Output, PipelineJobConfig
-from jobs.manifest import ListingSection
+from jobs.inputs.listing import ListingSection
 from jobs.run.actors import ActorsSection
 
 FETCH_CPUS, WRITE_CPUS = 0.5, 0.25

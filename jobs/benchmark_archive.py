@@ -94,8 +94,8 @@ def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> 
     """Some of the user's, of 8 bits, as others' loops know no more."""
     from colorize_core.photo.decode import PhotoError, decode
     from colorize_core.photo.formats import IMAGE_SUFFIXES
-    from jobs.fetch import fetch_all
-    from jobs.manifest import ListingSection, require_photographs, survey
+    from jobs.inputs.fetch import fetch_all
+    from jobs.inputs.listing import ListingSection, require_photographs, survey
 
     (source,) = reach(config.storage, location)
     require_photographs(source, IMAGE_SUFFIXES, ListingSection(), config.storage)

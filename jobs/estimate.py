@@ -10,7 +10,7 @@ from cluster.storage.stores import Entry, Storage, open_storage
 from colorize_core.runtime.child_process import alone
 from jobs.archive_config import ArchiveConfig
 from jobs.command.console import duration
-from jobs.fetch import fetch_all
+from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
 
 

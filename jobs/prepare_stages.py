@@ -11,7 +11,7 @@ from colorize_core.data import screening as ingest
 from colorize_core.data import shards
 from colorize_core.errors import UserError
 from colorize_core.photo.decode import decode
-from jobs.fetch import fetch_all
+from jobs.inputs.fetch import fetch_all
 from jobs.run.progress import Progress
 
 if TYPE_CHECKING:

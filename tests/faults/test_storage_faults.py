@@ -10,7 +10,7 @@ import pytest
 from cluster.errors import ClusterError
 from cluster.storage import s3
 from cluster.storage.s3 import S3Storage, StorageOptions
-from jobs.fetch import fetch_all
+from jobs.inputs.fetch import fetch_all
 from tests.faults.proxy import KINDS, SLOW_DOWN, STALL, FaultProxy
 
 CONTENT = os.urandom(100_000)

@@ -11,8 +11,8 @@ import pytest
 
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
-from jobs import manifest
-from jobs.manifest import Listing, ListingSection
+from jobs.inputs import listing as manifest
+from jobs.inputs.listing import Listing, ListingSection
 
 ENDINGS = (".jpg", ".png")
 OPTIONS = StorageOptions()

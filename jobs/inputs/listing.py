@@ -159,7 +159,7 @@ def find_inputs(
 ) -> Iterable[Entry]:
     """What the source holds, or what the given manifest says it holds."""
     if rule.manifest:
-        from jobs.given_manifest import read_given
+        from jobs.inputs.user_list import read_given
 
         return read_given(rule.manifest, source, options)
     return source.list_parallel(threads) if threads > 1 else source.list()
