@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.storage.stores import reach
 from colorize_core.errors import UserError
-from jobs.archive_config import IMAGES, ArchiveConfig
+from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.benchmark_advice import archive_advice
 from jobs.benchmark_archive_figures import Round, archive_facts, archive_picture, archive_tables, summarize
 from jobs.benchmark_config import ArchiveBenchmark

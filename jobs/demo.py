@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cluster.session import ray_session
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
-from jobs import archive, evaluate, prepare, train
+from jobs import evaluate, prepare, train
+from jobs.archive import job as archive
 from jobs.cli import run_job
 from jobs.command.config import JobConfig
 from jobs.command.console import duration, say, summary

@@ -28,7 +28,7 @@ _CONFIGS = {
     "prepare": ("jobs.prepare", "PrepareConfig"),
     "train": ("jobs.train_config", "TrainConfig"),
     "evaluate": ("jobs.evaluate_config", "EvaluateConfig"),
-    "archive": ("jobs.archive_config", "ArchiveConfig"),
+    "archive": ("jobs.archive.config", "ArchiveConfig"),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from jobs.archive_report import write_archive_report
+from jobs.archive.report import write_archive_report
 from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
 from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from jobs.archive_config import ArchiveConfig
+from jobs.archive.config import ArchiveConfig
 from jobs.command.config import VerbConfig
 from jobs.prepare import PrepareConfig
 from jobs.train_config import TrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from jobs.archive_config import ArchiveConfig
+from jobs.archive.config import ArchiveConfig
 from jobs.train_config import TrainConfig
 from tests.cluster.deployment import amount, assert_ray_start, command_config, image, pinned, read, secrets_in
 from tests.cluster.kuberay_schema import MANIFESTS

@@ -279,7 +279,7 @@ def test_examples_of_the_project_are_whole(file: Path, monkeypatch: pytest.Monke
     config = load(SubmitConfig, str(file), [])
     assert plan(config)
     assert "colorize_core/starter/model.safetensors" in read_package(str(ROOT), [*EXCLUDES, *config.excludes]).sizes
-    from jobs.archive_config import ArchiveConfig
+    from jobs.archive.config import ArchiveConfig
 
     verbs: dict[str, Any] = {"train": TrainConfig, "archive": ArchiveConfig}
     assert verbs[str(config.verb)].load(config.config, key_arguments(config.keys))

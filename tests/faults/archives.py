@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from cluster.storage.stores import Storage
-from jobs.rows import read_rows
+from jobs.archive.rows import read_rows
 
 _SIDE = 64
 

@@ -9,7 +9,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from cluster.storage.stores import LocalStorage
-from jobs import rows
+from jobs.archive import rows
 from tests.faults.archives import break_some, photographs, pictures_of, rows_of
 from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
 

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
-from jobs import rows
+from jobs.archive import rows
 from jobs.cli import main
 from tests.faults.archives import photographs, pictures_of, rows_of
 from tests.faults.processes import start, wait_for

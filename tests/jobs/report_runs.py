@@ -10,8 +10,8 @@ import pyarrow as pa
 from PIL import Image
 
 from cluster.storage.stores import LocalStorage, Storage
-from jobs.archive_actor import ROW_SCHEMA
-from jobs.rows import METRICS
+from jobs.archive.actor import ROW_SCHEMA
+from jobs.archive.rows import METRICS
 from jobs.run.parquet import parquet_bytes
 
 SCRIPT = "window.hacked = true"

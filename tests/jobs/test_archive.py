@@ -15,8 +15,8 @@ from skimage.color import rgb2lab
 
 from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.runtime.stage_timer import STAGES
-from jobs import rows as archive_rows
-from jobs.archive import draw
+from jobs.archive import rows as archive_rows
+from jobs.archive.job import draw
 from jobs.cli import main
 from tests.jobs.report_runs import data_of
 
@@ -308,7 +308,7 @@ def test_a_stalled_run_ends_with_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A fetch that never comes back."""
-    from jobs import archive_stages
+    from jobs.archive import tasks as archive_stages
 
     end = tmp_path / "end"
 

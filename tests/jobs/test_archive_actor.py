@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.stores import LocalStorage
-from jobs.archive_actor import CALLS, ColorizeActor
-from jobs.archive_config import ArchiveConfig
+from jobs.archive.actor import CALLS, ColorizeActor
+from jobs.archive.config import ArchiveConfig
 
 
 class Seconds:

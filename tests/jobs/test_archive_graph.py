@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.archive_graph import block_sizes
+from jobs.archive.pipeline import block_sizes
 
 
 @pytest.mark.parametrize("count", [1, 31, 33, 200, 1000, 5000])

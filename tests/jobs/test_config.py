@@ -7,7 +7,7 @@ from pydantic import Field
 from cluster.config.loading import Section, describe, to_yaml
 from cluster.submit.config import SubmitConfig
 from colorize_core.errors import UserError
-from jobs.archive import ArchiveConfig
+from jobs.archive.job import ArchiveConfig
 from jobs.command.config import JobConfig
 from jobs.evaluate import EvaluateConfig
 from jobs.prepare import PrepareConfig

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
-from jobs import archive_report, rows
-from jobs.archive_actor import ROW_SCHEMA
+from jobs.archive import report as archive_report
+from jobs.archive import rows
+from jobs.archive.actor import ROW_SCHEMA
 from jobs.cli import main
 from jobs.report import as_keys
 from jobs.run import report_files

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.stores import LocalStorage, Storage, StorageOptions, open_storage
-from jobs import rows
+from jobs.archive import rows
 
 INPUTS = pa.table({"index": [10, 11, 12, 13], "key": ["d", "a", "c", "b"]})
 

@@ -17,7 +17,7 @@ from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key
 from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.runtime.stage_timer import PUT, StageClock, add_stages
-from jobs.archive_config import IMAGES, ArchiveConfig
+from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
 from jobs.run.checkpoints import open_checkpoint

@@ -15,13 +15,13 @@ from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, r
 from colorize_core.errors import UserError
 from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.runtime.stage_timer import STAGES, add_stages
-from jobs import rows
-from jobs.archive_config import IMAGES, RESERVED_CPUS, ArchiveConfig
-from jobs.archive_report import write_archive_report
+from jobs.archive import rows
+from jobs.archive.config import IMAGES, RESERVED_CPUS, ArchiveConfig
+from jobs.archive.estimate import Pace, describe_estimate, earlier_pace, probe
+from jobs.archive.report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.command.console import duration, say, summary
 from jobs.doctor_start import check_start
-from jobs.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import Listing, read_part, require_photographs, survey, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
@@ -223,7 +223,7 @@ def _retry(job: _Run) -> int:
 
 def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table") -> int:
     """Colour what an earlier attempt has not staged, then merge the rows of the part."""
-    from jobs.archive_graph import colorize_inputs
+    from jobs.archive.pipeline import colorize_inputs
 
     todo = rows.without(todo, rows.staged(job.output, folder, part))
     if len(todo):

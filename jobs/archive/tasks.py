@@ -8,8 +8,8 @@ import pyarrow as pa
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import FETCH, StageClock
+from jobs.archive.rows import stage
 from jobs.inputs.fetch import fetch_all
-from jobs.rows import stage
 from jobs.run import prometheus as metrics
 from jobs.run.progress import Progress
 

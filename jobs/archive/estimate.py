@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cluster.session import local_cores
 from cluster.storage.stores import Entry, Storage, open_storage
 from colorize_core.runtime.child_process import alone
-from jobs.archive_config import ArchiveConfig
+from jobs.archive.config import ArchiveConfig
 from jobs.command.console import duration
 from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
@@ -40,7 +40,7 @@ def probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
 def _probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
     import torch
 
-    from jobs.archive_actor import colorize, load_colorizer
+    from jobs.archive.actor import colorize, load_colorizer
 
     if config.actors.gpus and not torch.cuda.is_available():
         return None

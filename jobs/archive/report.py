@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError
 from cluster.storage.stores import Storage
-from jobs import rows
-from jobs.archive_config import IMAGES
+from jobs.archive import rows
+from jobs.archive.config import IMAGES
 from jobs.run.record import RUN_FILE
 from jobs.run.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
-from jobs.archive_config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
-from jobs.estimate import Pace
+from jobs.archive.config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
+from jobs.archive.estimate import Pace
 from jobs.run.actors import count_actors
 from jobs.run.lock import OutputLock
 
@@ -64,8 +64,8 @@ def colorize_inputs(
     """
     import ray
 
-    from jobs.archive_actor import CALLS, ColorizeActor
-    from jobs.archive_stages import fetch, stage_rows
+    from jobs.archive.actor import CALLS, ColorizeActor
+    from jobs.archive.tasks import fetch, stage_rows
     from jobs.run.progress import Progress
 
     progress = Progress()
