@@ -21,7 +21,7 @@ from jobs.benchmark_runs import (
 )
 from jobs.cli import DONE
 from jobs.command.console import say
-from jobs.prepare import PrepareConfig
+from jobs.prepare.job import PrepareConfig
 
 _SMALLER = 4  # a quarter
 

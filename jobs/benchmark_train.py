@@ -14,7 +14,7 @@ from jobs.benchmark_config import TrainBenchmark
 from jobs.benchmark_runs import begin, require_this_machine, run_verb, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.command.console import say
-from jobs.prepare import PrepareConfig
+from jobs.prepare.job import PrepareConfig
 from jobs.train_config import TrainConfig
 
 _WARM_EPOCHS = 1

@@ -10,7 +10,7 @@ from colorize_core.errors import UserError
 from jobs.archive.job import ArchiveConfig
 from jobs.command.config import JobConfig
 from jobs.evaluate import EvaluateConfig
-from jobs.prepare import PrepareConfig
+from jobs.prepare.job import PrepareConfig
 from jobs.recipe import RecipeConfig
 from jobs.sweep import SweepConfig
 from jobs.train_config import TrainConfig

@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
-from jobs.prepare_stages import plan_shards
+from jobs.prepare.tasks import plan_shards
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 

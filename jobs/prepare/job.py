@@ -132,7 +132,7 @@ def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int
     import pandas as pd
     import ray
 
-    from jobs.prepare_stages import inspect_rows
+    from jobs.prepare.tasks import inspect_rows
     from jobs.run.progress import Progress
 
     progress = Progress()
@@ -175,7 +175,7 @@ def _write_shards(
     import ray
 
     from colorize_core.color.prior import ColorCounter
-    from jobs.prepare_stages import plan_shards, write_shard
+    from jobs.prepare.tasks import plan_shards, write_shard
     from jobs.run.progress import Progress
 
     progress = Progress()
