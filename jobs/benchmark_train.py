@@ -15,7 +15,7 @@ from jobs.benchmark_runs import begin, require_this_machine, run_verb, work_fold
 from jobs.cli import DONE
 from jobs.command.console import say
 from jobs.prepare.job import PrepareConfig
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 _WARM_EPOCHS = 1
 _VALIDATION = 8  # photographs

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.curves import GRAY, by_epoch, grid_of_panels, to_png
+from jobs.train.outputs.curves import GRAY, by_epoch, grid_of_panels, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

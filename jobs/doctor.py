@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CONFIGS = {
     "prepare": ("jobs.prepare", "PrepareConfig"),
-    "train": ("jobs.train_config", "TrainConfig"),
+    "train": ("jobs.train.config", "TrainConfig"),
     "evaluate": ("jobs.evaluate_config", "EvaluateConfig"),
     "archive": ("jobs.archive.config", "ArchiveConfig"),
 }

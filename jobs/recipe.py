@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from jobs import evaluate, train
+from jobs import evaluate
 from jobs.cli import run_job
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say
@@ -18,7 +18,8 @@ from jobs.evaluate import EvaluateConfig
 from jobs.prepare import job as prepare
 from jobs.prepare.job import PrepareConfig
 from jobs.run.record import flatten
-from jobs.train_config import ModelSection, TrainConfig, WorkersSection
+from jobs.train import job as train
+from jobs.train.config import ModelSection, TrainConfig, WorkersSection
 
 _SHARDS, _EVALUATION, _PUBLISHED = "shards", "evaluation", "published"
 

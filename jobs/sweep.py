@@ -21,7 +21,7 @@ from cluster.errors import ClusterError
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from jobs import comparison, train
+from jobs import comparison
 from jobs.cli import DONE, FAILED, run_job
 from jobs.command.causes import root_cause
 from jobs.command.config import Output, StorageJobConfig
@@ -29,7 +29,8 @@ from jobs.command.console import say, summary
 from jobs.comparison import Trial
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, flatten, now, write_record
-from jobs.train_config import TrainConfig
+from jobs.train import job as train
+from jobs.train.config import TrainConfig
 
 _FAILURES = "_state/failures.json"
 _OWN = ("output", "ray", "storage")

@@ -12,7 +12,7 @@ import yaml
 from jobs.archive.config import ArchiveConfig
 from jobs.command.config import VerbConfig
 from jobs.prepare.job import PrepareConfig
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "cluster"

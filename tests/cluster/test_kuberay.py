@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from jobs.archive.config import ArchiveConfig
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 from tests.cluster.deployment import amount, assert_ray_start, command_config, image, pinned, read, secrets_in
 from tests.cluster.kuberay_schema import MANIFESTS
 

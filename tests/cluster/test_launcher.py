@@ -13,7 +13,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from cluster import spot
 from jobs.archive.config import ArchiveConfig
 from jobs.command.config import VerbConfig
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 from tests.cluster.deployment import ROOT, assert_ray_start, image, read, secrets_in
 
 

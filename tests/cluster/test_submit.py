@@ -20,7 +20,7 @@ from cluster.errors import ConfigError
 from cluster.submit.command import main, plan
 from cluster.submit.config import SubmitConfig, key_arguments
 from cluster.submit.upload import EXCLUDES, read_package
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from colorize_core.errors import UserError
 from jobs.command.causes import root_cause
-from jobs.train_fit import StopAtUserErrors
+from jobs.train.trainer import StopAtUserErrors
 
 MISTAKE = UserError("lower train.lr")
 

@@ -13,7 +13,7 @@ from jobs.evaluate import EvaluateConfig
 from jobs.prepare.job import PrepareConfig
 from jobs.recipe import RecipeConfig
 from jobs.sweep import SweepConfig
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith(("submit_", "starter"))]

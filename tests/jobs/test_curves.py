@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.curves import run_curves
-from jobs.run_writer import epoch_line
+from jobs.train.outputs.curves import run_curves
+from jobs.train.outputs.writer import epoch_line
 
 
 def row(epoch: int, **more: float) -> dict[str, float]:

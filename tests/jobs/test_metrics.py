@@ -14,7 +14,7 @@ from prometheus_client.samples import Sample
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.cli import main
 from jobs.run.prometheus import METRICS
-from jobs.train_meter import TrainMeter
+from jobs.train.outputs.prometheus import TrainMeter
 from tests.jobs.endpoint import names_in, scrape_until, total
 
 pytestmark = pytest.mark.slow  # workers hand over what they have every ten seconds

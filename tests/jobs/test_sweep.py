@@ -12,10 +12,10 @@ from PIL import Image
 
 from cluster.errors import ClusterError
 from colorize_core.errors import UserError
-from jobs import train
 from jobs.cli import main
 from jobs.sweep import SweepConfig, trial_name
-from jobs.train_config import TrainConfig
+from jobs.train import job as train
+from jobs.train.config import TrainConfig
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sweep_seed000.yaml"
 BASE: dict[str, Any] = {

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
-from jobs.tracking import MlflowTracker, require_mlflow
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
+from jobs.train.outputs.mlflow import MlflowTracker, require_mlflow
 
 CONFIG = TrainConfig.load(None, ["shards=x", "output=y", "model.name=lite", "loss.l1=1", "tracking.mlflow=file:/m"])
 

@@ -15,8 +15,8 @@ from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.checkpoint.weights import load_checkpoint, unpack_state
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
-from jobs.train import read_metrics
-from jobs.train_state import is_exhausted
+from jobs.train.checkpoints import is_exhausted
+from jobs.train.job import read_metrics
 
 TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
 

@@ -10,7 +10,7 @@ from colorize_core.errors import UserError
 from colorize_core.training.gan_losses import KINDS
 from colorize_core.training.losses import LOSSES
 from colorize_core.training.optimizer import SCALINGS, SCHEDULES
-from jobs.train_config import (
+from jobs.train.config import (
     AugmentSection,
     DiscriminatorSection,
     GrayStyleSection,

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from cluster.storage.stores import LocalStorage, S3Storage, Storage, StorageOptions
-from jobs.train_state import CHECKPOINTS, Progress, forget_broken_index, is_complete, whole_checkpoints
+from jobs.train.checkpoints import CHECKPOINTS, Progress, forget_broken_index, is_complete, whole_checkpoints
 
 INDEX = "checkpoints/checkpoint_manager_snapshot.json"
 

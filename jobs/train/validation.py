@@ -10,7 +10,7 @@ from colorize_core.evaluation import scoring as evaluation
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics import InceptionFeatures, fid
 from colorize_core.runtime.precision import autocast
-from jobs.train_worker import Worker
+from jobs.train.worker import Worker
 
 _METRICS = ("mae_ab", "psnr", "ssim")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cluster.storage.stores import Storage
 from colorize_core.data.loader import Feed, open_shards
 from colorize_core.data.shards import TRAIN, VAL, DatasetInfo
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 Value = TypeVar("Value")
 

@@ -18,12 +18,12 @@ from colorize_core.errors import UserError
 from colorize_core.runtime.memory import keep_freed_memory
 from colorize_core.training.steps import Batch
 from jobs.command.console import duration
-from jobs.learner import Learner, build_learner
-from jobs.run_writer import RunWriter
-from jobs.train_meter import TrainMeter
-from jobs.train_state import Progress, is_exhausted, report, resume
-from jobs.train_worker import Worker
-from jobs.validation import Validator
+from jobs.train.checkpoints import Progress, is_exhausted, report, resume
+from jobs.train.learner import Learner, build_learner
+from jobs.train.outputs.prometheus import TrainMeter
+from jobs.train.outputs.writer import RunWriter
+from jobs.train.validation import Validator
+from jobs.train.worker import Worker
 
 # For the warning that a node will be taken away. It comes a minute or two before, and looking costs a round of ranks.
 _STEPS_BETWEEN_LOOKS = 20

@@ -11,8 +11,8 @@ from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 
 if TYPE_CHECKING:
-    from jobs.learner import Learner
-    from jobs.train_worker import Worker
+    from jobs.train.learner import Learner
+    from jobs.train.worker import Worker
 
 CHECKPOINTS = "checkpoints"
 _SNAPSHOT = "checkpoint_manager_snapshot.json"
@@ -122,7 +122,7 @@ def _unused(store: Storage, name: str) -> str:
     Steps are done twice where the checkpoint after them was damaged. Ray, which lists that one too, would delete the
     second with the first, and end the run when it deletes it once more.
     """
-    from jobs.learner import SIZES
+    from jobs.train.learner import SIZES
 
     while store.exists(f"{name}/{SIZES}"):
         name += "_again"
@@ -134,7 +134,7 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
 
     A file appears on S3 when its upload ends, but a local copy grows: each must have the size it was written with.
     """
-    from jobs.learner import SIZES
+    from jobs.train.learner import SIZES
 
     found: dict[str, dict[str, int]] = {}
     for entry in store.list():

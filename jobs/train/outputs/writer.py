@@ -14,8 +14,8 @@ from cluster.storage.stores import LocalStorage, Storage
 from colorize_core.checkpoint.weights import checkpoint_files
 from colorize_core.evaluation.sample_grid import sample_grid
 from colorize_core.models.base import ColorModel
-from jobs.tracking import MlflowTracker
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
+from jobs.train.outputs.mlflow import MlflowTracker
 
 METRICS = "metrics.csv"
 SCORES = (("mae_ab", "MAE", 4, ""), ("psnr", "PSNR", 2, " dB"), ("ssim", "SSIM", 4, ""), ("fid", "FID", 1, ""))

@@ -15,9 +15,9 @@ from colorize_core.errors import UserError
 from colorize_core.runtime.memory import ONE_HEAP
 from jobs.command.causes import root_cause
 from jobs.command.console import say
-from jobs.train_config import TrainConfig
-from jobs.train_loop import train_loop
-from jobs.train_state import CHECKPOINTS, forget_broken_index
+from jobs.train.checkpoints import CHECKPOINTS, forget_broken_index
+from jobs.train.config import TrainConfig
+from jobs.train.loop import train_loop
 
 # Seconds before an announced node's end at which its workers are moved. Ray looks every 2 s; and the end of a pod that
 # is told to go (SIGTERM) counts as a failure when Ray sees it before it has moved them.

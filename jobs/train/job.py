@@ -12,14 +12,14 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.command.console import duration, say, summary
-from jobs.curves import run_curves
 from jobs.doctor_start import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import Needs, Processes, Weights
-from jobs.tracking import require_mlflow
-from jobs.train_config import ModelSection, TrainConfig
-from jobs.train_state import is_complete
+from jobs.train.checkpoints import is_complete
+from jobs.train.config import ModelSection, TrainConfig
+from jobs.train.outputs.curves import run_curves
+from jobs.train.outputs.mlflow import require_mlflow
 
 if TYPE_CHECKING:
     from colorize_core.data.shards import DatasetInfo
@@ -80,7 +80,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
             needed = needs(config)
             require_room(needed.processes, config.ray)
             check_start(needed)
-            from jobs.train_fit import fit
+            from jobs.train.trainer import fit
 
             say(f"train: {_work(config, inputs)}")
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from jobs.run import prometheus as metrics
-from jobs.run_writer import SCORES
+from jobs.train.outputs.writer import SCORES
 
 _SECONDS = 10.0  # Ray collects no more often, and to read a loss is to wait for the GPU
 

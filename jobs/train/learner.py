@@ -19,7 +19,7 @@ from colorize_core.runtime.precision import autocast
 from colorize_core.training.optimizer import Descent, learning_rate_factor, learning_rate_scale
 from colorize_core.training.steps import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.run.checkpoints import read_checkpoint
-from jobs.train_config import TrainConfig
+from jobs.train.config import TrainConfig
 
 _STATE = "training_state.safetensors"
 SIZES = "sizes.json"

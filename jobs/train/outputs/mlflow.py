@@ -11,7 +11,7 @@ from colorize_core.errors import UserError
 from jobs.run.record import flatten
 
 if TYPE_CHECKING:
-    from jobs.train_config import TrainConfig
+    from jobs.train.config import TrainConfig
 
 _RUN = "mlflow.json"
 _LONGEST_VALUE = 500  # characters that every version of the server takes
