@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CONFIGS = {
     "prepare": ("jobs.prepare", "PrepareConfig"),
     "train": ("jobs.train.config", "TrainConfig"),
-    "evaluate": ("jobs.evaluate_config", "EvaluateConfig"),
+    "evaluate": ("jobs.evaluate.config", "EvaluateConfig"),
     "archive": ("jobs.archive.config", "ArchiveConfig"),
 }
 

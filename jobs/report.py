@@ -13,7 +13,7 @@ from colorize_core.errors import UserError
 from jobs.archive.report import write_archive_report
 from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
-from jobs.evaluation_report import PER_IMAGE, RESULT, write_evaluation_report
+from jobs.evaluate.report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.report_config import ReportConfig
 from jobs.run.record import RUN_FILE
 

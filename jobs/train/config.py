@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from cluster.config.loading import Section
 from jobs.command.config import Output, StorageJobConfig
-from jobs.evaluate_config import FidSection
+from jobs.evaluate.config import FidSection
 
 if TYPE_CHECKING:
     from colorize_core.data.augment import Augmentation

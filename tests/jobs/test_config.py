@@ -9,7 +9,7 @@ from cluster.submit.config import SubmitConfig
 from colorize_core.errors import UserError
 from jobs.archive.job import ArchiveConfig
 from jobs.command.config import JobConfig
-from jobs.evaluate import EvaluateConfig
+from jobs.evaluate.job import EvaluateConfig
 from jobs.prepare.job import PrepareConfig
 from jobs.recipe import RecipeConfig
 from jobs.sweep import SweepConfig

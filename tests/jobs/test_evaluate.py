@@ -14,7 +14,7 @@ from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import render
 from jobs.cli import main
-from jobs.evaluate_config import name_checkpoints
+from jobs.evaluate.config import name_checkpoints
 from tests.jobs.report_runs import data_of
 
 

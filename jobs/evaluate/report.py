@@ -13,7 +13,7 @@ from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import below_gray
 from colorize_core.starter import locate_checkpoint
-from jobs.evaluate_config import name_checkpoints
+from jobs.evaluate.config import name_checkpoints
 from jobs.run.checkpoints import read_checkpoint
 from jobs.run.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
 from jobs.train.job import read_metrics

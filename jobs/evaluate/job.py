@@ -14,8 +14,8 @@ from colorize_core.evaluation.table import columns_of, render, summarize_scores
 from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
 from jobs.doctor_start import check_start
-from jobs.evaluate_config import EvaluateConfig, name_checkpoints
-from jobs.evaluation_report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
+from jobs.evaluate.config import EvaluateConfig, name_checkpoints
+from jobs.evaluate.report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
 from jobs.run.actors import count_actors
 from jobs.run.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.run.parquet import parquet_bytes
@@ -162,7 +162,7 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
     import pyarrow.compute as pc
     import ray
 
-    from jobs.evaluate_stages import ScoreActor
+    from jobs.evaluate.actor import ScoreActor
     from jobs.run.progress import Progress
 
     progress = Progress()
@@ -206,7 +206,7 @@ def _set_metrics(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", di
     import torch
 
     from colorize_core.metrics import fid, kid
-    from jobs.evaluate_stages import FEATURES
+    from jobs.evaluate.actor import FEATURES
 
     if FEATURES not in rows.column_names:
         return rows, {}

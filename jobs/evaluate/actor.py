@@ -9,8 +9,8 @@ from colorize_core.data.shards import DatasetInfo
 from colorize_core.evaluation import scoring as evaluation
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.runtime.memory import keep_freed_memory
-from jobs.evaluate_config import EvaluateConfig, name_checkpoints
-from jobs.evaluation_report import TRUTH
+from jobs.evaluate.config import EvaluateConfig, name_checkpoints
+from jobs.evaluate.report import TRUTH
 from jobs.run.checkpoints import read_checkpoint
 from jobs.run.progress import Progress
 
