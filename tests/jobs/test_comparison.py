@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.comparison import Trial, curves_png, rank, show, to_csv, to_markdown
+from jobs.sweep.comparison import Trial, curves_png, rank, show, to_csv, to_markdown
 
 
 def epoch(number: int, mae: float, speed: float = 100.0) -> dict[str, float]:

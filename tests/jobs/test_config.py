@@ -12,7 +12,7 @@ from jobs.command.config import JobConfig
 from jobs.evaluate.job import EvaluateConfig
 from jobs.prepare.job import PrepareConfig
 from jobs.recipe import RecipeConfig
-from jobs.sweep import SweepConfig
+from jobs.sweep.job import SweepConfig
 from jobs.train.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"

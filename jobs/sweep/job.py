@@ -21,14 +21,14 @@ from cluster.errors import ClusterError
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from jobs import comparison
 from jobs.cli import DONE, FAILED, run_job
 from jobs.command.causes import root_cause
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say, summary
-from jobs.comparison import Trial
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, flatten, now, write_record
+from jobs.sweep import comparison
+from jobs.sweep.comparison import Trial
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
 
