@@ -21,7 +21,7 @@ from jobs.archive.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.archive.report import write_archive_report
 from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.command.console import duration, say, summary
-from jobs.doctor_start import check_start
+from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import Listing, read_part, require_photographs, survey, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_reads

@@ -13,7 +13,7 @@ from colorize_core.errors import UserError
 from colorize_core.evaluation.table import columns_of, render, summarize_scores
 from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
-from jobs.doctor_start import check_start
+from jobs.doctor.preflight import check_start
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
 from jobs.evaluate.report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
 from jobs.run.actors import count_actors

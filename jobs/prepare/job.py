@@ -14,7 +14,7 @@ from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.command.console import say, summary
-from jobs.doctor_start import check_start
+from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER, ListingSection, require_photographs, write_manifest
 from jobs.run.parquet import parquet_bytes
 from jobs.run.requirements import Needs, Processes

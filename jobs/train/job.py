@@ -12,7 +12,7 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.cli import DONE, run_job
 from jobs.command.console import duration, say, summary
-from jobs.doctor_start import check_start, require_room
+from jobs.doctor.preflight import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import Needs, Processes, Weights

@@ -13,10 +13,10 @@ from cluster.nodes.query import Node
 from cluster.session import RayOptions
 from cluster.storage.stores import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
-from jobs import doctor_checks
 from jobs.cli import main
-from jobs.doctor_start import require_room
-from jobs.doctor_storage import check_storage, missing_weights, probe
+from jobs.doctor import checks as doctor_checks
+from jobs.doctor.preflight import require_room
+from jobs.doctor.storage import check_storage, missing_weights, probe
 from jobs.run.requirements import Needs, Processes, Weights
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
@@ -247,7 +247,7 @@ def test_training_on_gpus_that_are_not_there_ends_at_once(
 
 
 def test_impatience_is_for_the_check_alone(tmp_path: Path) -> None:
-    from jobs.doctor_storage import _impatient
+    from jobs.doctor.storage import _impatient
 
     store = open_storage("s3://bucket/prefix", StorageOptions(endpoint="http://there", max_attempts=9))
     hasty = _impatient(store)

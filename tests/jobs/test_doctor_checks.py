@@ -5,7 +5,7 @@ import pytest
 
 from cluster.nodes.authentication import is_open
 from cluster.nodes.query import Answer, Node
-from jobs.doctor_checks import (
+from jobs.doctor.checks import (
     Finding,
     check_answers,
     check_clocks,

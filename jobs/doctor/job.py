@@ -18,7 +18,7 @@ from colorize_core.errors import UserError
 from jobs.cli import run_job
 from jobs.command.config import JobConfig, VerbConfig
 from jobs.command.console import say
-from jobs.doctor_checks import Finding
+from jobs.doctor.checks import Finding
 from jobs.run.requirements import Needs
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     from cluster.nodes.facts import look_around, look_at_cuda
     from cluster.nodes.query import alive_nodes, ask_nodes
     from cluster.session import local_cores
-    from jobs import doctor_checks as checks
+    from jobs.doctor import checks
 
     nodes = alive_nodes()
     seconds = _timeout(config)
@@ -123,8 +123,8 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
 def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Iterator[Finding]:
     """Findings about what a job needs of nodes that answer."""
     from cluster.session import local_cores
-    from jobs.doctor_checks import check_room
-    from jobs.doctor_storage import check_storage, check_weights
+    from jobs.doctor.checks import check_room
+    from jobs.doctor.storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}")
     needs: Needs = job.needs(config)

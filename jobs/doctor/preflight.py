@@ -6,8 +6,8 @@ from cluster.nodes.query import alive_nodes, ask_nodes
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.command.console import say
-from jobs.doctor_checks import PACKAGES, Finding, check_answers, check_room, check_versions
-from jobs.doctor_storage import check_storage
+from jobs.doctor.checks import PACKAGES, Finding, check_answers, check_room, check_versions
+from jobs.doctor.storage import check_storage
 from jobs.run.requirements import Needs, Processes
 
 _SECONDS = 30.0

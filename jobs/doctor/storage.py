@@ -10,7 +10,7 @@ from uuid import uuid4
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
-from jobs.doctor_checks import Finding, check_answers
+from jobs.doctor.checks import Finding, check_answers
 from jobs.run.requirements import PUBLISHED_FILES, Needs, Weights
 
 _ATTEMPTS = 2
