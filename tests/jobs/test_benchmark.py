@@ -9,10 +9,10 @@ from colorize_core.benchmark.baselines import inference as peers
 from colorize_core.benchmark.baselines.inference import Pace
 from colorize_core.benchmark.clock import KERNELS
 from colorize_core.runtime.stage_timer import INFER
-from jobs.benchmark import KINDS
-from jobs.benchmark_advice import archive_advice
-from jobs.benchmark_archive import job_window
-from jobs.benchmark_archive_figures import REST, Round, summarize
+from jobs.benchmark.advice import archive_advice
+from jobs.benchmark.archive import job_window
+from jobs.benchmark.archive_figures import REST, Round, summarize
+from jobs.benchmark.job import KINDS
 from jobs.cli import main
 
 FIGURES = (

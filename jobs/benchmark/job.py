@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from jobs import benchmark_config
+from jobs.benchmark import config as benchmark_config
 from jobs.cli import DONE, USAGE, complain, run_job
 
 KINDS = {

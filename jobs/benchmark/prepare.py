@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.benchmark_config import PrepareBenchmark
-from jobs.benchmark_runs import (
+from jobs.benchmark.config import PrepareBenchmark
+from jobs.benchmark.processes import (
     JobRound,
     Run,
     begin,

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from colorize_core.errors import UserError
-from jobs.benchmark_config import ModelBenchmark
-from jobs.benchmark_runs import begin, work_folder, write_figures
+from jobs.benchmark.config import ModelBenchmark
+from jobs.benchmark.processes import begin, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.command.console import say
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from colorize_core.errors import UserError
-from jobs.benchmark_config import TrainBenchmark
-from jobs.benchmark_runs import begin, require_this_machine, run_verb, work_folder, write_figures
+from jobs.benchmark.config import TrainBenchmark
+from jobs.benchmark.processes import begin, require_this_machine, run_verb, work_folder, write_figures
 from jobs.cli import DONE
 from jobs.command.console import say
 from jobs.prepare.job import PrepareConfig

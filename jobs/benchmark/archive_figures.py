@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from colorize_core.runtime.stage_timer import INFER, STAGES
-from jobs.benchmark_runs import JobRound, summarize_job
+from jobs.benchmark.processes import JobRound, summarize_job
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.baselines.inference import Pace
