@@ -36,7 +36,10 @@ VERBS = {
     "submit": "one of these as a job on a Ray cluster, from one file",
 }
 
-_MODULES = {"import": "jobs.import_weights", "submit": "cluster.submit"}  # those that are not jobs.VERB
+_MODULES = {"import": "jobs.import_weights", "submit": "cluster.submit.command"} | {
+    verb: f"jobs.{verb}.job" for verb in ("archive", "prepare", "train", "evaluate", "sweep", "doctor", "benchmark")
+}
+"""Modules of verbs that are not `jobs.VERB`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,6 @@
 """`colorize import WEIGHTS OUTPUT`: weights published elsewhere as a checkpoint of ours."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +63,3 @@ def _fill(state: Mapping[str, "Tensor"], where: str) -> "ColorModel":
         f"{where}: neither the eccv16 weights of Zhang et al. nor the fastai generator of seed 000's tutorial "
         f"(its first tensor is {next(iter(state), 'missing')})"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -48,7 +48,9 @@ def test_the_cluster_does_not_import_jobs(file: Path) -> None:
 
 def test_imports_inside_functions_are_found(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
-    file.write_text("def f():\n    import ray.data\n    from jobs.cli import main\n    __import__('cluster.storage.stores')\n")
+    file.write_text(
+        "def f():\n    import ray.data\n    from jobs.cli import main\n    __import__('cluster.storage.stores')\n"
+    )
     assert imported(file) == {"ray", "jobs", "cluster"}
 
 

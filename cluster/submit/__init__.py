@@ -1,0 +1,1 @@
+"""A verb as a submitted job on a Ray cluster."""

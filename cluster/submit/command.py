@@ -205,7 +205,3 @@ def _last_line(text: str) -> str:
 
 def _say(line: str) -> None:
     print(f"submit: {line.lstrip()}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Training data: shards, the loader, augmentation."""

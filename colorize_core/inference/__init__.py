@@ -1,0 +1,1 @@
+"""Lightness at full size to color at full size."""

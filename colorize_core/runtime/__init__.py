@@ -1,0 +1,1 @@
+"""Memory, precision, subprocesses and timers of a process."""

@@ -1,0 +1,1 @@
+"""Optimization steps, losses and schedules."""

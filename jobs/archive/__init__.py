@@ -1,0 +1,1 @@
+"""`colorize archive`: color an archive with Ray Data."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -252,7 +251,3 @@ def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seco
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     return run_job("archive", ArchiveConfig, run, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

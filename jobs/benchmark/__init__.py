@@ -1,0 +1,1 @@
+"""`colorize benchmark`: the verbs measured."""

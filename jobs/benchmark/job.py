@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind, rest = arguments[0], arguments[1:]
     if kind not in KINDS:
         return complain(f"benchmark {kind!r}: unknown; benchmarks are {', '.join(KINDS)}")
-    job = importlib.import_module(f"jobs.benchmark_{kind}")
+    job = importlib.import_module(f"jobs.benchmark.{kind}")
     return run_job(f"benchmark {kind}", _CONFIGS[kind], job.run, job.plan, rest)
 
 
@@ -41,7 +41,3 @@ def _overview() -> str:
         "usage: colorize benchmark KIND [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]\n\n"
         f"{kinds}\n\n`colorize benchmark KIND --help` lists every key. Nothing else should run meanwhile."
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

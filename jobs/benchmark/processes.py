@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 JSON, MARKDOWN, PICTURE = "benchmark.json", "benchmark.md", "stages.png"
 _WORK = "_work"
-_CODE = Path(__file__).parents[1]
+_CODE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

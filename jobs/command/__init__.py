@@ -1,0 +1,1 @@
+"""What makes a verb a command: configuration, console, errors."""

@@ -1,0 +1,1 @@
+"""`colorize doctor`: checks before a job."""

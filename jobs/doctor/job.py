@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cluster.nodes.query import Node
 
 _CONFIGS = {
-    "prepare": ("jobs.prepare", "PrepareConfig"),
+    "prepare": ("jobs.prepare.job", "PrepareConfig"),
     "train": ("jobs.train.config", "TrainConfig"),
     "evaluate": ("jobs.evaluate.config", "EvaluateConfig"),
     "archive": ("jobs.archive.config", "ArchiveConfig"),
@@ -126,7 +126,7 @@ def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Itera
     from jobs.doctor.checks import check_room
     from jobs.doctor.storage import check_storage, check_weights
 
-    job = importlib.import_module(f"jobs.{verb}")
+    job = importlib.import_module(f"jobs.{verb}.job")
     needs: Needs = job.needs(config)
     seconds = _timeout(config)
     yield check_room(needs.processes, nodes, can_grow=local_cores(config.ray) is None)
@@ -209,7 +209,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config_class: type[Any] = _config_class(verb) if verb else DoctorConfig
     checked: Callable[[Any, bool], int] = run
     return run_job(name, config_class, checked, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -247,7 +246,3 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     return run_job("evaluate", EvaluateConfig, run, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`colorize prepare`: photographs to Lab shards."""

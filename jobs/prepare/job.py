@@ -1,7 +1,6 @@
 """`colorize prepare`: colour photographs to Lab shards."""
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -225,7 +224,3 @@ def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     return run_job("prepare", PrepareConfig, run, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

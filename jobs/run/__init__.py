@@ -1,0 +1,1 @@
+"""What makes a verb a run: its record, lock, progress, metrics and requirements."""

@@ -1,0 +1,1 @@
+"""`colorize sweep`: grids of training runs."""

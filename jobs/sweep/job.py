@@ -9,7 +9,6 @@ import copy
 import itertools
 import json
 import re
-import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -276,7 +275,3 @@ def _summarize(trials: Sequence[Trial], output: Storage) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     return run_job("sweep", SweepConfig, run, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`colorize train`: DDP training with Ray Train."""

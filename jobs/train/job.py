@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -191,7 +190,3 @@ def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any], me
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     return run_job("train", TrainConfig, run, plan, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
