@@ -16,6 +16,7 @@ from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.color.lab import chroma
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.inference.compositing import paint
+from colorize_core.inference.memory_budget import groups_within, needed_memory
 from colorize_core.inference.prediction import LargestFeatures, content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.photo.decode import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode, open_image
@@ -23,7 +24,7 @@ from colorize_core.photo.depth import to_depth
 from colorize_core.photo.encode import Encoding, encode, left_out
 from colorize_core.photo.high_bit_depth import is_wide
 from colorize_core.photo.provenance import Provenance, software
-from colorize_core.runtime.memory import LARGEST_KEPT, groups_within, needed_memory, show
+from colorize_core.runtime.memory import LARGEST_KEPT, show
 from colorize_core.runtime.oom import in_halves, is_out_of_memory
 from colorize_core.runtime.precision import Precision, autocast
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageClock

@@ -11,9 +11,9 @@ from cluster.session import ray_session
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs.archive import job as archive
-from jobs.cli import run_job
 from jobs.command.config import JobConfig
 from jobs.command.console import duration, say, summary
+from jobs.command.runner import run_job
 from jobs.evaluate import job as evaluate
 from jobs.prepare import job as prepare
 from jobs.train import job as train

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize_core.errors import UserError
-from jobs.cli import run_command
 from jobs.command.console import summary
+from jobs.command.runner import run_command
 
 if TYPE_CHECKING:
     from torch import Tensor

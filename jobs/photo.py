@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.config.command_line import DONE, USAGE, complain
 from colorize_core.errors import UserError
 from colorize_core.starter import STARTER, locate_checkpoint
-from jobs.cli import DONE, USAGE, complain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,13 +10,13 @@ from pydantic import Field, model_validator
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from jobs.cli import run_job
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say
+from jobs.command.runner import run_job
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.job import EvaluateConfig
 from jobs.prepare import job as prepare
-from jobs.prepare.job import PrepareConfig
+from jobs.prepare.config import PrepareConfig
 from jobs.run.record import flatten
 from jobs.train import job as train
 from jobs.train.config import ModelSection, TrainConfig, WorkersSection

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cluster.config.command_line import DONE
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.archive.report import write_archive_report
-from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
+from jobs.command.runner import run_job
 from jobs.evaluate.report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.report_config import ReportConfig
 from jobs.run.record import RUN_FILE

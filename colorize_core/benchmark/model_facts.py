@@ -1,4 +1,4 @@
-"""Facts about the architectures; `python -m colorize_core.benchmark.model_facts` prints the tables of docs/MODELS.md."""
+"""Facts about the architectures: `python -m colorize_core.benchmark.model_facts` prints the tables of the docs."""
 
 import time
 from collections.abc import Callable

@@ -15,7 +15,7 @@ def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:
     if pixels.ndim == 2:  # numpy's take is twice as fast as its indexing, and five times as fast as torch's
         return torch.from_numpy(_lightness_table(white + 1).take(pixels))[None, None].to(device)
     if device.type == "cpu":
-        from colorize_core.inference.kernels import lab_of
+        from colorize_core.color.kernels import lab_of
 
         return torch.from_numpy(lab_of(pixels))[None]
     values = torch.from_numpy(pixels.astype(np.int32)).to(device)

@@ -37,7 +37,7 @@ def paint(L: Tensor, ab: Tensor, depth: int) -> Painted:
 
 
 def _paint_on_cpu(L: Tensor, ab: Tensor, depth: int) -> Painted:
-    from colorize_core.inference.kernels import paint_rows
+    from colorize_core.color.kernels import paint_rows
 
     ab = ab.contiguous()
     levels, clipped, chroma_sum, error = paint_rows(L[0, 0].contiguous().numpy(), ab[0].numpy(), depth)

@@ -1,48 +1,16 @@
-"""The loops over every pixel of every photograph, compiled by numba: on a CPU, torch takes seven times as long.
+"""Compiled loops of chroma upsampling: the guided filter's linear model, and interpolation of rows and columns."""
 
-They work row by row, on buffers that stay in the processor's first cache, and in steps that it does for many pixels at
-once. What they compute is in `color`; the tests hold them to it.
-"""
-
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 
-from colorize_core.color.lab import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
+from colorize_core.runtime.compiling import compile_loop
 
 _Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
-
 _F = np.float32
-_STEPS = 4096  # of linear light; below a step there is one threshold between levels of 255 at most
-_RGB_FROM_XYZ = (np.linalg.inv(np.array(XYZ_FROM_RGB)) * np.array(WHITE_D65)).astype(_F)
-_LUMINANCE = np.array(XYZ_FROM_RGB[1], _F)
-_WHITE_FROM_RGB = (np.array(XYZ_FROM_RGB) / np.array(WHITE_D65)[:, None]).astype(_F)
 
 
-def _linear(levels: np.ndarray, white: int) -> np.ndarray:
-    """Linear light of levels (IEC 61966-2-1)."""
-    encoded = levels / white
-    return np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92).astype(_F)
-
-
-_LINEAR_8, _LINEAR_16 = (_linear(np.arange(white + 1), white) for white in (255, 65535))
-# From linear light to levels of 255: the level at the beginning of each step, and where the next level begins.
-_NEXT_LEVEL = np.append(_linear(np.arange(255) + 0.5, 255), _F(2))
-_FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side="right").astype(np.uint8)
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, or take what an earlier process compiled; without a place to keep it, each does it."""
-    # Python's rule for divisions by zero would be a branch in every loop.
-    try:
-        return numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
-    except RuntimeError:
-        return numba.njit(nogil=True, fastmath=True, error_model="numpy")(function)
-
-
-@_compile
+@compile_loop
 def fit_lines(ab: np.ndarray, L: np.ndarray, epsilon: _Real, lines: np.ndarray) -> None:
     """Chroma as a linear function of lightness around each pixel (`upsampling.linear_model`).
 
@@ -90,7 +58,7 @@ def fit_lines(ab: np.ndarray, L: np.ndarray, epsilon: _Real, lines: np.ndarray) 
                 offset[x] = values[x] - slope[x] * lightness[x]
 
 
-@_compile
+@compile_loop
 def _mean_of_three(sums: np.ndarray, means: np.ndarray) -> None:
     """Means over 3 x 3 of the sums over 3 rows; edges are repeated."""
     last = len(sums) - 1
@@ -100,7 +68,7 @@ def _mean_of_three(sums: np.ndarray, means: np.ndarray) -> None:
     means[last] = (sums[max(last - 1, 0)] + sums[last] + sums[last]) * _F(1 / 9)
 
 
-@_compile
+@compile_loop
 def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> None:
     """Columns between those of a smaller picture.
 
@@ -119,7 +87,7 @@ def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, col
                 out[x] = one + weight[x] * (row[min(left[x] + 1, last)] - one)
 
 
-@_compile
+@compile_loop
 def enlarge_rows(
     columns: np.ndarray, above: np.ndarray, weight: np.ndarray, L: np.ndarray, guided: bool, ab: np.ndarray
 ) -> None:
@@ -147,238 +115,3 @@ def enlarge_rows(
             else:
                 for x in range(len(out)):
                     out[x] = one[x] + w * (other[x] - one[x])
-
-
-def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
-    """Levels of sRGB of lightness and chroma, colours outside it losing chroma.
-
-    Args:
-        L: (n, W) float32 lightness in [0, 100].
-        ab: (2, n, W) float32 chroma; replaced by what fits.
-        depth: 8 or 16 bits.
-
-    Returns:
-        (n, W, 3) uint8 or uint16; how many pixels lost chroma; the sum of the chroma that is left; the largest
-        difference of L between the levels and what was asked for.
-    """
-    levels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
-    linear = _LINEAR_8 if depth == 8 else _LINEAR_16
-    # Arguments, not globals: numba's cache would not notice a change of another module's constants.
-    return levels, *_paint(L, ab, levels, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
-
-
-def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Levels (n, W, 3) uint8 of lightness and chroma as `paint_rows` takes them, colours outside sRGB clipped.
-
-    This changes their lightness: it is what the colours of others cost, for comparison.
-    """
-    levels = np.empty((*L.shape, 3), np.uint8)
-    _clip(L, ab, levels, (_F(0), _F(1)))
-    return levels
-
-
-def lab_of(pixels: np.ndarray) -> np.ndarray:
-    """CIELAB (3, H, W) float32 of (H, W, 3) sRGB, uint8 or uint16."""
-    lab = np.empty((3, *pixels.shape[:2]), _F)
-    _to_lab(pixels, _LINEAR_8 if pixels.dtype == np.uint8 else _LINEAR_16, lab)
-    return lab
-
-
-@_compile
-def _to_lab(pixels: np.ndarray, linear: np.ndarray, lab: np.ndarray) -> None:
-    width, m = pixels.shape[1], _WHITE_FROM_RGB
-    xyz, roots = np.empty((3, width), _F), np.empty((3, width), _F)
-    for y in range(len(pixels)):
-        row = pixels[y]
-        for x in range(width):
-            r, g, b = linear[row[x, 0]], linear[row[x, 1]], linear[row[x, 2]]
-            xyz[0, x] = m[0, 0] * r + m[0, 1] * g + m[0, 2] * b
-            xyz[1, x] = m[1, 0] * r + m[1, 1] * g + m[1, 2] * b
-            xyz[2, x] = m[2, 0] * r + m[2, 1] * g + m[2, 2] * b
-        for axis in range(3):
-            _forward(xyz[axis], roots[axis])
-        fx, fy, fz, L, a, blue = roots[0], roots[1], roots[2], lab[0, y], lab[1, y], lab[2, y]
-        for x in range(width):
-            L[x] = _F(116) * fy[x] - _F(16)
-            a[x] = _F(500) * (fx[x] - fy[x])
-            blue[x] = _F(200) * (fy[x] - fz[x])
-
-
-@_compile
-def _forward(values: np.ndarray, roots: np.ndarray) -> None:
-    """CIELAB's f of light: its cube root, linear near black."""
-    # A third of a float's bits is its root within a twentieth; two of Halley's steps make that a millionth of it.
-    bits, guess = values.view(np.int32), roots.view(np.int32)
-    for x in range(len(values)):
-        guess[x] = bits[x] // 3 + 709921077
-    for x in range(len(values)):
-        v, root = max(values[x], _F(0.008856)), roots[x]
-        for _ in range(2):
-            cube = root * root * root
-            root *= (cube + v + v) / (cube + cube + v)
-        roots[x] = root if values[x] > _F(0.008856) else _F(7.787) * values[x] + _F(16 / 116)
-
-
-@_compile
-def _inverse(f: _Real) -> _Real:
-    return f * f * f if f > _F(0.2068966) else (f - _F(16 / 116)) * _F(1 / 7.787)
-
-
-@_compile
-def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
-    """Linear sRGB of a colour whose lightness is 116 fy - 16."""
-    m = _RGB_FROM_XYZ
-    X, Y, Z = _inverse(fy + a * _F(1 / 500)), _inverse(fy), _inverse(max(fy - b * _F(1 / 200), _F(0)))
-    return (
-        m[0, 0] * X + m[0, 1] * Y + m[0, 2] * Z,
-        m[1, 0] * X + m[1, 1] * Y + m[1, 2] * Z,
-        m[2, 0] * X + m[2, 1] * Y + m[2, 2] * Z,
-    )
-
-
-@_compile
-def _is_outside(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> bool:
-    """Whether linear light is outside limits; without a branch, so that it is asked of many pixels at once."""
-    low, high = limits
-    return (r < low) | (g < low) | (b < low) | (r > high) | (g > high) | (b > high)
-
-
-@_compile
-def _linear_row(
-    L: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    red: np.ndarray,
-    green: np.ndarray,
-    blue: np.ndarray,
-    limits: tuple[_Real, _Real],
-) -> int:
-    """Fill in linear sRGB; returns how many pixels are outside the limits."""
-    outside = 0
-    for x in range(len(L)):
-        red[x], green[x], blue[x] = _rgb((L[x] + _F(16)) * _F(1 / 116), a[x], b[x])
-        outside += _is_outside(red[x], green[x], blue[x], limits)
-    return outside
-
-
-@_compile
-def _fit_row(
-    L: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    red: np.ndarray,
-    green: np.ndarray,
-    blue: np.ndarray,
-    limits: tuple[_Real, _Real],
-    bisections: int,
-) -> int:
-    """Take chroma from what is outside sRGB, in place, by bisection; returns of how many pixels."""
-    where, changed = np.empty(len(L), np.int32), 0
-    for x in range(len(L)):
-        where[changed] = x
-        changed += _is_outside(red[x], green[x], blue[x], limits)
-    # Side by side, so that each step of the bisection is one of many pixels at once.
-    fy, own_a, own_b, share = np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F)
-    for i in range(changed):
-        x = where[i]
-        fy[i], own_a[i], own_b[i], share[i] = (L[x] + _F(16)) * _F(1 / 116), a[x], b[x], _F(0)
-    step = _F(0.5)
-    for _ in range(bisections):
-        for i in range(changed):
-            more = share[i] + step
-            r, g, blues = _rgb(fy[i], more * own_a[i], more * own_b[i])
-            share[i] = share[i] if _is_outside(r, g, blues, limits) else more
-        step *= _F(0.5)
-    for i in range(changed):
-        x = where[i]
-        a[x], b[x] = share[i] * own_a[i], share[i] * own_b[i]
-        red[x], green[x], blue[x] = _rgb(fy[i], a[x], b[x])
-    return changed
-
-
-@_compile
-def _chroma_sum(a: np.ndarray, b: np.ndarray) -> _Real:
-    total = _F(0)
-    for x in range(len(a)):
-        total += np.sqrt(a[x] * a[x] + b[x] * b[x])
-    return total
-
-
-@_compile
-def _encode_8(linear: np.ndarray, levels: np.ndarray) -> None:
-    for x in range(len(linear)):
-        light = min(max(linear[x], _F(0)), _F(1))
-        level = _FIRST_LEVEL[np.int32(light * _F(_STEPS))]
-        levels[x] = level + (light >= _NEXT_LEVEL[level])
-
-
-@_compile
-def _encode_16(linear: np.ndarray, levels: np.ndarray) -> None:
-    for x in range(len(linear)):
-        light = min(max(linear[x], _F(0)), _F(1))
-        encoded = _F(1.055) * light ** _F(1 / 2.4) - _F(0.055) if light > _F(0.0031308) else _F(12.92) * light
-        levels[x] = np.int32(encoded * _F(65535) + _F(0.5))
-
-
-@_compile
-def _larger_error(L: np.ndarray, luminance: np.ndarray, largest: _Real) -> _Real:
-    """The largest difference of L if it is more than the one before: roots are taken only where one is."""
-    step, exceeding = largest * _F(1 / 116), 0
-    for x in range(len(L)):
-        fy = (L[x] + _F(16)) * _F(1 / 116)
-        exceeding += (luminance[x] > _inverse(fy + step)) | (luminance[x] < _inverse(fy - step))
-    if exceeding:
-        for x in range(len(L)):
-            Y = luminance[x]
-            f = Y ** _F(1 / 3) if _F(0.008856) < Y else _F(7.787) * Y + _F(16 / 116)
-            largest = max(largest, abs(_F(116) * f - _F(16) - L[x]))
-    return largest
-
-
-@_compile
-def _paint(
-    L: np.ndarray,
-    ab: np.ndarray,
-    levels: np.ndarray,
-    linear: np.ndarray,
-    limits: tuple[_Real, _Real],
-    bisections: int,
-) -> tuple[int, _Real, _Real]:
-    rows, width = L.shape
-    red, green, blue, luminance = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
-    r, g, b = np.empty(width, levels.dtype), np.empty(width, levels.dtype), np.empty(width, levels.dtype)
-    clipped, chroma, error = 0, 0.0, _F(0)
-    for y in range(rows):
-        if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits):
-            clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
-        chroma += _chroma_sum(ab[0, y], ab[1, y])
-        # A branch, not a function as argument: numba's cache would not know it again in the next process.
-        if len(linear) == 256:
-            _encode_8(red, r)
-            _encode_8(green, g)
-            _encode_8(blue, b)
-        else:
-            _encode_16(red, r)
-            _encode_16(green, g)
-            _encode_16(blue, b)
-        out = levels[y]
-        for x in range(width):
-            out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]
-            luminance[x] = _LUMINANCE[0] * linear[r[x]] + _LUMINANCE[1] * linear[g[x]] + _LUMINANCE[2] * linear[b[x]]
-        error = _larger_error(L[y], luminance, error)
-    return clipped, chroma, error
-
-
-@_compile
-def _clip(L: np.ndarray, ab: np.ndarray, levels: np.ndarray, limits: tuple[_Real, _Real]) -> None:
-    width = L.shape[1]
-    red, green, blue = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
-    r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
-    for y in range(len(L)):
-        _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits)
-        _encode_8(red, r)
-        _encode_8(green, g)
-        _encode_8(blue, b)
-        out = levels[y]
-        for x in range(width):
-            out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]

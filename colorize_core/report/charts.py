@@ -3,12 +3,11 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup, escape
-
-from colorize_core.report.archive.measures import Bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +39,19 @@ _STYLE: dict[Any, Any] = {
 }
 DIFFERENCE_COLORS = "inferno"
 _SMALL = (3.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A histogram to draw."""
+
+    edges: np.ndarray
+    """(N + 1,)"""
+    counts: np.ndarray
+    """(N,)"""
+    below: int
+    above: int
+    """Values beyond the edges."""
 
 
 def histogram_chart(bars: Bars, reference: tuple[float, str] | None, label: str) -> Markup:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from cluster.config.command_line import DONE, TOO_MANY_FAILED
 from cluster.session import ray_session
 from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
@@ -18,8 +19,8 @@ from jobs.archive import rows
 from jobs.archive.config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.archive.report import write_archive_report
-from jobs.cli import DONE, TOO_MANY_FAILED, run_job
 from jobs.command.console import duration, say, summary
+from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import Listing, read_part, require_photographs, survey, write_manifest

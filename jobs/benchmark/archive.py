@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.config.command_line import DONE
 from cluster.storage.stores import reach
 from colorize_core.errors import UserError
 from jobs.archive.config import IMAGES, ArchiveConfig
@@ -15,7 +16,6 @@ from jobs.benchmark.advice import archive_advice
 from jobs.benchmark.archive_figures import Round, archive_facts, archive_picture, archive_tables, summarize
 from jobs.benchmark.config import ArchiveBenchmark
 from jobs.benchmark.processes import Run, begin, require_this_machine, run_verb, work_folder, write_figures
-from jobs.cli import DONE
 from jobs.command.console import say
 from jobs.run.checkpoints import open_checkpoint, read_checkpoint
 

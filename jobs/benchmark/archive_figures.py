@@ -30,7 +30,7 @@ class Round(JobRound):
 
 def summarize(rounds: Sequence[Round], cores: int) -> dict[str, Any]:
     """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
-    from colorize_core.benchmark.clock import medians
+    from colorize_core.benchmark.baselines.clock import medians
 
     stages = medians([each.alone for each in rounds])
     total = statistics.median(each.core_ms for each in rounds)
@@ -58,14 +58,14 @@ def _ratio(rounds: Sequence[Round], peer: str) -> float:
 
 
 def _by(kernels: dict[str, float]) -> dict[str, Any]:
-    from colorize_core.benchmark.clock import by_stage
+    from colorize_core.benchmark.baselines.clock import by_stage
 
     return {"core_ms_per_image": by_stage(kernels) | {"total": sum(kernels.values())}, "kernels": kernels}
 
 
 def _peer(paces: "Sequence[tuple[Pace, Pace]]", total: float) -> dict[str, Any]:
     """Images/s of the faster form; core ms of the one with one thread, which wastes none."""
-    from colorize_core.benchmark.clock import medians
+    from colorize_core.benchmark.baselines.clock import medians
 
     seconds = statistics.median(min(pace.seconds for pace in each) for each in paces)
     kernels = medians([single.kernels for single, _ in paces])
@@ -88,7 +88,7 @@ def _stages(contenders: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def archive_tables(figures: Mapping[str, Any]) -> str:
     """Markdown: the contenders by stage, then all but the job by kernel."""
-    from colorize_core.benchmark.clock import KERNELS
+    from colorize_core.benchmark.baselines.clock import KERNELS
     from colorize_core.benchmark.tables import markdown_table
 
     contenders = _contenders(figures)

@@ -4,8 +4,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from cluster.config.command_line import DONE, USAGE, complain
 from jobs.benchmark import config as benchmark_config
-from jobs.cli import DONE, USAGE, complain, run_job
+from jobs.command.runner import run_job
 
 KINDS = {
     "archive": "the real job, beside the loops of known projects and the limit of the kernels",

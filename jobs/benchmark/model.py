@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
 from jobs.benchmark.config import ModelBenchmark
 from jobs.benchmark.processes import begin, work_folder, write_figures
-from jobs.cli import DONE
 from jobs.command.console import say
 
 

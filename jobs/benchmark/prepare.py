@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.config.command_line import DONE
 from jobs.benchmark.config import PrepareBenchmark
 from jobs.benchmark.processes import (
     JobRound,
@@ -19,9 +20,8 @@ from jobs.benchmark.processes import (
     work_folder,
     write_figures,
 )
-from jobs.cli import DONE
 from jobs.command.console import say
-from jobs.prepare.job import PrepareConfig
+from jobs.prepare.config import PrepareConfig
 
 _SMALLER = 4  # a quarter
 
@@ -112,7 +112,7 @@ def _prepare(config: PrepareBenchmark, work: Path, source: str) -> Run:
 
 def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
     """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
-    from colorize_core.benchmark.clock import medians
+    from colorize_core.benchmark.baselines.clock import medians
 
     peers = medians([each.peers for each in rounds])
     best = min(peers, key=peers.__getitem__)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cluster.config.command_line import USAGE
 from cluster.errors import ClusterError
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
-from jobs.cli import USAGE
 from jobs.command.config import VerbConfig
 from jobs.command.console import say, summary
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
 from jobs.benchmark.config import TrainBenchmark
 from jobs.benchmark.processes import begin, require_this_machine, run_verb, work_folder, write_figures
-from jobs.cli import DONE
 from jobs.command.console import say
-from jobs.prepare.job import PrepareConfig
+from jobs.prepare.config import PrepareConfig
 from jobs.train.config import TrainConfig
 
 _WARM_EPOCHS = 1
@@ -149,7 +149,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
 
 def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
     """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
-    from colorize_core.benchmark.clock import medians
+    from colorize_core.benchmark.baselines.clock import medians
 
     return {
         "images_per_second": statistics.median(each.job for each in rounds),

@@ -8,17 +8,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from cluster.config.command_line import DONE, FAILED, USAGE, complain, split_arguments
 from cluster.config.loading import read_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.session import ray_session
 from colorize_core.errors import UserError
-from jobs.cli import run_job
 from jobs.command.config import JobConfig, VerbConfig
 from jobs.command.console import say
+from jobs.command.runner import run_job
 from jobs.doctor.checks import Finding
+from jobs.doctor.config import DoctorConfig
 from jobs.run.requirements import Needs
 
 if TYPE_CHECKING:
@@ -30,19 +29,6 @@ _CONFIGS = {
     "evaluate": ("jobs.evaluate.config", "EvaluateConfig"),
     "archive": ("jobs.archive.config", "ArchiveConfig"),
 }
-
-
-class DoctorConfig(JobConfig):
-    """Check this machine, or the cluster that ray.address names: versions on every node, GPUs and CUDA, disk, shared
-    memory, limits, clocks, authentication.
-
-    With a verb and its configuration (colorize doctor archive --config FILE key=value ...) also what that job needs:
-    room for its processes, its locations tried from every node, its weights, and its inputs, as the job checks them.
-    --json prints the findings for programs. The exit code is 1 when a check failed.
-    """
-
-    timeout: float = Field(60, gt=0)
-    """Seconds after which a node counts as one that does not answer."""
 
 
 class Clinic:

@@ -1,7 +1,6 @@
 """What can be said of an evaluation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from cluster.config.loading import Section
 from colorize_core.errors import UserError
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.run.actors import ActorsSection
-from jobs.run.requirements import Weights
+from jobs.run.weights_config import FidSection
 
 Definition = Literal["seed-000", "seed-002", "seed-003"]
 
@@ -28,32 +27,6 @@ class LpipsSection(Section):
         """The backbone, where there is one."""
         assert self.backbone != "none"
         return self.backbone
-
-
-@dataclass(frozen=True)
-class WeightsSource:
-    """Where weights come from."""
-
-    path: str | None
-    """Path or URI; None downloads them."""
-
-
-class FidSection(Section):
-    """Distances between the set of pictures and the set of photographs."""
-
-    weights: str | None = None
-    """`download`, or path or URI of torch-fidelity's weights of FID's Inception; not computed when empty."""
-
-    def source(self) -> WeightsSource | None:
-        """Where the weights come from; None where FID is not wanted."""
-        if self.weights is None:
-            return None
-        return WeightsSource(None if self.weights == "download" else self.weights)
-
-    def needs(self) -> dict[str, Weights]:
-        """The weights that workers load, by key."""
-        source = self.source()
-        return {"fid.weights": Weights(source.path, "inception")} if source else {}
 
 
 class EvaluateConfig(PipelineJobConfig):

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import columns_of, render, summarize_scores
-from jobs.cli import DONE, run_job
 from jobs.command.console import say, summary
+from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
 from jobs.evaluate.report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report

@@ -16,7 +16,7 @@ from colorize_core.starter import locate_checkpoint
 from jobs.evaluate.config import name_checkpoints
 from jobs.run.checkpoints import read_checkpoint
 from jobs.run.report_files import FOLDER, INDEX, PICTURES, forget_pictures, write_page
-from jobs.train.job import read_metrics
+from jobs.train.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa

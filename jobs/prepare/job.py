@@ -3,18 +3,17 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
+from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from jobs.cli import DONE, run_job
-from jobs.command.config import Output, PipelineJobConfig
 from jobs.command.console import say, summary
+from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
-from jobs.inputs.listing import FOLDER, ListingSection, require_photographs, write_manifest
+from jobs.inputs.listing import FOLDER, require_photographs, write_manifest
+from jobs.prepare.config import PrepareConfig
 from jobs.run.parquet import parquet_bytes
 from jobs.run.requirements import Needs, Processes
 
@@ -23,43 +22,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
-
-
-class PrepareConfig(PipelineJobConfig):
-    """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
-
-    Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
-    reason, in OUTPUT/rejects.parquet.
-    """
-
-    source: str
-    """Folder or s3:// prefix of the photographs."""
-    output: Output
-    """Where the dataset goes; must be empty."""
-    size: int = Field(256, ge=32, multiple_of=32)
-    """Side of the squares in pixels, a multiple of 32."""
-    resize: Literal["squash", "crop"] = "crop"
-    """How photographs become square: squash the whole picture, or crop its centre."""
-    split: Literal["hash", "folders"] = "hash"
-    """Deal photographs to splits by a hash of their content, or by sub-folders named train, val and test."""
-    val_fraction: float = Field(0.05, ge=0, lt=1)
-    """Share of the photographs for validation, with split=hash."""
-    test_fraction: float = Field(0.05, ge=0, lt=1)
-    """Share of the photographs for the final test, with split=hash."""
-    listing: ListingSection = Field(default_factory=ListingSection)
-    """Which files are inputs."""
-    rows_per_shard: int = Field(512, ge=1)
-    """Photographs per Parquet file."""
-    max_pixels: int = Field(200_000_000, ge=1)
-    """Larger photographs are rejected before they are decoded."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "PrepareConfig":
-        if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("val_fraction and test_fraction leave nothing for training")
-        if self.split == "folders" and self.model_fields_set & {"val_fraction", "test_fraction"}:
-            raise ValueError("val_fraction and test_fraction have no effect with split=folders")
-        return self
 
 
 def plan(config: PrepareConfig) -> str:

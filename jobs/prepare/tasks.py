@@ -17,7 +17,7 @@ from jobs.run.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jobs.prepare.job import PrepareConfig
+    from jobs.prepare.config import PrepareConfig
 
 _ROWS_AT_ONCE = 64
 

@@ -14,66 +14,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
-
+from cluster.config.command_line import DONE, FAILED
 from cluster.errors import ClusterError
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from jobs.cli import DONE, FAILED, run_job
-from jobs.command.causes import root_cause
-from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say, summary
+from jobs.command.errors import root_cause
+from jobs.command.runner import run_job
 from jobs.run.lock import OutputLock
-from jobs.run.record import RUN_FILE, begin_run, flatten, now, write_record
+from jobs.run.record import RUN_FILE, begin_run, now, write_record
 from jobs.sweep import comparison
 from jobs.sweep.comparison import Trial
+from jobs.sweep.config import OWN_KEYS, SweepConfig
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
 
 _FAILURES = "_state/failures.json"
-_OWN = ("output", "ray", "storage")
 _CHANGEABLE = ("storage.", "ray.", "grid", *(f"train.{key}" for key in train.CHANGEABLE))
 _LONGEST_NAME = 200  # characters; file systems allow 255 bytes
-
-
-class SweepConfig(StorageJobConfig):
-    """Train once for each combination of values and compare. The same command continues an interrupted sweep and tries
-    again what failed.
-
-    OUTPUT holds trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
-    """
-
-    shards: str
-    """Dataset of `prepare`, with a train and a val split."""
-    output: Output
-    """Where the trials go."""
-    train: dict[str, Any]
-    """Keys of `train` that all trials share."""
-    grid: list[dict[str, list[Any]]] = Field(min_length=1)
-    """Values by key of `train` (train.lr: [1e-4, 1e-3]): every combination is a trial. A list of such grids varies one
-    after the other; a combination that is in two of them is trained once. May grow when a sweep is continued."""
-
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _as_list(cls, grid: Any) -> Any:
-        """One grid is a list of one; nested keys are the same as dotted ones, as everywhere."""
-        grids = grid if isinstance(grid, list) else [grid]
-        return [flatten(each) if isinstance(each, Mapping) else each for each in grids]
-
-    @model_validator(mode="after")
-    def _check(self) -> "SweepConfig":
-        for key in self.train.keys() & {*_OWN, "shards"}:
-            raise ValueError(f"train.{key} has no effect: {key} is a key of the sweep itself")
-        for grid in self.grid:
-            if not grid:
-                raise ValueError("grid: give keys of train with lists of values, such as train.lr: [0.0001, 0.001]")
-            for key, values in grid.items():
-                if not values:
-                    raise ValueError(f"grid: {key} has no values")
-                if key.split(".")[0] in _OWN:
-                    raise ValueError(f"grid: {key} cannot vary")
-        return self
 
 
 @dataclass(frozen=True)
@@ -214,7 +173,7 @@ def _is_same(one: TrainConfig, other: TrainConfig) -> bool:
 
 
 def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in _OWN}
+    return {key: value for key, value in config.items() if key not in OWN_KEYS}
 
 
 def _read_json(store: Storage, key: str) -> dict[str, Any]:

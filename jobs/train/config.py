@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from cluster.config.loading import Section
 from jobs.command.config import Output, StorageJobConfig
-from jobs.evaluate.config import FidSection
+from jobs.run.weights_config import FidSection
+from jobs.train.outputs.mlflow import TrackingSection
 
 if TYPE_CHECKING:
     from colorize_core.data.augment import Augmentation
@@ -248,15 +249,6 @@ class WorkersSection(Section):
         if self.min is not None and self.min > self.count:
             raise ValueError(f"min is more than count = {self.count}")
         return self
-
-
-class TrackingSection(Section):
-    """Recording the run elsewhere too."""
-
-    mlflow: str | None = None
-    """Tracking URI of MLflow, whose package must be installed; the run is not recorded there when empty."""
-    experiment: str = "colorize"
-    """MLflow's experiment."""
 
 
 class TrainConfig(StorageJobConfig):

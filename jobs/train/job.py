@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from jobs.cli import DONE, run_job
 from jobs.command.console import duration, say, summary
+from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import Needs, Processes, Weights
 from jobs.train.checkpoints import is_complete
 from jobs.train.config import ModelSection, TrainConfig
+from jobs.train.metrics_file import read_metrics
 from jobs.train.outputs.curves import run_curves
 from jobs.train.outputs.mlflow import require_mlflow
 
@@ -159,16 +161,6 @@ def build_untrained(model: ModelSection) -> "ColorModel":
 def _architecture(architecture: dict[str, Any]) -> str:
     options = ", ".join(f"{key}={value}" for key, value in architecture["options"].items())
     return f"{architecture['name']}({options})"
-
-
-def read_metrics(output: Storage) -> list[dict[str, float]]:
-    """Rows of metrics.csv, one per epoch; empty before the first."""
-    import csv
-
-    if not output.exists("metrics.csv"):
-        return []
-    lines = output.read("metrics.csv").decode().splitlines()
-    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
 
 
 def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any], metric: str) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from colorize_core.checkpoint.weights import load_checkpoint, load_weights, pack_state, save_checkpoint, unpack_state
+from colorize_core.checkpoint.state import pack_state, unpack_state
+from colorize_core.checkpoint.weights import load_checkpoint, load_weights, save_checkpoint
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN

@@ -20,6 +20,7 @@ from colorize_core.training.steps import Batch
 from jobs.command.console import duration
 from jobs.train.checkpoints import Progress, is_exhausted, report, resume
 from jobs.train.learner import Learner, build_learner
+from jobs.train.outputs.mlflow import MlflowTracker
 from jobs.train.outputs.prometheus import TrainMeter
 from jobs.train.outputs.writer import RunWriter
 from jobs.train.validation import Validator
@@ -45,7 +46,7 @@ def train_loop(setup: Mapping[str, Any]) -> None:
     learner.seek(progress.epoch * steps + progress.step)
     validator = Validator(worker)
     baseline = validator.baseline()
-    writer = RunWriter(worker.output, worker.messages, worker.config, progress.rows) if worker.leads else None
+    writer = _writer(worker, progress) if worker.leads else None
     meter = TrainMeter(worker.output.uri, leads=worker.leads)
     run = _Run(worker, learner, feed, validator, baseline, writer, meter)
     while progress.epoch < train.epochs:
@@ -56,6 +57,14 @@ def train_loop(setup: Mapping[str, Any]) -> None:
         report(worker, learner, progress, progress.rows[-1])
     if writer:
         writer.close()
+
+
+def _writer(worker: Worker, progress: Progress) -> RunWriter:
+    config = worker.config
+    tracker = None
+    if config.tracking.mlflow:
+        tracker = MlflowTracker(config.tracking, config.model_dump(mode="json"), worker.output)
+    return RunWriter(worker.output, worker.messages, config.train.epochs, tracker, progress.rows)
 
 
 @dataclass(frozen=True)

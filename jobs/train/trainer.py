@@ -13,8 +13,8 @@ from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.errors import UserError
 from colorize_core.runtime.memory import ONE_HEAP
-from jobs.command.causes import root_cause
 from jobs.command.console import say
+from jobs.command.errors import root_cause
 from jobs.train.checkpoints import CHECKPOINTS, forget_broken_index
 from jobs.train.config import TrainConfig
 from jobs.train.loop import train_loop

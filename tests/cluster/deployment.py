@@ -11,7 +11,7 @@ import yaml
 
 from jobs.archive.config import ArchiveConfig
 from jobs.command.config import VerbConfig
-from jobs.prepare.job import PrepareConfig
+from jobs.prepare.config import PrepareConfig
 from jobs.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]

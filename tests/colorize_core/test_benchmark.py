@@ -12,18 +12,18 @@ from PIL import Image
 from colorize_core.benchmark.baselines import inference as peers
 from colorize_core.benchmark.baselines import kernels as limit
 from colorize_core.benchmark.baselines import preparation as preparing
+from colorize_core.benchmark.baselines.clock import KERNELS, STAGE_OF, Clock, by_stage, medians
 from colorize_core.benchmark.baselines.training import Levers, TutorialPhotographs, bare_pace, make_step, tutorial_pace
-from colorize_core.benchmark.clock import KERNELS, STAGE_OF, Clock, by_stage, medians
 from colorize_core.benchmark.machine import describe_machine, in_words
 from colorize_core.benchmark.model_speed import matmul_peak, measure, speed_table
 from colorize_core.benchmark.process_usage import Watch
 from colorize_core.benchmark.sample_photos import HEIGHT, WIDTH, sample_photographs
 from colorize_core.benchmark.tables import markdown_table, stacked_bars
+from colorize_core.color.kernels import lab_of
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
 from colorize_core.data.screening import SquareRule, square
 from colorize_core.data.shards import pixels_to_lab
-from colorize_core.inference.kernels import lab_of
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode

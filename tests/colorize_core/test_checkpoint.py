@@ -11,13 +11,8 @@ from safetensors.torch import load_file, save
 from torchvision.models import resnet18
 
 from colorize_core.checkpoint.config import read_checkpoint_config
-from colorize_core.checkpoint.weights import (
-    checkpoint_files,
-    load_checkpoint,
-    pack_state,
-    save_checkpoint,
-    unpack_state,
-)
+from colorize_core.checkpoint.state import pack_state, unpack_state
+from colorize_core.checkpoint.weights import checkpoint_files, load_checkpoint, save_checkpoint
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel

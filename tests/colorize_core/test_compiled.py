@@ -5,8 +5,8 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
+from colorize_core.color.kernels import clip_rows, lab_of
 from colorize_core.color.lab import lab_to_rgb, to_uint8
-from colorize_core.inference.kernels import clip_rows, lab_of
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from colorize_core.checkpoint.weights import pack_state, unpack_state
+from colorize_core.checkpoint.state import pack_state, unpack_state
 from colorize_core.training.optimizer import SCHEDULES, Descent, learning_rate_factor, learning_rate_scale
 
 

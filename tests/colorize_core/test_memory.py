@@ -7,7 +7,8 @@ import sys
 import pytest
 from PIL import Image
 
-from colorize_core.runtime.memory import ONE_HEAP, groups_within, needed_memory, show
+from colorize_core.inference.memory_budget import groups_within, needed_memory
+from colorize_core.runtime.memory import ONE_HEAP, show
 
 
 def test_groups_are_in_order_and_within_the_limit() -> None:

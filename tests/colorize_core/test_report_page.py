@@ -11,8 +11,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from colorize_core.photo.decode import PhotoError
-from colorize_core.report.archive.measures import Bars
-from colorize_core.report.charts import curve_chart, histogram_chart, interval_chart, overlaid_chart
+from colorize_core.report.charts import Bars, curve_chart, histogram_chart, interval_chart, overlaid_chart
 from colorize_core.report.evaluation.difference_map import difference_map
 from colorize_core.report.evaluation.rating_page import rating_page
 from colorize_core.report.evaluation.study import make_study

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from colorize_core.checkpoint.weights import pack_state, unpack_state
+from colorize_core.checkpoint.state import pack_state, unpack_state
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN

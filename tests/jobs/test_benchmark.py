@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from colorize_core.benchmark.baselines import inference as peers
+from colorize_core.benchmark.baselines.clock import KERNELS
 from colorize_core.benchmark.baselines.inference import Pace
-from colorize_core.benchmark.clock import KERNELS
 from colorize_core.runtime.stage_timer import INFER
 from jobs.benchmark.advice import archive_advice
 from jobs.benchmark.archive import job_window

@@ -6,7 +6,7 @@ from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from colorize_core.errors import UserError
-from jobs.command.causes import root_cause
+from jobs.command.errors import root_cause
 from jobs.train.trainer import StopAtUserErrors
 
 MISTAKE = UserError("lower train.lr")

@@ -10,9 +10,9 @@ from colorize_core.errors import UserError
 from jobs.archive.job import ArchiveConfig
 from jobs.command.config import JobConfig
 from jobs.evaluate.job import EvaluateConfig
-from jobs.prepare.job import PrepareConfig
+from jobs.prepare.config import PrepareConfig
 from jobs.recipe import RecipeConfig
-from jobs.sweep.job import SweepConfig
+from jobs.sweep.config import SweepConfig
 from jobs.train.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -13,7 +13,8 @@ from PIL import Image
 from cluster.errors import ClusterError
 from colorize_core.errors import UserError
 from jobs.cli import main
-from jobs.sweep.job import SweepConfig, trial_name
+from jobs.sweep.config import SweepConfig
+from jobs.sweep.job import trial_name
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
 

@@ -78,7 +78,7 @@ def output(tmp_path: Path) -> LocalStorage:
 
 
 def test_the_configuration_and_each_epoch_are_recorded(server: Server, output: LocalStorage) -> None:
-    tracker = MlflowTracker(CONFIG, output)
+    tracker = MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
     assert tracker.epoch({"epoch": 1.0, "loss": 0.5, "mae_ab": 0.1}) is None
     tracker.close()
     (run,) = server.runs.values()
@@ -90,14 +90,14 @@ def test_the_configuration_and_each_epoch_are_recorded(server: Server, output: L
 
 
 def test_a_continued_run_is_the_same_one(server: Server, output: LocalStorage) -> None:
-    MlflowTracker(CONFIG, output).epoch({"epoch": 1, "loss": 0.5})
-    MlflowTracker(CONFIG, output).epoch({"epoch": 2, "loss": 0.4})
+    MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output).epoch({"epoch": 1, "loss": 0.5})
+    MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output).epoch({"epoch": 2, "loss": 0.4})
     (run,) = server.runs.values()
     assert run["metrics"] == [("loss", 0.5, 1), ("loss", 0.4, 2)]
 
 
 def test_a_server_that_goes_away_does_not_end_the_training(server: Server, output: LocalStorage) -> None:
-    tracker = MlflowTracker(CONFIG, output)
+    tracker = MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
     server.away = True
     assert tracker.epoch({"epoch": 1, "loss": 0.5}) == "Max retries exceeded"
     tracker.close()
@@ -106,7 +106,7 @@ def test_a_server_that_goes_away_does_not_end_the_training(server: Server, outpu
 def test_a_server_that_is_not_there_is_one_line(server: Server, output: LocalStorage) -> None:
     server.away = True
     with pytest.raises(UserError, match=r"^tracking.mlflow = file:/m: Max retries exceeded with url$"):
-        MlflowTracker(CONFIG, output)
+        MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
 
 
 def test_without_the_package_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.checkpoint.config import read_checkpoint_config
-from colorize_core.checkpoint.weights import load_checkpoint, unpack_state
+from colorize_core.checkpoint.state import unpack_state
+from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train.checkpoints import is_exhausted
-from jobs.train.job import read_metrics
+from jobs.train.metrics_file import read_metrics
 
 TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
 

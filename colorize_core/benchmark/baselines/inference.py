@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from colorize_core.benchmark.clock import (
+from colorize_core.benchmark.baselines.clock import (
     CHROMA,
     JPEG_DECODE,
     JPEG_ENCODE,

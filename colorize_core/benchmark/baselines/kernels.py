@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorize_core.benchmark.baselines.inference import encode_jpeg
-from colorize_core.benchmark.clock import (
+from colorize_core.benchmark.baselines.clock import (
     CHROMA,
     JPEG_DECODE,
     JPEG_ENCODE,
@@ -28,9 +27,10 @@ from colorize_core.benchmark.clock import (
     TO_SRGB,
     core_milliseconds,
 )
+from colorize_core.benchmark.baselines.inference import encode_jpeg
+from colorize_core.color.kernels import clip_rows
 from colorize_core.color.pixels import levels_to_lab
 from colorize_core.colorizer import Colorizer
-from colorize_core.inference.kernels import clip_rows
 from colorize_core.inference.prediction import predict_ab, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows
 from colorize_core.runtime.precision import Precision, autocast

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from colorize_core.photo.decode import GRAY_CHROMA
+from colorize_core.report.charts import Bars
 
 _FINE_BINS = 65_536
 _BARS = 40
@@ -67,19 +68,6 @@ MEASURES = (
     Measure("ssim", "SSIM", "of RGB against the photograph, for inputs that were in colour", -1, 1, 4),
 )
 """Every measure of an archive's rows, in the order of the page."""
-
-
-@dataclass(frozen=True)
-class Bars:
-    """A histogram to draw."""
-
-    edges: np.ndarray
-    """(N + 1,)"""
-    counts: np.ndarray
-    """(N,)"""
-    below: int
-    above: int
-    """Values beyond the edges."""
 
 
 class Distribution:

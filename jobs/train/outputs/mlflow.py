@@ -4,17 +4,24 @@ import importlib.util
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cluster.config.loading import Section
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from jobs.run.record import flatten
 
-if TYPE_CHECKING:
-    from jobs.train.config import TrainConfig
-
 _RUN = "mlflow.json"
 _LONGEST_VALUE = 500  # characters that every version of the server takes
+
+
+class TrackingSection(Section):
+    """Recording the run elsewhere too."""
+
+    mlflow: str | None = None
+    """Tracking URI of MLflow, whose package must be installed; the run is not recorded there when empty."""
+    experiment: str = "colorize"
+    """MLflow's experiment."""
 
 
 def require_mlflow() -> None:
@@ -26,8 +33,8 @@ def require_mlflow() -> None:
 class MlflowTracker:
     """An MLflow run: the configuration as parameters, each epoch's row as metrics."""
 
-    def __init__(self, config: "TrainConfig", output: Storage) -> None:
-        """Begin the run, or go on with the one that OUTPUT/mlflow.json names.
+    def __init__(self, tracking: TrackingSection, parameters: Mapping[str, Any], output: Storage) -> None:
+        """Begin the run with these parameters, or go on with the one that OUTPUT/mlflow.json names.
 
         Raises:
             UserError: MLflow is not installed, or its server does not answer or refuses.
@@ -36,17 +43,17 @@ class MlflowTracker:
         from mlflow.tracking import MlflowClient
 
         try:
-            self._client = MlflowClient(tracking_uri=config.tracking.mlflow)
-            self._run = _read_run(output) or self._begin(config, output)
+            self._client = MlflowClient(tracking_uri=tracking.mlflow)
+            self._run = _read_run(output) or self._begin(tracking.experiment, parameters, output)
         except Exception as error:  # MLflow's own, requests', and those of stores
-            raise UserError(f"tracking.mlflow = {config.tracking.mlflow}: {_one_line(error)}") from error
+            raise UserError(f"tracking.mlflow = {tracking.mlflow}: {_one_line(error)}") from error
 
-    def _begin(self, config: "TrainConfig", output: Storage) -> str:
-        found = self._client.get_experiment_by_name(config.tracking.experiment)
-        experiment = found.experiment_id if found else self._client.create_experiment(config.tracking.experiment)
+    def _begin(self, name: str, parameters: Mapping[str, Any], output: Storage) -> str:
+        found = self._client.get_experiment_by_name(name)
+        experiment = found.experiment_id if found else self._client.create_experiment(name)
         run = self._client.create_run(experiment, run_name=output.uri.rsplit("/", 1)[-1]).info.run_id
         self._client.set_tag(run, "output", output.uri)
-        for key, value in flatten(config.model_dump(mode="json")).items():
+        for key, value in flatten(parameters).items():
             self._client.log_param(run, key, str(value)[:_LONGEST_VALUE])
         output.write(_RUN, json.dumps({"run": run}).encode(), "application/json")
         return run

@@ -14,7 +14,6 @@ from cluster.storage.stores import LocalStorage, Storage
 from colorize_core.checkpoint.weights import checkpoint_files
 from colorize_core.evaluation.sample_grid import sample_grid
 from colorize_core.models.base import ColorModel
-from jobs.train.config import TrainConfig
 from jobs.train.outputs.mlflow import MlflowTracker
 
 METRICS = "metrics.csv"
@@ -26,18 +25,26 @@ _TENSORBOARD = "tensorboard"
 class RunWriter:
     """Writes OUTPUT/metrics.csv, tensorboard/, samples/, best/ and last/ after each epoch."""
 
-    def __init__(self, output: Storage, messages: Any, config: TrainConfig, rows: Sequence[dict[str, float]]) -> None:
+    def __init__(
+        self,
+        output: Storage,
+        messages: Any,
+        epochs: int,
+        tracker: MlflowTracker | None,
+        rows: Sequence[dict[str, float]],
+    ) -> None:
         """Continue after the epochs of `rows`; what a lost attempt wrote of later ones is replaced.
 
         Args:
             output: of the run.
             messages: queue to the terminal.
-            config: of the run.
+            epochs: of the whole run.
+            tracker: where each epoch is recorded as well.
             rows: of metrics.csv, as the last checkpoint has them.
         """
-        self._output, self._messages, self._epochs = output, messages, config.train.epochs
+        self._output, self._messages, self._epochs = output, messages, epochs
         self._rows = list(rows)
-        self._tracker = MlflowTracker(config, output) if config.tracking.mlflow else None
+        self._tracker = tracker
         local = isinstance(output, LocalStorage)
         self._curves_folder = Path(output.path(_TENSORBOARD) if local else tempfile.mkdtemp(prefix="curves-"))
         self._upload_curves = not local

@@ -1,0 +1,45 @@
+"""Configuration of `colorize prepare`."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from jobs.command.config import Output, PipelineJobConfig
+from jobs.inputs.listing import ListingSection
+
+
+class PrepareConfig(PipelineJobConfig):
+    """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
+
+    Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
+    reason, in OUTPUT/rejects.parquet.
+    """
+
+    source: str
+    """Folder or s3:// prefix of the photographs."""
+    output: Output
+    """Where the dataset goes; must be empty."""
+    size: int = Field(256, ge=32, multiple_of=32)
+    """Side of the squares in pixels, a multiple of 32."""
+    resize: Literal["squash", "crop"] = "crop"
+    """How photographs become square: squash the whole picture, or crop its centre."""
+    split: Literal["hash", "folders"] = "hash"
+    """Deal photographs to splits by a hash of their content, or by sub-folders named train, val and test."""
+    val_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the photographs for validation, with split=hash."""
+    test_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the photographs for the final test, with split=hash."""
+    listing: ListingSection = Field(default_factory=ListingSection)
+    """Which files are inputs."""
+    rows_per_shard: int = Field(512, ge=1)
+    """Photographs per Parquet file."""
+    max_pixels: int = Field(200_000_000, ge=1)
+    """Larger photographs are rejected before they are decoded."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PrepareConfig":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing for training")
+        if self.split == "folders" and self.model_fields_set & {"val_fraction", "test_fraction"}:
+            raise ValueError("val_fraction and test_fraction have no effect with split=folders")
+        return self
