@@ -1,0 +1,304 @@
+"""Sweeps: what a grid stands for, and how trials run, fail, continue and are compared."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from cluster.errors import ClusterError
+from colorize_core.errors import UserError
+from jobs.cli import main
+from jobs.sweep.config import SweepConfig
+from jobs.sweep.job import trial_name
+from jobs.train import job as train
+from jobs.train.config import TrainConfig
+
+CONFIG = Path(__file__).parents[3] / "configs" / "sweep_seed000.yaml"
+BASE: dict[str, Any] = {
+    "model": {"name": "encoder_decoder", "options": {"widths": [8, 8], "latent": 8}},
+    "loss": {"l1": 1},
+    "train": {"epochs": 1, "batch_size": 4, "shuffle_buffer": 8, "samples": 1, "lr": 0.001},
+}
+
+
+def write(folder: Path, grid: Any, base: dict[str, Any] = BASE) -> str:
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump({"train": base, "grid": grid}, sort_keys=False))
+    return str(file)
+
+
+def command(file: str, dataset: str, output: Path | str, *more: str) -> list[str]:
+    return ["sweep", "--config", file, f"shards={dataset}", f"output={output}", *more]
+
+
+def listed(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> list[str]:
+    """Names of the trials that --dry-run lists."""
+    capsys.readouterr()
+    assert main([*arguments, "--dry-run"]) == 0
+    _, _, plan = capsys.readouterr().out.partition("sweep would run")
+    return [line.split()[0] for line in plan.splitlines()[1:]]
+
+
+# What a grid stands for
+
+
+def test_a_grid_is_every_combination(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, {"train.lr": [0.001, "1e-2"], "train.batch_size": [2, 4]})
+    assert listed(capsys, command(file, dataset, tmp_path / "out")) == [
+        "train.lr=0.001,train.batch_size=2",
+        "train.lr=0.001,train.batch_size=4",
+        "train.lr=0.01,train.batch_size=2",
+        "train.lr=0.01,train.batch_size=4",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_grids_varies_one_after_the_other_and_trains_what_they_share_once(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, [{"train.lr": [0.001, 0.01]}, {"train.batch_size": [2, 4]}, {"train.lr": ["1e-2"]}])
+    assert listed(capsys, command(file, dataset, tmp_path / "out")) == [
+        "train.lr=0.001",
+        "train.lr=0.01",
+        "train.batch_size=2",
+    ]
+
+
+def test_a_grid_on_the_command_line(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, {"train.lr": [0.001]})
+    for grid in ("grid={train.epochs: [2, 3]}", "grid={train: {epochs: [2, 3]}}"):
+        assert listed(capsys, [*command(file, dataset, tmp_path / "out"), grid]) == ["train.epochs=2", "train.epochs=3"]
+
+
+def test_names_of_trials_are_plain_in_paths() -> None:
+    assert trial_name({"train.betas": [0.5, 0.999], "model.init_from": "s3://b/a run"}) == (
+        "train.betas=0.5_0.999,model.init_from=s3-b-a-run"
+    )
+    assert trial_name({"a": -1, "b": {"c": [1, 2]}}) == "a=-1,b=c-1-2"
+    assert trial_name({"discriminator.lr": None, "augment.flip": False}) == "discriminator.lr=none,augment.flip=false"
+
+
+def test_the_study_of_seed_000_is_its_five_parameters(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["train.model.name=encoder_decoder", "grid=null"]
+    values = yaml.safe_load(CONFIG.read_text())
+    grids = [
+        {key: [min(each, 16) if key == "train.batch_size" else each for each in some]}
+        for grid in values["grid"]
+        for key, some in grid.items()
+    ]
+    small[1] = f"grid={json.dumps(grids)}"
+    names = listed(capsys, command(str(CONFIG), dataset, tmp_path / "out", "train.train.batch_size=16", *small))
+    assert {name.partition("=")[0] for name in names} == {
+        "discriminator.layers",
+        "train.lr",
+        "train.betas",
+        "train.batch_size",
+        "train.epochs",
+    }
+    assert SweepConfig.load(str(CONFIG), ["shards=x", "output=y"]).train["train"]["betas"] == [0.5, 0.999]
+
+
+# Running
+
+
+@pytest.fixture(scope="module")
+def swept(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A sweep that is interrupted before its second trial, then continued with one more, whose folder is taken."""
+    folder = tmp_path_factory.mktemp("sweep")
+    trials = folder / "out" / "trials"
+    started: list[str] = []
+    run = train.run
+
+    def interrupted_at_the_second(config: TrainConfig, verbose: bool) -> int:
+        started.append(Path(config.output).name)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return run(config, verbose)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "run", interrupted_at_the_second)
+        codes = [main(command(write(folder, {"train.lr": [0.001, 0.002]}), dataset, folder / "out"))]
+    halfway = (folder / "out" / "comparison.md").read_text()
+    weights = trials / "train.lr=0.001" / "last" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+
+    (trials / "train.lr=0.003").mkdir()
+    (trials / "train.lr=0.003" / "notes.txt").write_text("not a run")
+    file = write(folder, {"train.lr": [0.001, 0.003, 0.002]})
+    codes.append(main(command(file, dataset, folder / "out")))
+    return {
+        "file": file,
+        "output": folder / "out",
+        "codes": codes,
+        "started": started,
+        "halfway": halfway,
+        "repeated": weights.stat().st_mtime_ns != written,
+    }
+
+
+def rows(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "comparison.csv").open() as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def test_an_interrupted_sweep_goes_on_and_repeats_nothing(swept: dict[str, Any]) -> None:
+    assert swept["started"] == ["train.lr=0.001", "train.lr=0.002"]
+    assert "| waiting |" in swept["halfway"]
+    assert not swept["repeated"]
+    assert rows(swept["output"])["train.lr=0.002"]["status"] == "done"
+
+
+def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_go_on(swept: dict[str, Any]) -> None:
+    assert swept["codes"] == [1, 1]
+    found = rows(swept["output"])
+    assert list(found)[-1] == "train.lr=0.003"
+    assert found["train.lr=0.003"]["status"].startswith("failed: ")
+    assert "holds no train run" in found["train.lr=0.003"]["status"]
+    assert {found[name]["status"] for name in ("train.lr=0.001", "train.lr=0.002")} == {"done"}
+
+
+def test_a_failure_inside_a_worker_is_told_in_a_line(
+    ray_local: None, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray Train hands it over: a wrapper that holds the worker's exception."""
+
+    def diverges(config: TrainConfig, verbose: bool) -> int:
+        wrapper = RuntimeError("Training failed.\nTraceback ...")
+        wrapper.worker_failures = {0: UserError(f"lr {config.train.lr}: diverged")}  # type: ignore[attr-defined]
+        raise wrapper
+
+    monkeypatch.setattr(train, "run", diverges)
+    assert main(command(write(tmp_path, {"train.lr": [0.1, 0.2]}), dataset, tmp_path / "out")) == 1
+    assert [row["status"] for row in rows(tmp_path / "out").values()] == [
+        "failed: lr 0.1: diverged",
+        "failed: lr 0.2: diverged",
+    ]
+
+
+def test_a_cluster_that_is_gone_ends_the_sweep(
+    ray_local: None,
+    dataset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_line: Callable[[list[str], int], str],
+) -> None:
+    def unreachable(config: TrainConfig, verbose: bool) -> int:
+        raise ClusterError("the cluster does not answer")
+
+    monkeypatch.setattr(train, "run", unreachable)
+    file = write(tmp_path, {"train.lr": [0.1, 0.2]})
+    assert "the cluster does not answer" in one_line(command(file, dataset, tmp_path / "out"), 1)
+    assert not (tmp_path / "out" / "comparison.csv").exists()
+
+
+def test_scores_are_those_of_the_trials_own_metrics(swept: dict[str, Any]) -> None:
+    for name, row in rows(swept["output"]).items():
+        if row["status"] == "done":
+            with (swept["output"] / "trials" / name / "metrics.csv").open() as file:
+                last = list(csv.DictReader(file))[-1]
+            for column in ("mae_ab", "gray_mae_ab", "psnr", "ssim", "images_per_second"):
+                assert float(row[column]) == float(last[column])
+
+
+def test_trials_are_runs_of_train_with_their_own_values(swept: dict[str, Any]) -> None:
+    for name, lr in (("train.lr=0.001", 0.001), ("train.lr=0.002", 0.002)):
+        run = json.loads((swept["output"] / "trials" / name / "run.json").read_text())
+        assert (run["verb"], run["status"], run["config"]["train"]["lr"]) == ("train", "done", lr)
+        assert run["config"]["train"]["batch_size"] == 4
+
+
+def test_the_table_and_the_curves_are_there(swept: dict[str, Any]) -> None:
+    table = (swept["output"] / "comparison.md").read_text()
+    assert table.count("\n| ") == 3  # a line for each trial below the header
+    assert Image.open(swept["output"] / "curves.png").format == "PNG"
+
+
+def test_dry_run_says_what_is_done(swept: dict[str, Any], dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command(swept["file"], dataset, swept["output"]), "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert "sweep would run 1 of 3 trials" in plan
+    assert "train.lr=0.001  (done)" in plan
+    assert "train.lr=0.003  (1 epochs)" in plan
+
+
+def test_what_is_done_is_compared_without_starting_ray(
+    swept: dict[str, Any], dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.sweep.ray_session", lambda *_, **__: pytest.fail("Ray was started"))
+    file = write(tmp_path, {"train.lr": [0.002, 0.001]})
+    (swept["output"] / "comparison.md").unlink()
+    assert main(command(file, dataset, swept["output"])) == 0
+    assert (swept["output"] / "comparison.md").read_text().count("| done |") == 2
+
+
+def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
+    swept: dict[str, Any], dataset: str, tmp_path: Path, ray_local: None
+) -> None:
+    """The dataset at the same place was prepared anew: `train` refuses to continue, and the table says so."""
+    info = Path(dataset) / "dataset.json"
+    before = info.read_text()
+    info.write_text(json.dumps(json.loads(before) | {"fingerprint": "0" * 64}))
+    try:
+        file = write(tmp_path, {"train.lr": [0.001]})
+        assert main(command(file, dataset, swept["output"])) == 1
+    finally:
+        info.write_text(before)
+    assert "contents of shards" in rows(swept["output"])["train.lr=0.001"]["status"]
+    assert main(command(file, dataset, swept["output"])) == 0
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({"train.lrr": [1]}, "trial train.lrr=1: train.lrr = 1: unknown key; did you mean train.lr?"),
+        ({"train.lr": [0.1, -1]}, "trial train.lr=-1: train.lr = -1: input should be greater than 0"),
+        ({"train.lr": 0.1}, "grid = 0.1: input should be a valid list"),
+        ({"train.lr": []}, "grid: train.lr has no values"),
+        ([], "grid = []: list should have at least 1 item"),
+        ({}, "grid: give keys of train with lists of values"),
+        ({"output": ["a"]}, "grid: output cannot vary"),
+        ({"train.batch_size": [4, 4000]}, "do not fill one batch of 4000"),
+        ({"model.name": ["encoder_decoder", "resnet_unett"]}, "did you mean"),
+        ({"discriminator.layers": [1, 2]}, "discriminator has no effect without loss.adversarial"),
+        (
+            {"model.options.widths": [[8] * 100]},
+            "too long for the name of a folder",
+        ),
+    ],
+)
+def test_a_mistake_in_any_trial_is_one_line_before_one_begins(
+    grid: Any, said: str, dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
+) -> None:
+    assert said in one_line(command(write(tmp_path, grid), dataset, tmp_path / "out"), 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_keys_of_the_sweep_itself_are_refused_below_train(
+    dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
+) -> None:
+    file = write(tmp_path, {"train.lr": [1]}, {**BASE, "shards": "elsewhere"})
+    assert "train.shards has no effect" in one_line(command(file, dataset, tmp_path / "out"), 2)
+
+
+def test_another_base_in_the_same_output_is_refused(
+    swept: dict[str, Any], dataset: str, one_line: Callable[[list[str], int], str]
+) -> None:
+    line = one_line([*command(swept["file"], dataset, swept["output"]), "train.train.batch_size=2"], 2)
+    assert "(train.train.batch_size 4 -> 2)" in line
+
+
+def test_names_that_clash_are_refused(dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]) -> None:
+    (tmp_path / "a b").symlink_to(dataset)
+    (tmp_path / "a-b").symlink_to(dataset)
+    file = write(tmp_path, {"shards": [f"{tmp_path}/a b", f"{tmp_path}/a-b"]})
+    assert "two combinations of values would have this name" in one_line(command(file, dataset, tmp_path / "out"), 2)
