@@ -1,4 +1,4 @@
-"""Photographs in, photographs in colour out: one checkpoint, batches of bytes, one result per input."""
+"""Photographs in, photographs in color out: one checkpoint, batches of bytes, one result per input."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -54,10 +54,10 @@ class ColorizedPhoto:
     source_format: str | None = None
     bit_depth: int | None = None
     is_color: bool | None = None
-    """Whether the input had colour: mean chroma of at least `photo.GRAY_CHROMA`."""
+    """Whether the input had color: mean chroma of at least `photo.GRAY_CHROMA`."""
     scores: dict[str, float] = field(default_factory=dict)
     """mean_chroma, gamut_clipped (share of pixels that lost chroma to fit sRGB) and max_lightness_error (of L, in
-    levels of 255, after rounding, before a lossy encoder); against an input in colour also mae_ab, psnr and ssim, at
+    levels of 255, after rounding, before a lossy encoder); against an input in color also mae_ab, psnr and ssim, at
     full size."""
 
 
@@ -76,7 +76,7 @@ class _Work:
 
 
 class Colorizer:
-    """A model ready to colour photographs at their full size, keeping their lightness."""
+    """A model ready to color photographs at their full size, keeping their lightness."""
 
     def __init__(
         self,
@@ -148,12 +148,12 @@ class Colorizer:
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
     ) -> list[ColorizedPhoto]:
-        """Colour encoded photographs.
+        """Color encoded photographs.
 
         Args:
             photos: file contents, of any format `photo.decode` knows.
             formats: output format, one for all or one each (`formats.WRITE_FORMATS`).
-            on_color: what to do with inputs in colour: colorize them from their lightness, skip, or copy the bytes.
+            on_color: what to do with inputs in color: colorize them from their lightness, skip, or copy the bytes.
             encoding: quality and the like.
             max_pixels: larger inputs get the status too_large before they are decoded.
             max_memory: bytes for the pixels of photographs at work at a time, as estimated before they are decoded;
@@ -213,7 +213,7 @@ class Colorizer:
         return _Work(index, data, photo, L, is_color)
 
     def _shrink(self, photo: Photo) -> tuple[Tensor, bool]:
-        """Lightness (1, 1, h, w) at its content shape, and whether there is colour.
+        """Lightness (1, 1, h, w) at its content shape, and whether there is color.
 
         Strip by strip: first across, then, at the end, down.
         """
@@ -270,7 +270,7 @@ class Colorizer:
         if item.ab is None:
             return _describe(item, "model_error", error=_does_not_fit(item, "the model"))
         if not item.ab.sum().isfinite():
-            return _describe(item, "model_error", error="the model's colours are not numbers")
+            return _describe(item, "model_error", error="the model's colors are not numbers")
         try:
             with self.stages.time(PAINT):
                 rgb, scores = self._color(item, encoding.depth(format, item.photo))
@@ -284,7 +284,7 @@ class Colorizer:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return _describe(item, "model_error", error=_does_not_fit(item, "colouring at full size"))
+            return _describe(item, "model_error", error=_does_not_fit(item, "coloring at full size"))
         result = _describe(item, "ok", image)
         result.note = "; ".join([*item.photo.notes, *left_out(format, item.photo, self.provenance)])
         result.scores = scores
@@ -318,7 +318,7 @@ class Colorizer:
 
 
 def _need(data: bytes, max_pixels: int, max_memory: int | None) -> int | ColorizedPhoto:
-    """Bytes that colouring a photograph takes, or why it cannot be, or must not."""
+    """Bytes that coloring a photograph takes, or why it cannot be, or must not."""
     try:
         image = open_image(data, max_pixels)
     except PhotoError as fault:
@@ -327,7 +327,7 @@ def _need(data: bytes, max_pixels: int, max_memory: int | None) -> int | Coloriz
     if max_memory is None or need <= max_memory:
         return need
     size = f"{image.width}x{image.height}"
-    error = f"{size} pixels need about {show(need)}, more than max_memory {show(max_memory)}; raise it to colour them"
+    error = f"{size} pixels need about {show(need)}, more than max_memory {show(max_memory)}; raise it to color them"
     return ColorizedPhoto("too_large", error=error, width=image.width, height=image.height, source_format=image.format)
 
 

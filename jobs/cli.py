@@ -17,7 +17,7 @@ VERBS = {
     "prepare": "photographs to Lab shards for training",
     "train": "shards to a checkpoint, with Ray Train",
     "evaluate": "checkpoints against test shards: table, intervals, sample grid",
-    "archive": "an archive of gray photographs to colour, with Ray Data",
+    "archive": "an archive of gray photographs to color, with Ray Data",
     "report": "a web page of an archive run or an evaluation; blind ratings to preference rates",
     "photo": "one picture, without starting Ray",
     "import": "weights published elsewhere to a checkpoint",

@@ -28,7 +28,7 @@ _CROP = 128
 
 
 class DemoConfig(JobConfig):
-    """Prepare shards, train two epochs with two workers, colour a small archive with the weights that come with the
+    """Prepare shards, train two epochs with two workers, color a small archive with the weights that come with the
     project, and evaluate both, on sample photographs.
     """
 
@@ -58,7 +58,7 @@ def run(config: DemoConfig, verbose: bool) -> int:
         _verb(2, "shards to a model, two epochs on two workers")
         shards, run_folder = f"shards={output / 'shards'}", output / "run"
         train.run(train.TrainConfig.load(str(_SMOKE), [shards, f"output={run_folder}"]), verbose)
-        _verb(3, "an archive of gray photographs to colour")
+        _verb(3, "an archive of gray photographs to color")
         images = ["max_failed_fraction=0.2", f"source={gray}", f"output={output / 'colorized'}"]
         code = archive.run(archive.ArchiveConfig.load(None, images), verbose)
         _verb(4, "both models against crops of the same pictures")
@@ -66,7 +66,7 @@ def run(config: DemoConfig, verbose: bool) -> int:
         test = [shards, models, f"output={output / 'evaluation'}", "lpips.backbone=none"]
         evaluate.run(evaluate.EvaluateConfig.load(None, test), verbose)
     facts = [
-        ("colour images", output / "colorized" / "images"),
+        ("color images", output / "colorized" / "images"),
         ("metrics per image", output / "colorized" / "metrics"),
         ("table", output / "evaluation" / "table.md"),
         ("sample grid", output / "evaluation" / "grid.png"),
@@ -77,7 +77,7 @@ def run(config: DemoConfig, verbose: bool) -> int:
         ("model of two epochs", run_folder / "best"),
     ]
     summary(
-        f"demo finished in {duration(time.monotonic() - start)}; colours by the weights that come with the project",
+        f"demo finished in {duration(time.monotonic() - start)}; colors by the weights that come with the project",
         facts,
     )
     return code
@@ -94,7 +94,7 @@ def _write(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
 
 
 def _training_photos() -> Iterator[tuple[str, bytes]]:
-    """Random crops of the colour pictures, and what `prepare` must reject: a duplicate and a gray picture."""
+    """Random crops of the color pictures, and what `prepare` must reject: a duplicate and a gray picture."""
     import numpy as np
     from skimage import data
 
@@ -110,7 +110,7 @@ def _training_photos() -> Iterator[tuple[str, bytes]]:
 
 
 def _archive_photos() -> Iterator[tuple[str, bytes]]:
-    """Whole pictures in gray, one in colour, and one broken file."""
+    """Whole pictures in gray, one in color, and one broken file."""
     from skimage import color, data
 
     for name in _PHOTOS:

@@ -15,10 +15,10 @@ from colorize_core.starter import STARTER, locate_checkpoint
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="colorize photo", description="Colour one photograph at its full size, keeping its lightness."
+        prog="colorize photo", description="Color one photograph at its full size, keeping its lightness."
     )
     parser.add_argument("input", metavar="IN", help="the photograph: jpg, png, tiff, webp, gif, ...")
-    parser.add_argument("output", metavar="OUT", help="the colour picture; its ending (.jpg .png .webp .tiff) decides")
+    parser.add_argument("output", metavar="OUT", help="the color picture; its ending (.jpg .png .webp .tiff) decides")
     parser.add_argument("--checkpoint", default=STARTER, help="directory or s3:// URI of the model (default starter)")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default 95)")
     parser.add_argument(
@@ -80,7 +80,7 @@ def _colorize(options: argparse.Namespace) -> int:
         raise UserError(f"{source}: {result.status.replace('_', ' ')}: {result.error}")
     LocalStorage(str(target.parent)).write(target.name, result.image)
     note = f" ({result.note})" if result.note else ""
-    print(f"{target}: {result.width}x{result.height} in colour{note}")
+    print(f"{target}: {result.width}x{result.height} in color{note}")
     return DONE
 
 

@@ -32,7 +32,7 @@ class RecipeConfig(StorageJobConfig):
     """
 
     source: str | None = None
-    """Folder or s3:// prefix of colour photographs."""
+    """Folder or s3:// prefix of color photographs."""
     shards: str | None = None
     """A dataset of `prepare`, instead of source and prepare."""
     output: Output

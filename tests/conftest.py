@@ -36,7 +36,7 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(scope="session")
 def photo_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """32 colour photographs of 256 px: the shared ones where they are, else crops of those scikit-image ships.
+    """32 color photographs of 256 px: the shared ones where they are, else crops of those scikit-image ships.
 
     COLORIZE_TEST_PHOTOS=skimage takes the latter in any case.
     """

@@ -78,7 +78,7 @@ def _apply(values: dict[str, Any], override: str) -> str:
 
 def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: Collection[str]) -> str:
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]  # a misspelt key is why another one is missing
+    first = problems[0]  # a misspelled key is why another one is missing
     path = _key_path(model, first["loc"])
     key = ".".join(path)
     on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)

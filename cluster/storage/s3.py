@@ -58,7 +58,7 @@ class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docst
     """How to reach S3. Credentials come from the environment or the instance's role, never from here."""
 
     endpoint: str | None = None
-    """URL of an S3-compatible server; AWS when empty. AWS_ENDPOINT_URL is honoured too."""
+    """URL of an S3-compatible server; AWS when empty. AWS_ENDPOINT_URL is honored too."""
     region: str | None = None
     """Region of the bucket; AWS_REGION or AWS_DEFAULT_REGION when empty."""
     max_attempts: int = Field(10, ge=1)

@@ -1,1 +1,1 @@
-"""How fast this machine colours and trains: loops of others, the limit of its kernels, the models by themselves."""
+"""How fast this machine colors and trains: loops of others, the limit of its kernels, the models by themselves."""

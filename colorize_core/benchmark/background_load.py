@@ -15,16 +15,16 @@ _START_SECONDS = 120
 
 
 @contextmanager
-def neighbours_at_work(
+def neighbors_at_work(
     count: int, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]
 ) -> Iterator[None]:
-    """Keep `count` cores colouring photographs during a block, each by a process with one thread.
+    """Keep `count` cores coloring photographs during a block, each by a process with one thread.
 
     Args:
         count: of cores, without the one that is measured.
         checkpoint: directory, on `filesystem` where that is given.
         filesystem: an opened pyarrow file system.
-        photographs: files, coloured again and again.
+        photographs: files, colored again and again.
 
     Raises:
         threading.BrokenBarrierError: one could not begin.

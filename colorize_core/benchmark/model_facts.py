@@ -53,7 +53,7 @@ def milliseconds(network: nn.Module, L: Tensor) -> float:
 
 
 def receptive_field(network: Callable[[Tensor], Tensor], side: int) -> int:
-    """Side of the square of the input that the centre of the output depends on: where its gradient is not 0.
+    """Side of the square of the input that the center of the output depends on: where its gradient is not 0.
 
     Args:
         network: function of L (1, 1, side, side) float64, without randomness, to (1, channels, h, w).

@@ -1,6 +1,6 @@
 """What a checkpoint says of itself: `config.json`, and the bytes of the weights that it was written for.
 
-It carries all that inference must know: architecture, normalisation, working size, and the SHA-256 of the weights, so
+It carries all that inference must know: architecture, normalization, working size, and the SHA-256 of the weights, so
 that a half-written or mixed-up checkpoint is refused instead of used. Without torch, which takes seconds to import.
 """
 
@@ -59,7 +59,7 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
     if not isinstance(config.working_size, int) or config.working_size < 1:
         raise UserError(f"{where}/{CONFIG}: damaged: working_size is {config.working_size!r}, not a number of pixels")
     if config.normalization != _NORMALIZATION:
-        raise UserError(f"{where}: normalised by {config.normalization}, this version by {_NORMALIZATION}")
+        raise UserError(f"{where}: normalized by {config.normalization}, this version by {_NORMALIZATION}")
     return config
 
 

@@ -12,7 +12,7 @@ from colorize_core.errors import UserError
 
 
 def pack_state(state: Any) -> bytes:
-    """Serialise nested dicts and lists of tensors and JSON scalars (optimizer states) as safetensors."""
+    """Serialize nested dicts and lists of tensors and JSON scalars (optimizer states) as safetensors."""
     tensors: dict[str, Tensor] = {}
 
     def skeleton(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Colour as classes: 313 bins of the ab plane, soft labels, class rebalancing (Zhang et al. 2016, section 2).
+"""Color as classes: 313 bins of the ab plane, soft labels, class rebalancing (Zhang et al. 2016, section 2).
 
 The bins are a property of sRGB, the prior over them comes from the training photographs (`dataset.json`).
 """
@@ -9,12 +9,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-GRID = 10  # CIELAB units between bin centres
-NEIGHBORS = 10  # bins a colour is spread over: the authors' training code; the paper says 5
+GRID = 10  # CIELAB units between bin centers
+NEIGHBORS = 10  # bins a color is spread over: the authors' training code; the paper says 5
 SIGMA = 5.0  # CIELAB units, of the Gaussian that spreads it
 TEMPERATURE = 0.38  # of the annealed mean
 
-# First and last b of the bins at each a. They are the corners of the 10-unit cells that colours of the sRGB gamut
+# First and last b of the bins at each a. They are the corners of the 10-unit cells that colors of the sRGB gamut
 # fall in, and six more at its tips that the published network also has; its last layer fixes number and order.
 _ROWS = {
     -90: (50, 90),
@@ -61,7 +61,7 @@ def _neighbor_table(count: int) -> Tensor:
 
 
 def nearest_bins(ab: Tensor, count: int = 1) -> Tensor:
-    """Indices of the bins nearest to each colour, nearest first.
+    """Indices of the bins nearest to each color, nearest first.
 
     Args:
         ab: (B, 2, H, W) float, CIELAB units; looked up at the nearest whole a and b.
@@ -76,7 +76,7 @@ def nearest_bins(ab: Tensor, count: int = 1) -> Tensor:
 
 
 def soft_encode(ab: Tensor) -> tuple[Tensor, Tensor]:
-    """Spread each colour over its 10 nearest bins by a Gaussian of sigma 5 (Zhang et al. 2016, section 2.1).
+    """Spread each color over its 10 nearest bins by a Gaussian of sigma 5 (Zhang et al. 2016, section 2.1).
 
     Sparse: the other bins of every pixel have the weight 0.
 
@@ -107,7 +107,7 @@ def bin_prior(color_prior: Sequence[Sequence[float]]) -> Tensor:
 
 
 def rebalancing_weights(prior: Tensor, smoothing: float = 0.5) -> Tensor:
-    """Weight of each bin so that rare colours count (Zhang et al. 2016, eq. 4).
+    """Weight of each bin so that rare colors count (Zhang et al. 2016, eq. 4).
 
     Args:
         prior: (313,) shares summing to 1.
@@ -125,7 +125,7 @@ def annealed_mean(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
     Args:
         logits: (B, 313, H, W) float.
-        temperature: 1 is the mean, towards 0 the mode.
+        temperature: 1 is the mean, toward 0 the mode.
 
     Returns:
         (B, 2, H, W) a and b, CIELAB units.

@@ -33,7 +33,7 @@ _FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side
 
 
 def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
-    """Levels of sRGB of lightness and chroma, colours outside it losing chroma.
+    """Levels of sRGB of lightness and chroma, colors outside it losing chroma.
 
     Args:
         L: (n, W) float32 lightness in [0, 100].
@@ -51,9 +51,9 @@ def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, i
 
 
 def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Levels (n, W, 3) uint8 of lightness and chroma as `paint_rows` takes them, colours outside sRGB clipped.
+    """Levels (n, W, 3) uint8 of lightness and chroma as `paint_rows` takes them, colors outside sRGB clipped.
 
-    This changes their lightness: it is what the colours of others cost, for comparison.
+    This changes their lightness: it is what the colors of others cost, for comparison.
     """
     levels = np.empty((*L.shape, 3), np.uint8)
     _clip(L, ab, levels, (_F(0), _F(1)))
@@ -109,7 +109,7 @@ def _inverse(f: _Real) -> _Real:
 
 @compile_loop
 def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
-    """Linear sRGB of a colour whose lightness is 116 fy - 16."""
+    """Linear sRGB of a color whose lightness is 116 fy - 16."""
     m = _RGB_FROM_XYZ
     X, Y, Z = _inverse(fy + a * _F(1 / 500)), _inverse(fy), _inverse(max(fy - b * _F(1 / 200), _F(0)))
     return (

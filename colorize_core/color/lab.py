@@ -2,7 +2,7 @@
 
 CIELAB is that of scikit-image: illuminant D65, 2 degree observer, sRGB primaries. Every function takes
 channels-first tensors on any device, computes in float32 and keeps the batch dimension. Gradients are finite for every
-colour: roots are taken of values clamped away from 0, where their slope is infinite.
+color: roots are taken of values clamped away from 0, where their slope is infinite.
 """
 
 import torch
@@ -51,7 +51,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def _lab_to_linear(lab: Tensor) -> Tensor:
-    """CIELAB (B, 3, H, W) to linear sRGB, outside [0, 1] where the colour is out of gamut."""
+    """CIELAB (B, 3, H, W) to linear sRGB, outside [0, 1] where the color is out of gamut."""
     L, a, b = lab.float().unbind(1)
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, (fy - b / 200).clamp_min(0)), dim=1)
@@ -86,7 +86,7 @@ def chroma(ab: Tensor) -> Tensor:
 
 
 def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring colours into the sRGB gamut by lowering chroma at constant lightness and hue.
+    """Bring colors into the sRGB gamut by lowering chroma at constant lightness and hue.
 
     Clipping RGB channels instead would change the lightness of the photograph.
 
@@ -128,7 +128,7 @@ def normalize_L(L: Tensor) -> Tensor:
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """CIELAB a and b to the scale of networks, within [-1, 1] for every sRGB colour."""
+    """CIELAB a and b to the scale of networks, within [-1, 1] for every sRGB color."""
     return ab / AB_SCALE
 
 

@@ -10,7 +10,7 @@ from colorize_core.color.lab import rgb_to_lab
 
 
 def levels_to_lab(pixels: np.ndarray, device: torch.device) -> Tensor:
-    """CIELAB (1, 3, H, W) of pixels in colour, lightness (1, 1, H, W) alone of gray ones, of 8 or 16 bits."""
+    """CIELAB (1, 3, H, W) of pixels in color, lightness (1, 1, H, W) alone of gray ones, of 8 or 16 bits."""
     white = np.iinfo(pixels.dtype).max
     if pixels.ndim == 2:  # numpy's take is twice as fast as its indexing, and five times as fast as torch's
         return torch.from_numpy(_lightness_table(white + 1).take(pixels))[None, None].to(device)

@@ -1,8 +1,8 @@
-"""The distribution of colours in a set of photographs: median, and prior over an ab grid."""
+"""The distribution of colors in a set of photographs: median, and prior over an ab grid."""
 
 import numpy as np
 
-_GRID = 10  # CIELAB units between bin centres (Zhang et al. 2016, section 2.1)
+_GRID = 10  # CIELAB units between bin centers (Zhang et al. 2016, section 2.1)
 
 
 class ColorCounter:

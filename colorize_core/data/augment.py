@@ -1,4 +1,4 @@
-"""Variations of training photographs: mirrored, cropped, zoomed into, seen as on an old print, more colourful.
+"""Variations of training photographs: mirrored, cropped, zoomed into, seen as on an old print, more colorful.
 
 What a photograph gets depends on the seed, the epoch and its id: not on the batch, the workers or the device.
 """
@@ -32,7 +32,7 @@ class Augmentation:
     style: GrayStyle = field(default_factory=GrayStyle)
     """How the model's input is made to look old."""
     chroma: float = 1.0
-    """What the true ab is multiplied by. Losses that end in a mean or a median of possible colours give pale ones;
+    """What the true ab is multiplied by. Losses that end in a mean or a median of possible colors give pale ones;
     more than 1 makes up for it."""
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""The gray of old photographs, made from the colours of new ones: film, lens, development, grain, age, scan.
+"""The gray of old photographs, made from the colors of new ones: film, lens, development, grain, age, scan.
 
-A model that only ever saw the lightness of colour photographs meets something else in an archive: red lips black on an
+A model that only ever saw the lightness of color photographs meets something else in an archive: red lips black on an
 orthochromatic plate, a faded print, a small JPEG. `restyle` imitates that on the input of training and leaves the
 truth alone. Effects work on gray photographs as files hold them: (B, 1, H, W) float32, sRGB-encoded, in [0, 1]; their
 parameters are one number per photograph.
@@ -126,7 +126,7 @@ def restyle(L: Tensor, ab: Tensor, style: GrayStyle, draw: Draw) -> Tensor:
 
 
 def film_weights(numbers: Tensor, strength: float) -> Tensor:
-    """Shares of linear red, green and blue from uniform numbers (B, >= 2): a film, and how far towards it."""
+    """Shares of linear red, green and blue from uniform numbers (B, >= 2): a film, and how far toward it."""
     films = torch.tensor(list(FILMS.values()), dtype=torch.float64)
     luminance = torch.tensor(LUMINANCE, dtype=torch.float64)
     chosen = films[(numbers[:, 0] * len(films)).long()]
@@ -259,7 +259,7 @@ def _draw_jpeg(gray: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return compress(gray, (100 - strength * numbers[:, 0]).round())
 
 
-# In the order in which a photograph goes through them; film, which is first, also needs the colours.
+# In the order in which a photograph goes through them; film, which is first, also needs the colors.
 _EFFECTS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "blur": _draw_blur,
     "gamma": _draw_gamma,

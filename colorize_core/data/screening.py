@@ -39,7 +39,7 @@ def content_id(data: bytes) -> str:
 
 
 def inspect(data: bytes, rule: SquareRule, max_pixels: int = MAX_PIXELS) -> Verdict:
-    """Decide whether a photograph can be learned from: it must decode and have colour (`photo.GRAY_CHROMA`)."""
+    """Decide whether a photograph can be learned from: it must decode and have color (`photo.GRAY_CHROMA`)."""
     identity = content_id(data)
     try:
         found = mean_chroma(square(decode(data, max_pixels), rule))

@@ -48,7 +48,7 @@ class DatasetInfo:
     fingerprint: str
     """SHA-256 over the sorted ids and splits: equal for equal photographs, whatever they are called."""
     ab_median: tuple[float, float]
-    """Median a and b of all training pixels: the constant-colour baseline."""
+    """Median a and b of all training pixels: the constant-color baseline."""
     color_prior: list[list[float]]
     """[a, b, share] of training pixels by the nearest point of a 10-unit ab grid, largest share first."""
     version: int = SCHEMA_VERSION
@@ -56,7 +56,7 @@ class DatasetInfo:
     """Resolved configuration of the job that wrote it."""
 
     def to_json(self) -> bytes:
-        """Serialise for `dataset.json`."""
+        """Serialize for `dataset.json`."""
         return json.dumps(asdict(self), indent=2).encode()
 
     def files(self, split: str, where: str) -> list[str]:

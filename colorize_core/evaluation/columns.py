@@ -50,7 +50,7 @@ STANDARD = (
     _mean("ciede2000", "CIEDE2000", 2, False),
     Column(
         "colorfulness_delta",
-        "Δ colourfulness",
+        "Δ colorfulness",
         2,
         False,
         _COLORFULNESS,
@@ -64,10 +64,10 @@ MORE = (
     _mean("mse", "MSE (RGB)", 1, False),
     Column("psnr_pooled", "PSNR of the pooled MSE (dB)", 2, True, ("mse",), _pooled_psnr),
     _mean("ssim_uniform", "SSIM (7x7)", 4, True),
-    _mean("colorfulness", "colourfulness", 2, True),
+    _mean("colorfulness", "colorfulness", 2, True),
     Column(
         "colorfulness_error",
-        "Δ colourfulness per image",
+        "Δ colorfulness per image",
         2,
         False,
         _COLORFULNESS,

@@ -1,4 +1,4 @@
-"""Scoring predictions on photographs whose colours are known."""
+"""Scoring predictions on photographs whose colors are known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +147,7 @@ def predictions(
     Args:
         models: network and working size by name.
         rgb: the photographs; models see their lightness alone.
-        constant: a and b of the constant-colour baseline.
+        constant: a and b of the constant-color baseline.
     """
     L, ab = split_rgb(rgb)
     by_name = {

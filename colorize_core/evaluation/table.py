@@ -84,7 +84,7 @@ def _notes(result: dict[str, Any]) -> str:
     there = next(iter(models.values()))
     note = (
         f"{count} photographs of the {result['split']} split at {result['size']} px, with 95% bootstrap intervals over "
-        "images; PSNR, SSIM and what follows are of uint8 RGB. Oracle color is the best single colour for each "
+        "images; PSNR, SSIM and what follows are of uint8 RGB. Oracle color is the best single color for each "
         "photograph, the ceiling its true chroma passed through the working size."
     )
     if "lpips" in there:

@@ -26,7 +26,7 @@ class Painted:
 
 
 def paint(L: Tensor, ab: Tensor, depth: int) -> Painted:
-    """Paint rows, keeping their lightness: colours outside sRGB lose chroma (`color.fit_gamut`).
+    """Paint rows, keeping their lightness: colors outside sRGB lose chroma (`color.fit_gamut`).
 
     Args:
         L: (1, 1, n, W) float32 lightness in [0, 100].

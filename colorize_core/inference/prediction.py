@@ -30,7 +30,7 @@ def content_shape(height: int, width: int, shape: tuple[int, int]) -> tuple[int,
     """Height and width that a photograph itself takes of its working shape; `pad` fills the rest.
 
     All of it, unless that would squash the photograph by more than an eighth (panoramas, small working sizes): a
-    model does not know what is squashed, and its colours turn wrong. Then as much as the aspect ratio allows.
+    model does not know what is squashed, and its colors turn wrong. Then as much as the aspect ratio allows.
     """
     squash = (shape[0] / shape[1]) / (height / width)
     if 1 / _MOST_SQUASHED <= squash <= _MOST_SQUASHED:

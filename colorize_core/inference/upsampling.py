@@ -9,7 +9,7 @@ from torch import Tensor
 
 Upsampling = Literal["guided", "bilinear"]
 
-_EPSILON = 100.0  # squared units of L: contrasts well under 10 say nothing of colour
+_EPSILON = 100.0  # squared units of L: contrasts well under 10 say nothing of color
 
 
 class ChromaRows:

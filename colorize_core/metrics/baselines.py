@@ -7,12 +7,12 @@ from colorize_core.inference.prediction import enlarge, shrink, working_shape
 
 
 def gray(ab: Tensor) -> Tensor:
-    """The gray baseline: no colour at all, for (B, 2, H, W) ab."""
+    """The gray baseline: no color at all, for (B, 2, H, W) ab."""
     return torch.zeros_like(ab)
 
 
 def constant_color(ab: Tensor, color: tuple[float, float]) -> Tensor:
-    """The constant-colour baseline: every pixel painted `color` (a and b, the median of the training set)."""
+    """The constant-color baseline: every pixel painted `color` (a and b, the median of the training set)."""
     return torch.tensor(color, dtype=ab.dtype, device=ab.device).view(1, 2, 1, 1).expand_as(ab)
 
 

@@ -1,4 +1,4 @@
-"""How colourful a picture is, whatever its colours (Hasler and Suesstrunk 2003)."""
+"""How colorful a picture is, whatever its colors (Hasler and Suesstrunk 2003)."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ def colorfulness(rgb: Tensor) -> Tensor:
         rgb: (B, 3, H, W) uint8 sRGB.
 
     Returns:
-        (B,) float64: 0 is gray, 15 slightly, 45 quite, 82 highly colourful.
+        (B,) float64: 0 is gray, 15 slightly, 45 quite, 82 highly colorful.
     """
     red, green, blue = rgb.double().flatten(2).unbind(1)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue

@@ -1,4 +1,4 @@
-"""Differences of colours in CIELAB: CIEDE2000, and Zhang's area under the curve."""
+"""Differences of colors in CIELAB: CIEDE2000, and Zhang's area under the curve."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ _KCHROMA = 25.0**7
 
 
 def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean CIEDE2000 colour difference, per image (Sharma et al. 2005; all weights 1).
+    """Mean CIEDE2000 color difference, per image (Sharma et al. 2005; all weights 1).
 
     Args:
         predicted: (B, 3, H, W) CIELAB.
@@ -84,7 +84,7 @@ def auc(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """`auc` with pixels weighted by their true colour, rare ones more (Zhang et al. 2016, section 3.1).
+    """`auc` with pixels weighted by their true color, rare ones more (Zhang et al. 2016, section 3.1).
 
     Args:
         predicted: (B, 2, H, W) CIELAB units.
@@ -108,7 +108,7 @@ def _closeness(predicted: Tensor, truth: Tensor) -> Tensor:
 def rarity(prior: Tensor) -> Tensor:
     """Weight of each bin for `rebalanced_auc`: 1 over its share (Zhang et al. 2016, eq. 4 with lambda 0).
 
-    The shares are smoothed as theirs, by a Gaussian of sigma 5. Colours that the prior never saw count as the rarest
+    The shares are smoothed as theirs, by a Gaussian of sigma 5. Colors that the prior never saw count as the rarest
     that it saw: their own weight would be anything up to infinity.
 
     Args:

@@ -72,7 +72,7 @@ def _ssim(predicted: Tensor, truth: Tensor, window: _Window, data_range: float) 
 
 
 def _map(x: Tensor, y: Tensor, window: _Window, data_range: float) -> Tensor:
-    # Centred, so that float32 keeps the digits that E[x^2] - E[x]^2 would lose; SSIM's means are put back below.
+    # Centered, so that float32 keeps the digits that E[x^2] - E[x]^2 would lose; SSIM's means are put back below.
     center = data_range / 2
     x, y = x - center, y - center
     mean_x, mean_y = _blur(x, window), _blur(y, window)

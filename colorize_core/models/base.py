@@ -19,7 +19,7 @@ class ColorModel(nn.Module):
     """{"name", "options"} that `build_model` built it from; goes into checkpoints."""
 
     has_bins: ClassVar[bool] = False
-    """Whether `outputs` holds logits over the 313 colours of `bins`."""
+    """Whether `outputs` holds logits over the 313 colors of `bins`."""
 
     stride: int = 32
     """Sides that are multiples of it are taken without padding."""

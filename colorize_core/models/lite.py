@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from colorize_core.models.base import ColorModel
 
-# Of the levels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side. Details need few channels; recognising what is in the
+# Of the levels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side. Details need few channels; recognizing what is in the
 # picture needs many, where pixels are few.
 _CHANNELS = (1, 3, 6, 10, 16)  # in units of `width`
 _BLOCKS = (0, 1, 2, 3, 1)  # residual blocks
@@ -18,7 +18,7 @@ class Lite(ColorModel):
     """U-Net with a residual encoder and additive skips, 3.9 M parameters and 2.7 GFLOP per 256 px image.
 
     Built from what CPUs do fast: dense 3x3 convolutions (depthwise ones are few operations but slow) with BatchNorm,
-    which can be folded into them, channels in multiples of 16. Colour varies slowly, so ab is predicted at half the
+    which can be folded into them, channels in multiples of 16. Color varies slowly, so ab is predicted at half the
     side and enlarged bilinearly. At the bottleneck every pixel learns what the whole picture shows.
     """
 

@@ -14,7 +14,7 @@ Norm = Literal["batch", "instance", "spectral", "none"]
 
 
 class PatchGAN(nn.Module):
-    """Judges overlapping patches of a colour image: 64-128-256-512-1, 4x4 kernels, LeakyReLU 0.2.
+    """Judges overlapping patches of a color image: 64-128-256-512-1, 4x4 kernels, LeakyReLU 0.2.
 
     With `layers` = 3 each logit sees 70x70 pixels, a 256 px image gives 30x30 logits, and there are 2.77 M
     parameters; 1, 2, 4 and 5 layers see 16, 34, 142 and 286 pixels. 0 layers is the PixelGAN, 1x1 convolutions that
@@ -47,7 +47,7 @@ class PatchGAN(nn.Module):
                 parametrizations.spectral_norm(convolution)
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:
-        """Judge colours.
+        """Judge colors.
 
         Args:
             L: (B, 1, H, W) on the network's scale, no side below `smallest_side`.

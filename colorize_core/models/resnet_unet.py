@@ -34,7 +34,7 @@ def _conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
 
 
 def _icnr_(weight: Tensor, scale: int = 2) -> None:
-    """Initialise so that pixel shuffle starts as nearest-neighbour upsampling (Aitken et al. 2017)."""
+    """Initialize so that pixel shuffle starts as nearest-neighbor upsampling (Aitken et al. 2017)."""
     outputs, inputs, height, width = weight.shape
     kernel = torch.empty(outputs // scale**2, inputs, height, width)
     nn.init.kaiming_normal_(kernel)
@@ -60,7 +60,7 @@ class PixelShuffleUp(nn.Sequential):
 class SelfAttention(nn.Module):
     """Attention between all pixels, added with a weight that starts at 0 (Zhang et al. 2019, SAGAN).
 
-    The projections are spectrally normalised. As in fastai, each pixel is a mean of values over queries, not keys.
+    The projections are spectrally normalized. As in fastai, each pixel is a mean of values over queries, not keys.
     Memory grows with the square of the number of pixels.
     """
 
@@ -86,7 +86,7 @@ class SelfAttention(nn.Module):
 
 
 class UNetBlock(nn.Module):
-    """Upsample by pixel shuffle, join the normalised skip, two 3x3 convolutions, perhaps self-attention."""
+    """Upsample by pixel shuffle, join the normalized skip, two 3x3 convolutions, perhaps self-attention."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class ResNetUNet(ColorModel):
             weights: of the whole network, instead: path or s3:// URI of the published tutorial's fastai generator
                 (see `fastai.generator_from_fastai`). It has none of the options below.
             self_attention: attend between all pixels at 1/8 of the side, where fastai puts it.
-            spectral_norm: normalise every convolution of the decoder by its largest singular value (Miyato et al.
+            spectral_norm: normalize every convolution of the decoder by its largest singular value (Miyato et al.
                 2018), as fastai's NormType.Spectral does.
             blur: average 2x2 pixels after every pixel shuffle but the last.
 

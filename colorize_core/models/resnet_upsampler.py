@@ -10,7 +10,7 @@ class ResNetUpsampler(ColorModel):
     """ResNet-18 up to layer2 (128 channels at 1/8 of the side), then 3x3 convolutions 128-64-64-32-2 to full size.
 
     BatchNorm and ReLU after the first two convolutions, ReLU after the third, sigmoid after the fourth; nearest
-    upsampling by 2 after the first, third and fifth, so that colours come in blocks of 2x2 pixels. As in
+    upsampling by 2 after the first, third and fifth, so that colors come in blocks of 2x2 pixels. As in
     lukemelas/Automatic-Image-Colorization (model.py), which the poster draws.
 
     There the input is luma in [0, 1], here lightness L/100, the same range; the target is t = (ab + 128) / 255, here

@@ -1,4 +1,4 @@
-"""Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 colours at every fourth pixel."""
+"""Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 colors at every fourth pixel."""
 
 from typing import ClassVar
 
@@ -42,7 +42,7 @@ class ZhangECCV16(ColorModel):
     """Eight blocks of convolutions, the inner ones at 1/8 of the side, the fifth and sixth dilated; no skips.
 
     Layers and names are those of the published PyTorch weights (richzhang/colorization, colorizers/eccv16.py), whose
-    network sees (L - 50) / 100. Its last layer turns shares of the 313 bins into ab; it holds the bins' centres and is
+    network sees (L - 50) / 100. Its last layer turns shares of the 313 bins into ab; it holds the bins' centers and is
     not trained. The paper decodes by the annealed mean at `temperature` 0.38; the published port by the plain mean,
     temperature 1, which is grayer.
     """
@@ -53,7 +53,7 @@ class ZhangECCV16(ColorModel):
         """Build the network.
 
         Args:
-            temperature: 1 is the mean of the distribution, towards 0 its mode.
+            temperature: 1 is the mean of the distribution, toward 0 its mode.
             weights: path or s3:// URI of the published state dict, or None for random weights.
 
         Raises:

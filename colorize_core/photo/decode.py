@@ -1,4 +1,4 @@
-"""Photographs as bytes and as pixels: decoding, orientation, colour profile, depth, alpha."""
+"""Photographs as bytes and as pixels: decoding, orientation, color profile, depth, alpha."""
 
 import io
 from collections.abc import Callable
@@ -21,13 +21,13 @@ Image.init()  # so that every plugin named below is known to Image.open
 MAX_PIXELS = 200_000_000
 """Default limit on width x height."""
 GRAY_CHROMA = 4.0
-"""Below this mean chroma a photograph counts as gray: too little colour to learn from, or to keep."""
+"""Below this mean chroma a photograph counts as gray: too little color to learn from, or to keep."""
 
 # Formats Pillow may try. Restricting them keeps PostScript and other interpreters away from untrusted bytes.
 _READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"\0\0\0\x0cjP")
 
-# What Pillow's image modes call alpha; the A of LAB is a colour.
+# What Pillow's image modes call alpha; the A of LAB is a color.
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # Multi-page and animated formats, whose pages are counted.
 _PAGED_FORMATS = ("TIFF", "GIF", "WEBP", "PNG", "MPO")
@@ -57,7 +57,7 @@ class Photo:
     """A decoded photograph, upright and in sRGB."""
 
     pixels: np.ndarray
-    """(H, W) when gray, (H, W, 3) when in colour; uint8 or uint16."""
+    """(H, W) when gray, (H, W, 3) when in color; uint8 or uint16."""
     alpha: np.ndarray | None
     """(H, W) uint8 or uint16, or None."""
     format: str
@@ -95,7 +95,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph of any common format.
 
     Orientation is applied, an embedded profile is converted to sRGB, palettes and CMYK become RGB, of several pages
-    or frames the first is taken, 16 bits stay 16 bits in gray, and in colour in PNG and TIFF.
+    or frames the first is taken, 16 bits stay 16 bits in gray, and in color in PNG and TIFF.
 
     Raises:
         PhotoError: with status empty, not_an_image, truncated, too_large or unsupported.

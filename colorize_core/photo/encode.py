@@ -1,4 +1,4 @@
-"""Colour pictures as files: tagged sRGB, with the metadata and alpha of their photograph, and where they come from."""
+"""Color pictures as files: tagged sRGB, with the metadata and alpha of their photograph, and where they come from."""
 
 import io
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Encoding:
     quality: int = 95
     """1 to 100, of JPEG and WebP."""
     subsampling: Subsampling = "4:2:0"
-    """Of JPEG's chroma. The colour added is smoother than half the resolution: on photographs, 4:4:4 costs 16 % more
+    """Of JPEG's chroma. The color added is smoother than half the resolution: on photographs, 4:4:4 costs 16 % more
     bytes for lightness errors 2 % smaller on average. (WebP always halves chroma.)"""
     compression: int = 3
     """0 to 9, zlib's, of PNG and TIFF. On a photograph of 3 megapixels 6 saves 2 % more and takes three times as
@@ -54,14 +54,14 @@ def encode(
     encoding: Encoding = _DEFAULT,
     provenance: Provenance | None = None,
 ) -> bytes:
-    """Encode a colour picture.
+    """Encode a color picture.
 
     Args:
         rgb: (H, W, 3) uint8, or uint16 for PNG and TIFF.
         format: one of `WRITE_FORMATS`. JPEG has no alpha: it is laid on white.
         source: the photograph whose EXIF, XMP, resolution and alpha are kept; see `left_out`.
         encoding: quality and the like.
-        provenance: what coloured it.
+        provenance: what colored it.
 
     Raises:
         PhotoError: with status unsupported, when the picture is larger than the format can hold.

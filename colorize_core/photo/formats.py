@@ -20,7 +20,7 @@ def output_format(key: str, policy: str) -> str:
 
 
 def output_key(key: str, policy: str) -> str:
-    """Key of the colour image, different for different input keys.
+    """Key of the color image, different for different input keys.
 
     The input's own key where its suffix names the written format, else with `.color` and the format's suffix appended:
     `a.png` stays, `a.gif` becomes `a.gif.color.png`. A key that looks appended to already gets another one, so that no

@@ -43,7 +43,7 @@ def read_wide(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray |
 def is_wide(data: bytes, image: Image.Image) -> bool:
     """Whether an opened file has several channels of 16 bits that `read_wide` knows."""
     if image.format == "PNG":
-        return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # depth and colour type in the header
+        return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # depth and color type in the header
     return image.format == "TIFF" and _is_wide_tiff(image)
 
 

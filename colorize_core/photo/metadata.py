@@ -88,7 +88,7 @@ def read_dpi(image: Image.Image) -> tuple[float, float] | None:
 def write_exif(
     source: bytes | None, provenance: Provenance | None, dpi: tuple[float, float] | None = None
 ) -> Image.Exif:
-    """EXIF of a colour picture: that of the photograph, and the software after the one that was told already.
+    """EXIF of a color picture: that of the photograph, and the software after the one that was told already.
 
     Args:
         source: of `read_exif`.

@@ -1,4 +1,4 @@
-"""PNG and TIFF files of 8 or 16 bits a channel. Pillow writes 8 in colour, and no nested EXIF in compressed TIFF."""
+"""PNG and TIFF files of 8 or 16 bits a channel. Pillow writes 8 in color, and no nested EXIF in compressed TIFF."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Colour profiles: what pictures are converted from, and the sRGB they are tagged with."""
+"""Color profiles: what pictures are converted from, and the sRGB they are tagged with."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from colorize_core.runtime.strips import row_strips
 
-_UNUSABLE = "unusable colour profile ignored"
+_UNUSABLE = "unusable color profile ignored"
 
 
 def _srgb_profile() -> bytes:

@@ -1,4 +1,4 @@
-"""Where a colour picture comes from, said in its metadata and never drawn into it."""
+"""Where a color picture comes from, said in its metadata and never drawn into it."""
 
 import functools
 import importlib.metadata
@@ -14,7 +14,7 @@ _NOTE = "http://ns.adobe.com/xmp/note/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 
 ENHANCED = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
-"""IPTC's word for a photograph to which an algorithm has added something, as colour to gray."""
+"""IPTC's word for a photograph to which an algorithm has added something, as color to gray."""
 
 # Of the file the photograph was in, not of the photograph: wrong once it is turned, in sRGB and in another file.
 _OF_THE_OLD_FILE = (
@@ -44,7 +44,7 @@ def software() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What coloured a photograph."""
+    """What colored a photograph."""
 
     software: str
     """Name and version."""
@@ -56,7 +56,7 @@ class Provenance:
 
 @functools.lru_cache(maxsize=64)
 def describe(packet: bytes | None, provenance: Provenance | None) -> bytes | None:
-    """The XMP packet of a colour picture: what the photograph's said, and where the colours come from.
+    """The XMP packet of a color picture: what the photograph's said, and where the colors come from.
 
     IPTC Photo Metadata 2025.1 names the properties: DigitalSourceType, AISystemUsed, AISystemVersionUsed. The
     creator tool is the first one that made the resource, so one that is told already stays. Kept for the next

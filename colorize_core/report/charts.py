@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page: drawn by matplotlib, coloured by the page's style sheet, light or dark."""
+"""Charts as SVG inside a page: drawn by matplotlib, colored by the page's style sheet, light or dark."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that stand for variables of the style sheet: they are replaced in the SVG.
+# Colors that stand for variables of the style sheet: they are replaced in the SVG.
 _INK, _FAINT, _ACCENT = "#010203", "#010204", "#010205"
 _SERIES = tuple(f"#01030{number}" for number in range(8))
 _VARIABLES = {_INK: "var(--ink-2)", _FAINT: "var(--line)", _ACCENT: "var(--accent)"} | {
@@ -116,7 +116,7 @@ def interval_chart(
     axis: str,
     names: Sequence[str] | None = None,
 ) -> Markup:
-    """A dot and its interval for each name: (value, low, high); `names` is the order of colours where it is another."""
+    """A dot and its interval for each name: (value, low, high); `names` is the order of colors where it is another."""
     names = names or list(values)
 
     def draw(axes: "Axes") -> None:
@@ -134,7 +134,7 @@ def interval_chart(
 
 
 def color_ramp(steps: int = 8) -> str:
-    """The colours of difference maps as a list of CSS colours, from no difference on."""
+    """The colors of difference maps as a list of CSS colors, from no difference on."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -142,7 +142,7 @@ def color_ramp(steps: int = 8) -> str:
 
 
 def _line(name: str, names: Sequence[str], muted: Sequence[str]) -> dict[str, Any]:
-    """Models by the series' colours, baselines gray and each dashed in its own way."""
+    """Models by the series' colors, baselines gray and each dashed in its own way."""
     if name in muted:
         number = [each for each in names if each in muted].index(name)
         return {"color": _INK, "linestyle": ("--", ":", "-.")[number % 3]}
@@ -150,7 +150,7 @@ def _line(name: str, names: Sequence[str], muted: Sequence[str]) -> dict[str, An
 
 
 def _svg(draw: "Callable[[Axes], None]", size: tuple[float, float], label: str) -> Markup:
-    """What `draw` draws into axes, as an SVG element that takes its width and colours from the page."""
+    """What `draw` draws into axes, as an SVG element that takes its width and colors from the page."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -30,7 +30,7 @@ def thumbnail(data: bytes, side: int) -> bytes:
 
 
 def picture(rgb: np.ndarray) -> bytes:
-    """Pixels (3, H, W) uint8 sRGB as a PNG, exactly: its colours are what is judged."""
+    """Pixels (3, H, W) uint8 sRGB as a PNG, exactly: its colors are what is judged."""
     sink = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0))).save(sink, "PNG", compress_level=6)
     return sink.getvalue()

@@ -1,4 +1,4 @@
-"""How much memory colouring a photograph takes, told from its header; and memory that is used again."""
+"""How much memory coloring a photograph takes, told from its header; and memory that is used again."""
 
 import ctypes
 

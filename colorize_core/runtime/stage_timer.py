@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage of colouring photographs."""
+"""Where the time goes: seconds by stage of coloring photographs."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ FETCH, DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE, PUT = STAGES = (
     "put",
 )
 """In the order of the work: bytes from the store; to pixels; lightness at the size the model sees; the model; chroma at
-full size and its levels; PSNR and SSIM of inputs in colour; to bytes; to the store."""
+full size and its levels; PSNR and SSIM of inputs in color; to bytes; to the store."""
 
 
 class StageClock:

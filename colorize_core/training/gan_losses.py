@@ -8,14 +8,14 @@ KINDS = ("bce", "lsgan", "hinge", "wgan_gp")
 
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """What the discriminator minimises.
+    """What the discriminator minimizes.
 
     Args:
         kind: bce (Goodfellow et al. 2014; ln 2 = 0.693 is chance), lsgan (Mao et al. 2017), both the mean of the
             real and the fake term as pix2pix halves it; hinge (Lim and Ye 2017), wgan_gp (Arjovsky et al. 2017), both
             their sum.
-        real: logits of true colours.
-        fake: logits of predicted colours.
+        real: logits of true colors.
+        fake: logits of predicted colors.
         label_smoothing: the label of real is 1 minus this (Salimans et al. 2016, one-sided), for bce and lsgan.
     """
     label = torch.full_like(real, 1 - label_smoothing)
@@ -32,7 +32,7 @@ def discriminator_loss(kind: str, real: Tensor, fake: Tensor, label_smoothing: f
 
 
 def generator_loss(kind: str, fake: Tensor) -> Tensor:
-    """What the generator minimises: that the logits of its colours are taken for real (see `discriminator_loss`)."""
+    """What the generator minimizes: that the logits of its colors are taken for real (see `discriminator_loss`)."""
     match kind:
         case "bce":
             return F.softplus(-fake).mean()
@@ -50,7 +50,7 @@ def mix(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def squared_gradients(logits: Tensor, ab: Tensor) -> Tensor:
-    """Squared norm of the gradient of each image's mean logit by its colours, differentiable once more.
+    """Squared norm of the gradient of each image's mean logit by its colors, differentiable once more.
 
     Args:
         logits: (B, ...) of a discriminator that treats images apart (no BatchNorm).
@@ -69,5 +69,5 @@ def gradient_penalty(logits: Tensor, mixed: Tensor) -> Tensor:
 
 
 def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """R1: half the mean squared norm of the gradient at real colours (Mescheder et al. 2018, eq. 9, gamma 1)."""
+    """R1: half the mean squared norm of the gradient at real colors (Mescheder et al. 2018, eq. 9, gamma 1)."""
     return squared_gradients(logits, real).mean() / 2

@@ -27,19 +27,19 @@ def total_variation(ab: Tensor) -> Tensor:
 
 
 def color_weighted(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> Tensor:
-    """Squared error in which rare colours count more (seed 003, whose poster leaves the weights open).
+    """Squared error in which rare colors count more (seed 003, whose poster leaves the weights open).
 
     Args:
         predicted: (B, 2, H, W).
         truth: the same shape.
-        bin_weights: (313,) weight of a pixel by the bin of its true colour (`bins.rebalancing_weights`).
+        bin_weights: (313,) weight of a pixel by the bin of its true color (`bins.rebalancing_weights`).
     """
     weights = bin_weights[nearest_bins(denormalize_ab(truth))]
     return (weights * (predicted - truth).square()).mean()
 
 
 def bin_cross_entropy(logits: Tensor, truth: Tensor, bin_weights: Tensor) -> Tensor:
-    """Cross-entropy against soft-encoded colours, rebalanced (Zhang et al. 2016, eq. 2 and 3).
+    """Cross-entropy against soft-encoded colors, rebalanced (Zhang et al. 2016, eq. 2 and 3).
 
     Args:
         logits: (B, 313, h, w), of a side that divides the truth's; the truth is averaged down to it.
@@ -93,7 +93,7 @@ class ColorLoss(nn.Module):
         Args:
             outputs: of `ColorModel.outputs`: ab (B, 2, H, W), and logits where the model has bins.
             L: (B, 1, H, W) lightness of the true photograph.
-            ab: (B, 2, H, W) its colours.
+            ab: (B, 2, H, W) its colors.
 
         Returns:
             The weighted sum, and each unweighted loss by name, detached.

@@ -1,4 +1,4 @@
-"""Perceptual loss: the distance between two colourings in the features of VGG-16 (Johnson et al. 2016)."""
+"""Perceptual loss: the distance between two colorings in the features of VGG-16 (Johnson et al. 2016)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""One optimisation step, supervised or adversarial; knows nothing of Ray, processes or files.
+"""One optimization step, supervised or adversarial; knows nothing of Ray, processes or files.
 
 A step moves the weights once, from one batch or from several that together are too large for memory. The networks may
 be wrapped in DistributedDataParallel: of each batch, one forward pass with gradients goes through each wrapped network,
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     L: Tensor
     """(B, 1, H, W) lightness of the true photograph."""
     ab: Tensor
-    """(B, 2, H, W) its colours."""
+    """(B, 2, H, W) its colors."""
 
 
 Network = Callable[[Tensor], dict[str, Tensor]]
@@ -37,7 +37,7 @@ Network = Callable[[Tensor], dict[str, Tensor]]
 
 
 class Step(Protocol):
-    """An optimisation step with the state that resuming needs."""
+    """An optimization step with the state that resuming needs."""
 
     @property
     def descents(self) -> Sequence[Descent]:
@@ -93,7 +93,7 @@ def running_average(model: ColorModel, decay: float) -> AveragedModel:
 
 
 class SupervisedStep:
-    """Regression of ab, or classification of colours, on L."""
+    """Regression of ab, or classification of colors, on L."""
 
     def __init__(self, network: Network, loss: ColorLoss, descent: Descent, autocast: Autocast = nullcontext) -> None:
         """Keep the network (an `Outputs`, perhaps wrapped), its loss and descent, and the context it runs in."""
@@ -169,7 +169,7 @@ class AdversarialRule:
 class AdversarialStep:
     """pix2pix (Isola et al. 2017): the discriminator's update, then the generator's, from the same batches.
 
-    The discriminator sees real, fake and, for WGAN-GP, mixed colours in one forward pass: more passes would have DDP
+    The discriminator sees real, fake and, for WGAN-GP, mixed colors in one forward pass: more passes would have DDP
     overwrite BatchNorm's buffers between them, and the backward pass then fails on the changed version. The
     generator's update goes through the unwrapped, frozen discriminator, which needs no gradient exchange of its own.
 

@@ -71,7 +71,7 @@ def load_colorizer(config: ArchiveConfig) -> "Colorizer":
 def colorize(
     colorizer: "Colorizer", config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
 ) -> "list[ColorizedPhoto]":
-    """Colour the contents of keys as a run is configured; one result each, in order."""
+    """Color the contents of keys as a run is configured; one result each, in order."""
     from colorize_core.photo.encode import Encoding
 
     return colorizer.colorize(
@@ -85,9 +85,9 @@ def colorize(
 
 
 class ColorizeActor:
-    """Holds the model; colours a batch, writes each picture, and returns a row for every key.
+    """Holds the model; colors a batch, writes each picture, and returns a row for every key.
 
-    Called by `CALLS` threads: one colours while others wait for the store.
+    Called by `CALLS` threads: one colors while others wait for the store.
     """
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:

@@ -14,7 +14,7 @@ RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS
 """Logical CPUs that reading, and making rows safe, need beside the actors."""
 
 IMAGES = "images"
-"""Folder of the output that mirrors the source in colour."""
+"""Folder of the output that mirrors the source in color."""
 
 FAILURES = (
     "empty",
@@ -30,7 +30,7 @@ FAILURES = (
 
 
 class ArchiveConfig(PipelineJobConfig):
-    """Colour an archive of gray photographs. The same command continues a run that was interrupted.
+    """Color an archive of gray photographs. The same command continues a run that was interrupted.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
     per input, whatever became of it; run.json holds the configuration and the counts.
@@ -43,7 +43,7 @@ class ArchiveConfig(PipelineJobConfig):
     checkpoint: str = STARTER
     """Directory of the model, such as RUN/best; starter is the one that comes with the project."""
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
-    """Of the colour images; same follows the input's file name ending (PNG for those that cannot be written)."""
+    """Of the color images; same follows the input's file name ending (PNG for those that cannot be written)."""
     quality: int = Field(95, ge=1, le=100)
     """Of JPEG and WebP."""
     subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0"
@@ -53,7 +53,7 @@ class ArchiveConfig(PipelineJobConfig):
     bit_depth: Literal[8, "same"] = 8
     """Of PNG and TIFF; same keeps 16 bits where the photograph has them."""
     on_color: Literal["colorize", "skip", "copy"] = "colorize"
-    """Inputs already in colour: colorize them too and score against the original, skip, or copy the file."""
+    """Inputs already in color: colorize them too and score against the original, skip, or copy the file."""
     listing: ListingSection = Field(default_factory=ListingSection)
     """Which files are inputs."""
     limit: int | None = Field(None, ge=1)
@@ -71,7 +71,7 @@ class ArchiveConfig(PipelineJobConfig):
     max_memory: ByteSize = Field(ByteSize(4_000_000_000), ge=1)
     """Of each actor, such as 4GB, for the pixels of the photographs it has at work at a time; beside it there are the
     libraries and the model, about 1 GB, and 0.1 GB for each thread. A photograph that needs more by itself gets the
-    status too_large; one of 100 megapixels needs 1 GB when gray, 1.8 when gray of 16 bits, 1.7 in colour."""
+    status too_large; one of 100 megapixels needs 1 GB when gray, 1.8 when gray of 16 bits, 1.7 in color."""
     working_size: int | None = Field(None, ge=32)
     """Side in pixels, about, at which the model sees photographs; the checkpoint's when left out."""
     upsampling: Literal["guided", "bilinear"] = "guided"
@@ -84,7 +84,7 @@ class ArchiveConfig(PipelineJobConfig):
     batch_size: int = Field(32, ge=1)
     """Photographs an actor works on at once."""
     block_size: int = Field(256, ge=1)
-    """Photographs per unit of resuming, at most: after a crash the blocks in flight are done again. Towards the end of
+    """Photographs per unit of resuming, at most: after a crash the blocks in flight are done again. Toward the end of
     the inputs blocks are smaller, so that the actors finish together."""
     report: bool = True
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""

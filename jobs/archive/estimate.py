@@ -29,7 +29,7 @@ class Pace:
 
 
 def probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
-    """Colour a few photographs and keep nothing; None where none of them can be coloured.
+    """Color a few photographs and keep nothing; None where none of them can be colored.
 
     A process of its own does, whose torch and model do not stay in the driver for as long as the archive takes. An
     actor with a GPU is measured where this machine has one, else nothing can be told.

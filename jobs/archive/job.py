@@ -1,4 +1,4 @@
-"""`colorize archive`: an archive of gray photographs to colour, with Ray Data."""
+"""`colorize archive`: an archive of gray photographs to color, with Ray Data."""
 
 import json
 import os
@@ -67,19 +67,19 @@ class _Run:
 
 
 def plan(config: ArchiveConfig) -> str:
-    """What would run, and what it would take: lists the source and colours a few photographs without keeping them."""
+    """What would run, and what it would take: lists the source and colors a few photographs without keeping them."""
     source, output, _ = check_inputs(config)
     listing, some = survey(source, IMAGE_SUFFIXES, config.listing, config.storage)
     count = _chosen_count(config, listing)
     pace = earlier_pace(output, config) or probe(config, some)
     return (
-        f"archive would colour {count} of the {listing.count} photographs in {source.uri} with {config.checkpoint} and "
+        f"archive would color {count} of the {listing.count} photographs in {source.uri} with {config.checkpoint} and "
         f"write to {output.uri}/{IMAGES}\n{describe_estimate(pace, count, config)}"
     )
 
 
 def run(config: ArchiveConfig, verbose: bool) -> int:
-    """Begin or continue the run, list once, colour what is not done, try failures again if asked, summarise."""
+    """Begin or continue the run, list once, color what is not done, try failures again if asked, summarize."""
     source, output, weights = check_inputs(config)
     with OutputLock(output) as lock:
         pace = earlier_pace(output, config)
@@ -222,7 +222,7 @@ def _retry(job: _Run) -> int:
 
 
 def _work(job: _Run, folder: str, part: int, inputs: "pa.Table", todo: "pa.Table") -> int:
-    """Colour what an earlier attempt has not staged, then merge the rows of the part."""
+    """Color what an earlier attempt has not staged, then merge the rows of the part."""
     from jobs.archive.pipeline import colorize_inputs
 
     todo = rows.without(todo, rows.staged(job.output, folder, part))
@@ -246,7 +246,7 @@ def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seco
     if (left := job.listing.count - total) > 0:
         pace = job.paces[-1] if job.paces else None
         facts.append((f"{left} more", describe_estimate(pace, left, job.config).removeprefix("estimate: ")))
-    summary("archive in colour", facts)
+    summary("archive in color", facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ class Work:
 
 
 def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
-    """How many inputs each block has: fewer towards the end, so that the actors finish at about the same time.
+    """How many inputs each block has: fewer toward the end, so that the actors finish at about the same time.
 
     Guided self-scheduling (Polychronopoulos and Kuck 1987): each takes half of what would be an equal share of the
     rest, in whole batches.
@@ -55,7 +55,7 @@ def colorize_inputs(
     part: int,
     inputs: "pa.Table",
 ) -> Work:
-    """Colour inputs of a part of the manifest: write their pictures and stage their rows in `folder`.
+    """Color inputs of a part of the manifest: write their pictures and stage their rows in `folder`.
 
     Bytes cross the object store, pixels do not. The driver sees a few numbers for each block of rows that is safe.
 

@@ -32,11 +32,11 @@ def archive_advice(figures: Mapping[str, Any]) -> list[str]:
                 "This processor has no bf16 arithmetic; one that has it runs the model two to three times as fast."
             )
     if shares[DECODE] > _SOME:
-        lines.append(f"Decoding takes {shares[DECODE]:.0%}: the photographs are large, or stored in colour.")
+        lines.append(f"Decoding takes {shares[DECODE]:.0%}: the photographs are large, or stored in color.")
     if shares[PAINT] > _SOME:
         lines.append(f"Chroma at full size takes {shares[PAINT]:.0%}; upsampling=bilinear is quicker.")
     if shares.get(SCORE, 0.0) > _SOME:
-        lines.append(f"PSNR and SSIM of inputs in colour take {shares[SCORE]:.0%}; on_color=skip or copy saves them.")
+        lines.append(f"PSNR and SSIM of inputs in color take {shares[SCORE]:.0%}; on_color=skip or copy saves them.")
     if shares[ENCODE] > _SOME:
         lines.append(f"Encoding takes {shares[ENCODE]:.0%}: format=jpeg is the quickest to write.")
     rest = sum(share for stage, share in shares.items() if stage not in STAGES)

@@ -32,7 +32,7 @@ def plan(config: ArchiveBenchmark) -> str:
     _require(config)
     what = config.source or "sample photographs of 640x480"
     return (
-        f"benchmark would colour {config.photographs} of {what} {config.rounds} times, with "
+        f"benchmark would color {config.photographs} of {what} {config.rounds} times, with "
         f"{config.checkpoint or config.model}, and write to {Path(config.output).absolute()}"
     )
 
@@ -127,7 +127,7 @@ def _untrained(name: str, folder: Path) -> str:
 
 def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) -> Round:
     """The job, then everything else in this process, on the same photographs."""
-    from colorize_core.benchmark.background_load import neighbours_at_work
+    from colorize_core.benchmark.background_load import neighbors_at_work
     from colorize_core.benchmark.baselines import kernels as limit
     from colorize_core.benchmark.baselines.inference import Network, has_opencv, run, with_opencv, with_skimage
     from colorize_core.colorizer import Colorizer
@@ -141,7 +141,7 @@ def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) ->
     loops: Mapping[str, Loop] = {"peer": with_skimage} | ({"peer_opencv": with_opencv} if has_opencv() else {})
     peers = {name: (run(loop, network, some, 1), run(loop, network, some, cores)) for name, loop in loops.items()}
     batch = [file.read_bytes() for file in files[:_ALONE]]
-    with neighbours_at_work(cores - 1, store.path(), store.filesystem, batch):
+    with neighbors_at_work(cores - 1, store.path(), store.filesystem, batch):
         cheapest = limit.limit(model, described.working_size, some)
         alone = limit.colorizer_alone(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
     first, last, counted = job_window(pictures, cores * _batch(len(files), cores))
@@ -165,7 +165,7 @@ def _batch(photographs: int, cores: int) -> int:
 def _run_job(
     config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int, photographs: int
 ) -> tuple[Run, list[float]]:
-    """Colour all photographs as users do; also the moments at which the pictures were written."""
+    """Color all photographs as users do; also the moments at which the pictures were written."""
     colored = work / _COLORED
     values = {
         "source": str(work / _PHOTOGRAPHS),

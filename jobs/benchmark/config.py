@@ -12,7 +12,7 @@ _FEWEST = 32
 class ArchiveBenchmark(StorageJobConfig):
     """Measure `colorize archive` on this machine: pictures per second, where the time goes, and what to change.
 
-    In each round the real job colours the photographs, then the Colorizer by itself, the loops of known projects with
+    In each round the real job colors the photographs, then the Colorizer by itself, the loops of known projects with
     the same weights on the same cores, and the cheapest kernels one by one. OUTPUT holds benchmark.json, benchmark.md
     and stages.png.
     """
@@ -26,9 +26,9 @@ class ArchiveBenchmark(StorageJobConfig):
     source: str | None = None
     """Folder or s3:// prefix of photographs to draw from; samples of 640x480 in gray when empty."""
     photographs: int = Field(1024, ge=_FEWEST)
-    """That the job colours in each round."""
+    """That the job colors in each round."""
     peer_photographs: int = Field(16, ge=1)
-    """Of these, that the other loops colour in each round."""
+    """Of these, that the other loops color in each round."""
     rounds: int = Field(3, ge=1)
     """The figures are medians over these."""
 

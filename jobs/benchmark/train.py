@@ -93,7 +93,7 @@ def _require(config: TrainBenchmark) -> None:
 
 
 def _write_photographs(folder: Path, count: int) -> None:
-    """Photographs in colour, in train/ and val/."""
+    """Photographs in color, in train/ and val/."""
     from colorize_core.benchmark.sample_photos import sample_photographs
 
     for split in ("train", "val"):

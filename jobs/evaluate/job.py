@@ -1,4 +1,4 @@
-"""`colorize evaluate`: checkpoints against photographs whose colours are known."""
+"""`colorize evaluate`: checkpoints against photographs whose colors are known."""
 
 import json
 import math

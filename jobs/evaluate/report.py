@@ -126,7 +126,7 @@ def _preferences(output: Storage, study: "Study", given: "Preferences | None") -
 
 
 def _pictures(evaluation: _Evaluation, keys: Sequence[str], study: "Study") -> "Iterator[tuple[str, list[Variant]]]":
-    """Colour the photographs again with every model, and write pictures and difference maps; names by key.
+    """Color the photographs again with every model, and write pictures and difference maps; names by key.
 
     Raises:
         UserError: shards or checkpoints are not there, or not those that were evaluated.

@@ -9,7 +9,7 @@ from jobs.inputs.listing import ListingSection
 
 
 class PrepareConfig(PipelineJobConfig):
-    """Turn a folder or s3:// prefix of colour photographs (jpg, png, webp, tiff) into Lab shards for training.
+    """Turn a folder or s3:// prefix of color photographs (jpg, png, webp, tiff) into Lab shards for training.
 
     Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
     reason, in OUTPUT/rejects.parquet.
@@ -22,7 +22,7 @@ class PrepareConfig(PipelineJobConfig):
     size: int = Field(256, ge=32, multiple_of=32)
     """Side of the squares in pixels, a multiple of 32."""
     resize: Literal["squash", "crop"] = "crop"
-    """How photographs become square: squash the whole picture, or crop its centre."""
+    """How photographs become square: squash the whole picture, or crop its center."""
     split: Literal["hash", "folders"] = "hash"
     """Deal photographs to splits by a hash of their content, or by sub-folders named train, val and test."""
     val_fraction: float = Field(0.05, ge=0, lt=1)

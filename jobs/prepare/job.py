@@ -1,4 +1,4 @@
-"""`colorize prepare`: colour photographs to Lab shards."""
+"""`colorize prepare`: color photographs to Lab shards."""
 
 import hashlib
 from collections import Counter
@@ -131,7 +131,7 @@ def _reject_duplicates(inspected: "pd.DataFrame") -> "pd.DataFrame":
 def _write_shards(
     config: PrepareConfig, source: Storage, output: Storage, accepted: "pd.DataFrame"
 ) -> tuple[dict[str, list[str]], Any]:
-    """Write every shard in a task of its own; returns the files by split and the colours of the training split."""
+    """Write every shard in a task of its own; returns the files by split and the colors of the training split."""
     import numpy as np
     import ray
 
@@ -178,7 +178,7 @@ def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) 
     facts.append(("rejected", f"{sum(info.rejects.values())} ({rejected})" if rejected else "0"))
     if ignored:
         facts.append(("not photographs", ignored))
-    facts.append(("median colour", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
+    facts.append(("median color", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
     facts.append(("dataset", f"{output.uri} (rejects.parquet names the rejected)"))
     summary(f"prepared {config.size} px Lab shards", facts)
 

@@ -67,7 +67,7 @@ def plan_shards(accepted: "pd.DataFrame", rows_per_shard: int) -> list[dict[str,
 def write_shard(
     shard: dict[str, Any], config: "PrepareConfig", source: Storage, output: Storage, progress: Progress
 ) -> dict[str, Any]:
-    """Convert and write one shard; returns its file and, of training shards, the counts of their colours."""
+    """Convert and write one shard; returns its file and, of training shards, the counts of their colors."""
     rule = ingest.SquareRule(config.size, config.resize)
     exact = shard["split"] in shards.EVALUATION_SPLITS
     keys, ids = list(shard["keys"]), list(shard["ids"])

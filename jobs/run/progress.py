@@ -62,7 +62,7 @@ class Progress:
 
     @contextmanager
     def follow(
-        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, afterwards: str
+        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, afterward: str
     ) -> Iterator[ProgressLine]:
         """Show a live line while a block consumes a pipeline whose stages add to this; the counter ends with it.
 
@@ -71,7 +71,7 @@ class Progress:
             what: is done to photographs, such as "scored".
             total: how many there are.
             stall_seconds: give up when nothing has moved for so long.
-            afterwards: what to say is to be done then.
+            afterward: what to say is to be done then.
 
         Raises:
             ClusterError: nothing has moved for `stall_seconds`.
@@ -85,7 +85,7 @@ class Progress:
         except ExecutionTimeoutError as error:
             raise ClusterError(
                 f"nothing has moved for {stall_seconds} s (stall_seconds); {self.done()} of {total} photographs were "
-                f"{what}, and {afterwards}"
+                f"{what}, and {afterward}"
             ) from error
         finally:
             ray.kill(self._actor)  # stages hold on to it, and it would stay

@@ -40,19 +40,19 @@ class LossSection(Section):
     smooth_l1: float = Field(0.0, ge=0)
     """Squared error below smooth_l1_beta, absolute above."""
     tv: float = Field(0.0, ge=0)
-    """Total variation of the predicted ab: smoother colours."""
+    """Total variation of the predicted ab: smoother colors."""
     color_weighted: float = Field(0.0, ge=0)
-    """Squared error, weighted by the rarity of the true colour."""
+    """Squared error, weighted by the rarity of the true color."""
     perceptual: float = Field(0.0, ge=0)
     """Distance in the features of VGG-16."""
     cross_entropy: float = Field(0.0, ge=0)
-    """Classification into 313 colours, rebalanced; for models with bins (zhang_eccv16)."""
+    """Classification into 313 colors, rebalanced; for models with bins (zhang_eccv16)."""
     adversarial: float = Field(0.0, ge=0)
     """The verdict of a PatchGAN discriminator that sees L and ab (pix2pix); its kind is discriminator.loss."""
     smooth_l1_beta: float = Field(1.0, gt=0)
     """Error on the network's scale (ab/110) at which smooth_l1 changes over."""
     prior_smoothing: float = Field(0.5, ge=0, le=1)
-    """Part of the uniform distribution mixed into the colour prior, for color_weighted and cross_entropy."""
+    """Part of the uniform distribution mixed into the color prior, for color_weighted and cross_entropy."""
     vgg_weights: str | None = None
     """Path or URI of torchvision's VGG-16 state dict, for perceptual; downloaded when empty."""
 
@@ -86,7 +86,7 @@ class DiscriminatorSection(Section):
     layers: int = Field(3, ge=0, le=5)
     """Stride-2 convolutions: 3 judges patches of 70 pixels, 0 each pixel by itself."""
     norm: Literal["batch", "instance", "spectral", "none"] = "batch"
-    """Normalisation; batch is synchronised across workers with GPUs."""
+    """Normalization; batch is synchronized across workers with GPUs."""
     loss: Literal["bce", "lsgan", "hinge", "wgan_gp"] = "bce"
     """Adversarial loss of both networks."""
     lr: float | None = Field(None, gt=0)
@@ -163,8 +163,8 @@ class AugmentSection(Section):
     style: GrayStyleSection = Field(default_factory=GrayStyleSection)
     """Gray styles of the input alone."""
     chroma: float = Field(1.0, gt=0)
-    """What ab is multiplied by: networks that learn a mean or a median of possible colours give pale ones, and 1.25
-    makes up for it, at some cost in every score but colourfulness."""
+    """What ab is multiplied by: networks that learn a mean or a median of possible colors give pale ones, and 1.25
+    makes up for it, at some cost in every score but colorfulness."""
 
     def rule(self) -> "Augmentation":
         """What the core needs to know."""
@@ -175,7 +175,7 @@ class AugmentSection(Section):
 
 
 class TrainSection(Section):
-    """How to optimise."""
+    """How to optimize."""
 
     epochs: int = Field(20, ge=1)
     """Passes over the training split. May be raised to continue a finished run."""
@@ -271,7 +271,7 @@ class TrainConfig(StorageJobConfig):
     augment: AugmentSection = Field(default_factory=AugmentSection)
     """How photographs are varied."""
     train: TrainSection = Field(default_factory=TrainSection)
-    """How to optimise."""
+    """How to optimize."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     """Where to train."""
     fid: FidSection = Field(default_factory=FidSection)

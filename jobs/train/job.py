@@ -71,7 +71,7 @@ def _work(config: TrainConfig, inputs: _Inputs) -> str:
 
 
 def run(config: TrainConfig, verbose: bool) -> int:
-    """Check, begin or continue the run, train, summarise."""
+    """Check, begin or continue the run, train, summarize."""
     inputs = check_inputs(config)
     record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, CHANGEABLE)
     if is_complete(inputs.output, config.train.epochs):

@@ -1,4 +1,4 @@
-"""What a worker of `train` teaches: the model, its average, the step that optimises it, and their checkpoint."""
+"""What a worker of `train` teaches: the model, its average, the step that optimizes it, and their checkpoint."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Learner:
     """A model in training."""
 
     model: ColorModel
-    """The weights that are optimised."""
+    """The weights that are optimized."""
     step: Step
     average: AveragedModel | None
     """Their moving average, with train.ema."""

@@ -149,7 +149,7 @@ class _Run:
         return batch["id"], L, ab
 
     def _vary(self, batch: _Row, epoch: int) -> Batch:
-        """Augment and normalise, on the device."""
+        """Augment and normalize, on the device."""
         ids, L, ab = batch
         L, ab = (pixels.to(self.worker.device, non_blocking=True) for pixels in (L, ab))
         config = self.worker.config

@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def photos(photo_paths: list[Path]) -> np.ndarray:
-    """Six colour photographs as (6, 256, 256, 3) uint8."""
+    """Six color photographs as (6, 256, 256, 3) uint8."""
     pictures = []
     for path in photo_paths[:6]:
         with Image.open(path) as image:
@@ -33,7 +33,7 @@ def photos(photo_paths: list[Path]) -> np.ndarray:
 
 @pytest.fixture
 def tiny_model() -> ColorModel:
-    """An encoder-decoder of a few thousand parameters, in evaluation mode, with colours strong enough to see."""
+    """An encoder-decoder of a few thousand parameters, in evaluation mode, with colors strong enough to see."""
     torch.manual_seed(0)
     model = build_model("encoder_decoder", widths=[8, 8], latent=8)
     with torch.no_grad():

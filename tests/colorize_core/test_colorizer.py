@@ -21,7 +21,7 @@ from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCOR
 
 
 class Painted(nn.Module):
-    """One colour everywhere, CIELAB a and b."""
+    """One color everywhere, CIELAB a and b."""
 
     def __init__(self, a: float, b: float) -> None:
         super().__init__()
@@ -68,23 +68,23 @@ def test_lightness_of_gray_photographs_is_kept(colorizer: Colorizer, photos: np.
         lightness_kept(colorizer, gray(photo))
 
 
-def test_lightness_of_colour_photographs_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
+def test_lightness_of_color_photographs_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
     for photo in photos:
         lightness_kept(colorizer, photo)
 
 
 @pytest.mark.parametrize("color", [(100, 0), (-100, 0), (0, 100), (0, -100), (80, -100)])
-def test_lightness_is_kept_under_colours_that_no_screen_has(color: tuple[int, int]) -> None:
-    """On every gray level, most of which cannot carry such a colour."""
+def test_lightness_is_kept_under_colors_that_no_screen_has(color: tuple[int, int]) -> None:
+    """On every gray level, most of which cannot carry such a color."""
     lightness_kept(Colorizer(Painted(*color), 64, "cpu"), np.tile(np.arange(256, dtype=np.uint8), (32, 1)))
 
 
-def test_the_picture_has_the_colour_that_was_predicted() -> None:
+def test_the_picture_has_the_color_that_was_predicted() -> None:
     out = picture(Colorizer(Painted(12, -9), 64, "cpu").colorize([file(np.full((40, 60), 128, np.uint8))])[0])
     np.testing.assert_allclose(rgb2lab(out)[..., 1:].mean(axis=(0, 1)), (12, -9), atol=0.6)  # a level of RGB
 
 
-def test_the_picture_of_a_network_without_colour_is_the_gray_photograph(photos: np.ndarray) -> None:
+def test_the_picture_of_a_network_without_color_is_the_gray_photograph(photos: np.ndarray) -> None:
     out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(gray(photos[0]))])[0])
     np.testing.assert_array_equal(out, np.dstack([gray(photos[0])] * 3))
 
@@ -114,8 +114,8 @@ def test_alpha_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
     np.testing.assert_array_equal(picture(result)[..., 3], alpha)
 
 
-def test_gray_of_16_bits_is_coloured_from_all_its_bits() -> None:
-    """Neighbouring 8-bit levels apart by a fraction: the picture is the nearest level of it, not the one below."""
+def test_gray_of_16_bits_is_colored_from_all_its_bits() -> None:
+    """Neighboring 8-bit levels apart by a fraction: the picture is the nearest level of it, not the one below."""
     pixels = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
     result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)])[0]
     assert result.bit_depth == 16
@@ -176,12 +176,12 @@ def extremes() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("upsampling", ["guided", "bilinear"])
 @pytest.mark.parametrize("name", extremes())
-def test_lightness_is_kept_in_extreme_pictures_under_colours_far_out_of_gamut(name: str, upsampling: str) -> None:
+def test_lightness_is_kept_in_extreme_pictures_under_colors_far_out_of_gamut(name: str, upsampling: str) -> None:
     for color in ((300, 0), (-300, 300), (0, -300), (5, 5)):
         lightness_kept(Colorizer(Painted(*color), 64, "cpu", upsampling=upsampling), extremes()[name])
 
 
-def test_lightness_is_kept_under_colours_that_change_at_every_pixel(photos: np.ndarray) -> None:
+def test_lightness_is_kept_under_colors_that_change_at_every_pixel(photos: np.ndarray) -> None:
     """Saturated noise in place of a prediction, on all photographs."""
 
     class Noise(nn.Module):
@@ -192,8 +192,8 @@ def test_lightness_is_kept_under_colours_that_change_at_every_pixel(photos: np.n
         lightness_kept(Colorizer(Noise(), 64, "cpu"), gray(photo))
 
 
-def test_out_of_gamut_colours_keep_their_hue() -> None:
-    """Mid gray under colours no screen has: the hue of the picture is that of the prediction, to a rounded level."""
+def test_out_of_gamut_colors_keep_their_hue() -> None:
+    """Mid gray under colors no screen has: the hue of the picture is that of the prediction, to a rounded level."""
     for a, b in ((120, 60), (-100, 80), (40, -130), (-60, -60)):
         result = Colorizer(Painted(a, b), 64, "cpu").colorize([file(np.full((32, 32), 119, np.uint8))])[0]
         found = rgb2lab(picture(result))[0, 0, 1:]
@@ -219,7 +219,7 @@ def wide_gray(photo: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
 def test_16_bits_come_out_as_they_went_in(format: str, photos: np.ndarray) -> None:
-    """Without colour, the levels of 65535 are there again, to the two that float32 costs."""
+    """Without color, the levels of 65535 are there again, to the two that float32 costs."""
     pixels = wide_gray(photos[0])
     result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)], format, encoding=Encoding(bit_depth="same"))
     written = decode(result[0].image or b"")
@@ -236,7 +236,7 @@ def test_lightness_of_16_bits_is_kept_to_a_fiftieth_of_a_level(photos: np.ndarra
     assert np.quantile(np.abs(after - before), 0.999) <= 0.02 * 100 / 255
 
 
-def test_colour_of_16_bits_is_coloured_and_scored(photos: np.ndarray) -> None:
+def test_color_of_16_bits_is_colored_and_scored(photos: np.ndarray) -> None:
     wide = imagecodecs.png_encode(photos[0].astype(np.uint16) * 257, 1)
     encoding = Encoding(bit_depth="same")
     results = Colorizer(Painted(10, 10), 64, "cpu").colorize([wide, file(photos[0])], encoding=encoding)
@@ -369,7 +369,7 @@ def test_a_picture_too_wide_for_its_format_does_not_cost_the_batch(
     assert results[1].status == "ok"
 
 
-def test_colours_that_are_no_numbers_are_not_ok() -> None:
+def test_colors_that_are_no_numbers_are_not_ok() -> None:
     """A network that diverged, or overflowed: a black picture would be a silent loss."""
     colorizer = Colorizer(Painted(float("nan"), 0), 64, "cpu")
     try:
@@ -434,16 +434,16 @@ def test_features_of_a_batch_stay_so_small_that_their_memory_is_kept(
     assert seen == batches
 
 
-# Inputs in colour
+# Inputs in color
 
 
-def test_a_colour_photograph_is_told(colorizer: Colorizer, photos: np.ndarray) -> None:
+def test_a_color_photograph_is_told(colorizer: Colorizer, photos: np.ndarray) -> None:
     vivid = max(photos, key=lambda photo: np.linalg.norm(rgb2lab(photo)[..., 1:], axis=-1).mean())
     assert [r.is_color for r in colorizer.colorize([file(vivid), file(gray(vivid))])] == [True, False]
 
 
 @pytest.mark.parametrize(("blue", "is_color"), [(134, False), (140, True)])
-def test_a_mean_chroma_of_4_is_colour(colorizer: Colorizer, blue: int, is_color: bool) -> None:
+def test_a_mean_chroma_of_4_is_color(colorizer: Colorizer, blue: int, is_color: bool) -> None:
     tint = np.full((40, 40, 3), (128, 128, blue), np.uint8)
     assert (np.linalg.norm(rgb2lab(tint)[0, 0, 1:]) >= 4) == is_color
     assert colorizer.colorize([file(tint)])[0].is_color == is_color
@@ -455,17 +455,17 @@ def vivid(size: int = 40) -> np.ndarray:
     return pixels
 
 
-def test_colour_is_coloured_anew_by_default() -> None:
+def test_color_is_colored_anew_by_default() -> None:
     out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(vivid())])[0])
     assert (out[..., 0] == out[..., 2]).all()
 
 
-def test_colour_can_be_skipped(colorizer: Colorizer) -> None:
+def test_color_can_be_skipped(colorizer: Colorizer) -> None:
     result = colorizer.colorize([file(vivid())], on_color="skip")[0]
     assert (result.status, result.image) == ("skipped_color", None)
 
 
-def test_colour_can_be_copied_byte_for_byte(colorizer: Colorizer) -> None:
+def test_color_can_be_copied_byte_for_byte(colorizer: Colorizer) -> None:
     data = file(vivid(), "JPEG")
     result = colorizer.colorize([data], "png", on_color="copy")[0]
     assert (result.status, result.image) == ("skipped_color", data)
@@ -479,7 +479,7 @@ def test_a_skipped_photograph_is_still_described(colorizer: Colorizer, on_color:
 
 
 @pytest.mark.parametrize("on_color", ["skip", "copy"])
-def test_gray_is_coloured_under_every_policy(colorizer: Colorizer, photos: np.ndarray, on_color: str) -> None:
+def test_gray_is_colored_under_every_policy(colorizer: Colorizer, photos: np.ndarray, on_color: str) -> None:
     assert colorizer.colorize([file(gray(photos[0]))], on_color=on_color)[0].status == "ok"
 
 
@@ -500,7 +500,7 @@ def test_a_gray_photograph_has_no_truth_to_be_scored_against(colorizer: Colorize
 
 @pytest.fixture
 def scored(colorizer: Colorizer, photos: np.ndarray) -> list[tuple[ColorizedPhoto, np.ndarray]]:
-    """Results and truth of the photographs in colour, not square."""
+    """Results and truth of the photographs in color, not square."""
     results = colorizer.colorize([file(photo[:150]) for photo in photos])
     pairs = [(result, photo[:150]) for result, photo in zip(results, photos, strict=True) if result.is_color]
     assert len(pairs) > 2

@@ -26,7 +26,7 @@ def test_other_locations_stay_as_they_are() -> None:
     assert locate_checkpoint("s3://bucket/starter") == "s3://bucket/starter"
 
 
-def test_photographs_come_closer_to_their_colours_than_gray(photo_paths: list[Path]) -> None:
+def test_photographs_come_closer_to_their_colors_than_gray(photo_paths: list[Path]) -> None:
     model, config = load_checkpoint(locate_checkpoint(STARTER))
     photos = [transforms.pil_to_tensor(Image.open(path).convert("RGB").resize((256, 256))) for path in photo_paths]
     rgb = torch.stack(photos)
@@ -35,5 +35,5 @@ def test_photographs_come_closer_to_their_colours_than_gray(photo_paths: list[Pa
     ours, gray = evaluation.score(ab, rgb), evaluation.score(torch.zeros_like(ab), rgb)
     assert ours["mae_ab"].mean() < 0.95 * gray["mae_ab"].mean()
     assert ours["psnr"].mean() > gray["psnr"].mean() + 0.5
-    colour = metrics.colorfulness(evaluation.assemble(L, ab)).mean() / metrics.colorfulness(rgb).mean()
-    assert 0.25 < colour < 1.2  # scikit-image's four are of rare colours; of 1,000 photographs it is 0.60
+    color = metrics.colorfulness(evaluation.assemble(L, ab)).mean() / metrics.colorfulness(rgb).mean()
+    assert 0.25 < color < 1.2  # scikit-image's four are of rare colors; of 1,000 photographs it is 0.60

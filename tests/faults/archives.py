@@ -1,4 +1,4 @@
-"""Archives to colour, some of their photographs broken, and what a run made of them."""
+"""Archives to color, some of their photographs broken, and what a run made of them."""
 
 import hashlib
 import io

@@ -70,7 +70,7 @@ def _endpoint(arguments: tuple[str, ...]) -> str | None:
     return next((text.partition("=")[2] for text in arguments if text.startswith("storage.endpoint=")), None)
 
 
-def test_every_legal_key_of_s3_is_coloured_to_its_mirror(
+def test_every_legal_key_of_s3_is_colored_to_its_mirror(
     hostile: S3Storage, s3_endpoint: str, bucket: str, tiny_checkpoint: str, ray_local: None
 ) -> None:
     output = f"s3://{bucket}/out"

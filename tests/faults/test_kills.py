@@ -19,7 +19,7 @@ COUNT = 180
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path], tiny_checkpoint: str) -> list[str]:
-    """Colours an archive of 180 photographs, some broken, in small blocks; output to be named."""
+    """Colors an archive of 180 photographs, some broken, in small blocks; output to be named."""
     source = LocalStorage(str(tmp_path_factory.mktemp("kills") / "source"))
     for key, data in break_some(photographs(photo_paths, COUNT), 0.05)[0].items():
         source.write(key, data)

@@ -36,7 +36,7 @@ def peaks(source: Path, output: Path, checkpoint: str, *options: str) -> tuple[i
 
 @pytest.mark.timeout(1200)
 def test_ten_times_the_photographs_take_no_more_memory(tmp_path: Path, tiny_checkpoint: str) -> None:
-    """Tiny ones in colour, skipped: what is left is what the job itself keeps for each input."""
+    """Tiny ones in color, skipped: what is left is what the job itself keeps for each input."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     photo = encoded(Image.fromarray(pixels), "PNG")
     found = []
@@ -55,7 +55,7 @@ def test_ten_times_the_photographs_take_no_more_memory(tmp_path: Path, tiny_chec
 
 
 @pytest.mark.timeout(600)
-def test_100_megapixels_are_coloured_within_the_memory_limit(
+def test_100_megapixels_are_colored_within_the_memory_limit(
     tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str
 ) -> None:
     """Two at once would need twice the limit; the libraries, the model and the strips come on top of it."""

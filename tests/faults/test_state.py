@@ -20,7 +20,7 @@ def output(tmp_path: Path) -> LocalStorage:
 
 @pytest.fixture
 def arguments(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str, output: LocalStorage) -> list[str]:
-    """Colours four photographs."""
+    """Colors four photographs."""
     source = LocalStorage(str(tmp_path / "source"))
     for key, data in photographs(photo_paths, 4).items():
         source.write(key, data)

@@ -17,7 +17,7 @@ from jobs.cli import main
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:
-    """Colour photographs in train/ and val/."""
+    """Color photographs in train/ and val/."""
     folder = tmp_path_factory.mktemp("photos")
     for number, path in enumerate(photo_paths):
         split = "val" if number % 4 == 0 else "train"

@@ -1,4 +1,4 @@
-"""Runs made by hand, for tests of reports: nothing is coloured, so that they are there at once."""
+"""Runs made by hand, for tests of reports: nothing is colored, so that they are there at once."""
 
 import io
 import json
@@ -25,7 +25,7 @@ HOSTILE_TEXT = f"</script><script>{SCRIPT}</script>"
 
 
 def picture(number: int, size: tuple[int, int] = (48, 36)) -> bytes:
-    """A colour gradient as a PNG, another one for each number."""
+    """A color gradient as a PNG, another one for each number."""
     x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
     rgb = np.stack([x, y, np.full_like(x, (number * 37 % 100) / 100)], axis=-1)
     sink = io.BytesIO()

@@ -20,7 +20,7 @@ def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_verb_is_one_line(one_line: Callable[[list[str], int], str]) -> None:
-    assert "unknown verb 'colour'" in one_line(["colour"], 2)
+    assert "unknown verb 'color'" in one_line(["color"], 2)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -53,7 +53,7 @@ def test_dry_run_prints_the_resolved_config_and_what_would_run(
     assert main(["archive", *arguments]) == 0
     text = capsys.readouterr().out
     assert "max_failed_fraction: 0.05" in text
-    assert "archive would colour 32 of the 32 photographs" in text
+    assert "archive would color 32 of the 32 photographs" in text
 
 
 def test_keys_can_be_given_as_options(one_line: Callable[[list[str], int], str]) -> None:

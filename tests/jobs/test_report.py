@@ -65,8 +65,8 @@ def test_groups_are_fair_and_by_measure(archive_run: Path) -> None:
     data = data_of(archive_run / "report" / "index.html")
     groups = {each["title"]: [data["rows"][place] for place in each["rows"]] for each in data["groups"]}
     assert len(groups["Fair sample"]) == 5
-    assert [row["values"]["mean_chroma"] for row in groups["Most colourful"][:3]] == [13, 12, 11]
-    assert groups["Least colourful"][0]["key"] == "box/000.png"
+    assert [row["values"]["mean_chroma"] for row in groups["Most colorful"][:3]] == [13, 12, 11]
+    assert groups["Least colorful"][0]["key"] == "box/000.png"
     assert groups["Best by lightness"][0]["key"] == "box/000.png"
     assert {row["status"] for row in groups["Failures"]} == {"truncated", "not_an_image"}
     assert len(groups["Everything here"]) == len(data["rows"]) == 16

@@ -109,7 +109,7 @@ def leave_viewer(page: Any) -> None:
 def test_the_page_shows_its_pictures_from_a_folder(page: Any) -> None:
     page.locator(".card").first.scroll_into_view_if_needed()
     wait_for_widths(page, ".card:first-child img", 48)
-    assert page.title().startswith("Archive in colour")
+    assert page.title().startswith("Archive in color")
 
 
 def test_pictures_far_below_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:
@@ -154,7 +154,7 @@ def test_sliders_move_by_mouse_and_by_key(page: Any) -> None:
 
 
 def test_groups_sort_filter_and_search(page: Any) -> None:
-    page.get_by_role("button", name="Most colourful").click()
+    page.get_by_role("button", name="Most colorful").click()
     assert shown_keys(page)[0] == f"{HOSTILE_KEYS[-1]}.png"
     page.get_by_role("button", name="Everything here").click()
     page.select_option("#sort", "mean_chroma")

@@ -52,7 +52,7 @@ class Network:
 
 
 Loop = Callable[[Network, bytes, Clock], bytes]
-"""A file to its picture in colour, as JPEG."""
+"""A file to its picture in color, as JPEG."""
 
 
 def with_skimage(network: Network, data: bytes, clock: Clock) -> bytes:
@@ -74,7 +74,7 @@ def with_skimage(network: Network, data: bytes, clock: Clock) -> bytes:
     with clock.of(CHROMA):
         large = F.interpolate(ab, rgb.shape[:2], mode="bilinear")[0].permute(1, 2, 0).numpy()
     with clock.of(TO_SRGB), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of colours outside sRGB, which it clips
+        warnings.simplefilter("ignore")  # of colors outside sRGB, which it clips
         picture = (color.lab2rgb(np.concatenate((L, large), axis=2)) * 255).round().astype(np.uint8)
     with clock.of(JPEG_ENCODE):
         return encode_jpeg(picture)
@@ -90,7 +90,7 @@ def encode_jpeg(rgb: np.ndarray) -> bytes:
 def with_opencv(network: Network, data: bytes, clock: Clock) -> bytes:
     """OpenCV in float32, as DDColor does.
 
-    DDColor enlarges chroma by nearest neighbours; here it is bilinear, as DDColor's users ask for and others do.
+    DDColor enlarges chroma by nearest neighbors; here it is bilinear, as DDColor's users ask for and others do.
     """
     cv2: Any = importlib.import_module(_CV2)
     with clock.of(JPEG_DECODE):
@@ -137,7 +137,7 @@ class Pace:
 
 
 def run(loop: Loop, network: Network, photographs: Sequence[bytes], threads: int) -> Pace:
-    """Colour photographs one after the other, after one that is not counted."""
+    """Color photographs one after the other, after one that is not counted."""
     set_threads(threads)
     loop(network, photographs[0], Clock())
     clock, start = Clock(), perf_counter()

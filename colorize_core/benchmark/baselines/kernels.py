@@ -2,7 +2,7 @@
 
 No metrics, metadata, storage, Ray, guided chroma or gamut: what a job spends beyond the sum of these is its own.
 Between the two lies the Colorizer by itself, which does all but storage and Ray. Both are measured while the other
-cores colour photographs too, as they do in a job (`neighbours`).
+cores color photographs too, as they do in a job (`neighbors`).
 """
 
 import copy
@@ -77,7 +77,7 @@ def colorizer_alone(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[
 
     Args:
         colorizer: on the CPU.
-        photographs: a batch of files, coloured twice, once not counted.
+        photographs: a batch of files, colored twice, once not counted.
     """
     torch.set_num_threads(1)
     colorizer.colorize(photographs, "jpeg")
@@ -109,7 +109,7 @@ def enlarge(ab: Tensor, L: Tensor) -> Tensor:
 
 
 def to_srgb(L: Tensor, ab: Tensor) -> np.ndarray:
-    """(H, W, 3) uint8, colours outside sRGB clipped."""
+    """(H, W, 3) uint8, colors outside sRGB clipped."""
     return clip_rows(L[0, 0].numpy(), ab[0].numpy())
 
 

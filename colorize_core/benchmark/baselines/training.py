@@ -55,7 +55,7 @@ def tutorial_pace(
 
     Args:
         model: to be trained.
-        files: photographs in colour.
+        files: photographs in color.
         size: side of the squares.
         batch: photographs in a batch.
         steps: that are timed, after two that are not.

@@ -32,7 +32,7 @@ MEASURES = (
     Measure(
         "mean_chroma",
         "Mean chroma",
-        "how colourful the picture is, mean of sqrt(a² + b²) in CIELAB units; more is not better",
+        "how colorful the picture is, mean of sqrt(a² + b²) in CIELAB units; more is not better",
         0,
         150,
         1,
@@ -40,8 +40,8 @@ MEASURES = (
     ),
     Measure(
         "gamut_clipped",
-        "Clipped colour",
-        "share of pixels whose predicted colour did not fit into sRGB and lost chroma",
+        "Clipped color",
+        "share of pixels whose predicted color did not fit into sRGB and lost chroma",
         0,
         1,
         4,
@@ -57,15 +57,15 @@ MEASURES = (
     ),
     Measure(
         "mae_ab",
-        "Colour error (MAE, ab/110)",
-        "mean distance in a and b from the photograph, for inputs that were in colour",
+        "Color error (MAE, ab/110)",
+        "mean distance in a and b from the photograph, for inputs that were in color",
         0,
         2,
         4,
         (0.09, "gray, on ordinary photographs"),
     ),
-    Measure("psnr", "PSNR (dB)", "of RGB against the photograph, for inputs that were in colour", 0, 100, 2),
-    Measure("ssim", "SSIM", "of RGB against the photograph, for inputs that were in colour", -1, 1, 4),
+    Measure("psnr", "PSNR (dB)", "of RGB against the photograph, for inputs that were in color", 0, 100, 2),
+    Measure("ssim", "SSIM", "of RGB against the photograph, for inputs that were in color", -1, 1, 4),
 )
 """Every measure of an archive's rows, in the order of the page."""
 

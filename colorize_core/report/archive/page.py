@@ -18,8 +18,8 @@ _MOST_FOLDERS = 500
 _FEWEST_TO_PLOT = 5
 _SCRIPTS = ("common.js", "gallery.js", "archive.js")
 _MEANINGS = {
-    "ok": "coloured; a note in its row says what was simplified",
-    "skipped_color": "was in colour, and on_color is skip or copy",
+    "ok": "colored; a note in its row says what was simplified",
+    "skipped_color": "was in color, and on_color is skip or copy",
     "empty": "the file has no bytes",
     "missing": "listed, then gone",
     "not_an_image": "text, HTML, zeros, or a format nobody knows",
@@ -28,7 +28,7 @@ _MEANINGS = {
     "unsupported": "a variant that cannot be read or written",
     "read_error": "the store failed at every try, or the key leads out of the source",
     "write_error": "the picture could not be written",
-    "model_error": "the model gave no colours for it",
+    "model_error": "the model gave no colors for it",
 }
 
 
@@ -79,7 +79,7 @@ def archive_page(
         statuses=sorted({row["status"] for row in rows}),
         folders=folders[:_MOST_FOLDERS] if len(folders) > 1 else [],
         counts=counts,
-        coloured=survey.counts[DONE],
+        colored=survey.counts[DONE],
         distributions=[_spread(each, survey.distributions[each.name]) for each in _present(survey)],
         on_page=len(rows),
         total=survey.total,
@@ -119,7 +119,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         ("size", size),
         ("format", row.get("source_format")),
         ("bits", row.get("bit_depth")),
-        ("in colour", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
+        ("in color", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
         ("input", _size(row.get("input_bytes"))),
         ("output", _size(row.get("output_bytes"))),
         ("output key", written),
@@ -172,11 +172,11 @@ def _spread(measure: Measure, values: Distribution) -> dict[str, Any]:
 def _facts(record: Mapping[str, Any], survey: Survey) -> list[tuple[str, str, str]]:
     facts = [
         ("Inputs", f"{survey.total:,}", ""),
-        ("In colour", f"{survey.counts[DONE]:,}", _share(survey.counts[DONE], survey.total)),
+        ("In color", f"{survey.counts[DONE]:,}", _share(survey.counts[DONE], survey.total)),
         ("Failed", f"{survey.failed:,}", _share(survey.failed, survey.total)),
     ]
     if survey.counts[COPIED]:
-        facts.append(("Were in colour", f"{survey.counts[COPIED]:,}", "left as they are"))
+        facts.append(("Were in color", f"{survey.counts[COPIED]:,}", "left as they are"))
     seconds, worked = record.get("seconds"), record.get("worked")
     if seconds is not None:
         facts.append(("Time", duration(seconds), "of the last attempt, with start-up"))
@@ -208,7 +208,7 @@ def _before_note(thumbnails: Mapping[str, Thumbnails]) -> str:
     if not shown:
         return "There is no picture to show."
     if read == len(shown):
-        return "Before is the photograph in the source, after is the picture in colour."
+        return "Before is the photograph in the source, after is the picture in color."
     if not read:
         return f"The source was not at hand: before is {lightness}."
     return f"Before is the photograph in the source; of {len(shown) - read} that could not be read there, {lightness}."

@@ -14,21 +14,21 @@ DONE, COPIED = "ok", "skipped_color"
 FAIR = "fair"
 _TRUTH, _NO_TRUTH = "mae_ab", "max_lightness_error"
 _TITLES = {
-    "mean_chroma": ("Least colourful", "Most colourful"),
+    "mean_chroma": ("Least colorful", "Most colorful"),
     "gamut_clipped": ("", "Most clipped"),
     _NO_TRUTH: ("Best by lightness", "Worst by lightness"),
     _TRUTH: ("Best against their originals", "Worst against their originals"),
 }
 _NOTES = {
-    "mean_chroma": ("lowest mean chroma, of pictures that were coloured", "highest mean chroma"),
-    "gamut_clipped": ("", "largest share of pixels whose colour did not fit into sRGB"),
+    "mean_chroma": ("lowest mean chroma, of pictures that were colored", "highest mean chroma"),
+    "gamut_clipped": ("", "largest share of pixels whose color did not fit into sRGB"),
     _NO_TRUTH: (
-        "smallest lightness error; without a truth, no row can call colours right",
-        "largest lightness error; without a truth, no row can call colours wrong",
+        "smallest lightness error; without a truth, no row can call colors right",
+        "largest lightness error; without a truth, no row can call colors wrong",
     ),
     _TRUTH: (
-        "inputs that were in colour, with the smallest colour error (mae_ab)",
-        "inputs that were in colour, with the largest colour error (mae_ab)",
+        "inputs that were in color, with the smallest color error (mae_ab)",
+        "inputs that were in color, with the largest color error (mae_ab)",
     ),
 }
 
@@ -113,7 +113,7 @@ class Survey:
     def picks(self) -> dict[str, Pick]:
         """The groups of a gallery by id, those with rows, the fair sample first.
 
-        Best and worst are by the error against the original where at least half of the inputs were in colour, else by
+        Best and worst are by the error against the original where at least half of the inputs were in color, else by
         the lightness error.
         """
         by_truth = 2 * self.distributions[_TRUTH].count >= max(self.counts[DONE], 1)

@@ -10,7 +10,7 @@ from colorize_core.report.charts import DIFFERENCE_COLORS
 
 
 def difference_map(rgb: Tensor, truth: Tensor, limit: float) -> np.ndarray:
-    """CIEDE2000 of each pixel in colours from dark (none) to bright (`limit` and more).
+    """CIEDE2000 of each pixel in colors from dark (none) to bright (`limit` and more).
 
     Args:
         rgb: (3, H, W) uint8 sRGB.

@@ -138,7 +138,7 @@ def evaluation_page(
         rating_note=extras.rating_note,
         pictures_missing=extras.pictures_missing,
         gallery_note="The gray input, every model and the truth, at the size they are scored at. Below each picture is "
-        "its CIEDE2000, the mean colour difference from the truth: 1 is about what can be seen.",
+        "its CIEDE2000, the mean color difference from the truth: 1 is about what can be seen.",
         toolbar=_toolbar() if extras.variants else "",
         folders=folders if len(folders) > 1 else [],
         distributions=distribution_charts(rows, ["gray", *models]),
@@ -199,7 +199,7 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _note(result: Mapping[str, Any]) -> str:
     note = (
         "Values over all photographs with 95% bootstrap intervals; baselines first. Gray leaves the photograph as it "
-        "is; oracle color is the best single colour of each photograph; the ceiling is its true chroma passed through "
+        "is; oracle color is the best single color of each photograph; the ceiling is its true chroma passed through "
         "the working size. Bold is the best of the models."
     )
     if "lpips" not in next(iter(result["models"].values())):

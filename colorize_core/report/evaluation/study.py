@@ -45,7 +45,7 @@ def make_study(keys: Sequence[str], contestants: Mapping[str, str], most_pairs: 
     """Every pair of contestants on every photograph, or a random part of these.
 
     Args:
-        keys: of the photographs, a fair sample: chosen ones would favour somebody.
+        keys: of the photographs, a fair sample: chosen ones would favor somebody.
         contestants: what each is made of, such as the SHA-256 of its weights, by name; this makes the study's name.
         most_pairs: how many at most.
     """

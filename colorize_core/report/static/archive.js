@@ -4,8 +4,8 @@
 function pair(row, source) {
   const ofSource = row.before && source === row.after;
   const before = ofSource ? image(row.before, "") : image(source, "", { class: "lightness" });
-  const names = [ofSource ? "source" : "lightness", "in colour"];
-  return compare(before, image(source, `${row.key}, in colour`), `Before and after of ${row.key}`, names);
+  const names = [ofSource ? "source" : "lightness", "in color"];
+  return compare(before, image(source, `${row.key}, in color`), `Before and after of ${row.key}`, names);
 }
 
 function reason(row) {
@@ -47,7 +47,7 @@ function open(row) {
   const aside = element("aside");
   if (row.before) {
     aside.append(image(row.before, `${row.key} as it is in the source`),
-      element("p", { class: "note" }, row.is_color ? "The source, which was in colour." : "The source."));
+      element("p", { class: "note" }, row.is_color ? "The source, which was in color." : "The source."));
   }
   aside.append(definitions([...row.facts, ...figures(row)]));
   return [stage, aside];

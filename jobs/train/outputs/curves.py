@@ -73,7 +73,7 @@ def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
-    """What was minimised, and its parts where there are several."""
+    """What was minimized, and its parts where there are several."""
     known = {*_OTHERS, *_SCORES, *(f"gray_{name}" for name in _SCORES)}
     names = sorted((name for name in rows[0] if name not in known), key=lambda name: name != "loss")
     if len(names) == 2 and all(row["loss"] == row[names[1]] for row in rows):

@@ -1,7 +1,7 @@
 """The fields of KubeRay's RayCluster and RayJob, version v1, that our manifests use or may use, as JSON Schema.
 
 KubeRay's own definitions are megabytes of Kubernetes' pod specification. This is written after those of KubeRay 1.6 and
-1.7; what is not listed here is refused, so that a misspelt field does not pass.
+1.7; what is not listed here is refused, so that a misspelled field does not pass.
 """
 
 from typing import Any

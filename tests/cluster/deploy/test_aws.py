@@ -42,7 +42,7 @@ def test_ray_takes_it(launcher: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", ["idle_timeout_minutes", "available_node_types", "file_mounts", "setup_commands"])
-def test_ray_refuses_a_misspelt_key(launcher: dict[str, Any], key: str) -> None:
+def test_ray_refuses_a_misspelled_key(launcher: dict[str, Any], key: str) -> None:
     launcher[f"{key}x"] = launcher.pop(key)
     with pytest.raises(jsonschema.ValidationError, match=f"{key}x"):
         check(launcher)

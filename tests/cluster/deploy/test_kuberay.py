@@ -63,7 +63,7 @@ def test_every_field_is_one_of_kuberays(manifest: dict[str, Any]) -> None:
     check(manifest)
 
 
-def test_any_misspelt_field_is_found(manifest: dict[str, Any]) -> None:
+def test_any_misspelled_field_is_found(manifest: dict[str, Any]) -> None:
     free = {"annotations", "labels", "limits", "nodeSelector", "rayStartParams", "requests"}
     places = [path for path in keys(manifest) if path != ("kind",) and (len(path) < 2 or path[-2] not in free)]
     assert len(places) > 80

@@ -87,7 +87,7 @@ def test_loops_of_others_make_the_picture_that_we_make(loop: peers.Loop) -> None
     assert image is not None
     ours = lab(image)
     assert np.hypot(*ours[1:]).mean() > 4  # there is something to compare
-    # Codecs and roundings differ, and so do colours outside sRGB, which others clip by channel.
+    # Codecs and roundings differ, and so do colors outside sRGB, which others clip by channel.
     assert np.abs(ours - theirs).mean() < 0.7
     assert np.median(np.abs(ours[1:] - theirs[1:])) < 0.7
 

@@ -81,7 +81,7 @@ def test_the_configuration_keeps_what_training_tells_people(saved: Path) -> None
     assert read_checkpoint_config(saved).training == {"epoch": 3}
 
 
-def test_the_configuration_tells_the_normalisation(saved: Path) -> None:
+def test_the_configuration_tells_the_normalization(saved: Path) -> None:
     assert json.loads((saved / "config.json").read_text())["normalization"] == {
         "L_center": 50,
         "L_scale": 50,
@@ -189,8 +189,8 @@ def test_a_later_format_with_keys_of_its_own_is_refused(edit: Callable[..., Path
     message(edit(format=2, precision="bf16"))
 
 
-def test_another_normalisation_is_refused(edit: Callable[..., Path]) -> None:
-    assert "normalised by" in message(edit(normalization={"L_center": 50, "L_scale": 50, "ab_scale": 128}))
+def test_another_normalization_is_refused(edit: Callable[..., Path]) -> None:
+    assert "normalized by" in message(edit(normalization={"L_center": 50, "L_scale": 50, "ab_scale": 128}))
 
 
 def test_an_architecture_nobody_knows_is_refused(edit: Callable[..., Path]) -> None:

@@ -11,7 +11,7 @@ from colorize_core.color.lab import rgb_to_lab
 
 @pytest.fixture(scope="module")
 def colors() -> torch.Tensor:
-    """(1, 2, 64, 64) whole-numbered a and b of sRGB colours."""
+    """(1, 2, 64, 64) whole-numbered a and b of sRGB colors."""
     rgb = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     return rgb_to_lab(rgb)[:, 1:].round()
 
@@ -53,7 +53,7 @@ def test_soft_labels_are_the_gaussian_of_the_distances(colors: torch.Tensor) -> 
     gaussian = np.exp(-(distance**2) / 50)
     expected = dict.fromkeys(range(313), 0.0) | dict(zip(index, gaussian / gaussian.sum(), strict=True))
     for place, weight in zip(indices[0, :, 3, 5].tolist(), weights[0, :, 3, 5].tolist(), strict=True):
-        assert weight == pytest.approx(expected[place], abs=1e-3)  # ties at the rim may pick another tenth neighbour
+        assert weight == pytest.approx(expected[place], abs=1e-3)  # ties at the rim may pick another tenth neighbor
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 64, 64))
 
 

@@ -22,7 +22,7 @@ def rows(tensor: torch.Tensor) -> np.ndarray:
 
 
 def cube(step: int) -> np.ndarray:
-    """Every colour of a lattice in the 8-bit sRGB cube, corners included, as (N, 3) levels."""
+    """Every color of a lattice in the 8-bit sRGB cube, corners included, as (N, 3) levels."""
     levels = np.arange(0, 256, step)
     return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
 
@@ -33,14 +33,14 @@ def linear(lab: np.ndarray) -> np.ndarray:
 
 
 def lab_box() -> np.ndarray:
-    """Colours all over the CIELAB box, most of them outside sRGB, without those of negative Z, which nobody defines."""
+    """Colors all over the CIELAB box, most of them outside sRGB, without those of negative Z, which nobody defines."""
     generator = np.random.default_rng(0)
     lab = generator.uniform((0, -128, -128), (100, 128, 128), (20000, 3))
     return lab[(lab[:, 0] + 16) / 116 - lab[:, 2] / 200 > 0]
 
 
 def cube_slices() -> Iterator[np.ndarray]:
-    """All 16.7 million colours of 8-bit sRGB, one level of red at a time, as (65536, 3) in [0, 1]."""
+    """All 16.7 million colors of 8-bit sRGB, one level of red at a time, as (65536, 3) in [0, 1]."""
     green, blue = np.divmod(np.arange(65536), 256)
     for red in range(256):
         yield np.stack((np.full(65536, red), green, blue), axis=1) / 255
@@ -62,23 +62,23 @@ def test_lab_to_rgb_equals_scikit_image_on_a_lattice() -> None:
     np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(lab))), lab2rgb(lab), atol=TOLERANCE, rtol=0)
 
 
-def test_lab_to_rgb_clips_colours_outside_srgb_as_scikit_image_does() -> None:
+def test_lab_to_rgb_clips_colors_outside_srgb_as_scikit_image_does() -> None:
     lab = lab_box()
     np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(lab))), lab2rgb(lab), atol=TOLERANCE, rtol=0)
 
 
-def test_rgb_to_lab_equals_scikit_image_on_every_colour() -> None:
+def test_rgb_to_lab_equals_scikit_image_on_every_color() -> None:
     for rgb in cube_slices():
         np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
 
 
-def test_lab_to_rgb_gives_back_every_colour() -> None:
-    """The colour itself is the reference: scikit-image's lab of it, converted back by us."""
+def test_lab_to_rgb_gives_back_every_color() -> None:
+    """The color itself is the reference: scikit-image's lab of it, converted back by us."""
     for rgb in cube_slices():
         np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(rgb2lab(rgb)))), rgb, atol=TOLERANCE, rtol=0)
 
 
-def test_eight_bit_colours_survive_the_round_trip_exactly() -> None:
+def test_eight_bit_colors_survive_the_round_trip_exactly() -> None:
     levels = cube(5)
     back = color.to_uint8(color.lab_to_rgb(color.rgb_to_lab(pixels(levels / 255))))
     np.testing.assert_array_equal(rows(back), levels)
@@ -157,14 +157,14 @@ def test_fit_gamut_gives_up_no_more_chroma_than_it_must() -> None:
     assert ((light.min(axis=1) < -1e-5) | (light.max(axis=1) > 1 + 0.9e-4)).all()
 
 
-def test_fit_gamut_does_not_touch_any_srgb_colour() -> None:
+def test_fit_gamut_does_not_touch_any_srgb_color() -> None:
     lab = pixels(rgb2lab(cube(5) / 255))
     fitted, changed = color.fit_gamut(lab)
     assert not changed.any()
     assert torch.equal(fitted, lab)
 
 
-def test_fit_gamut_does_not_touch_colours_inside_beside_colours_outside() -> None:
+def test_fit_gamut_does_not_touch_colors_inside_beside_colors_outside() -> None:
     inside, outside = rgb2lab(cube(51) / 255), lab_box()
     outside = outside[(linear(outside).min(axis=1) < -0.01) | (linear(outside).max(axis=1) > 1.01)]
     lab = pixels(np.concatenate((inside, outside)))
@@ -187,7 +187,7 @@ def test_fit_gamut_treats_every_picture_of_a_batch_for_itself() -> None:
 
 
 @pytest.mark.parametrize("L", [0.0, 100.0])
-def test_fit_gamut_takes_all_colour_from_black_and_white(L: float) -> None:
+def test_fit_gamut_takes_all_color_from_black_and_white(L: float) -> None:
     fitted, changed = color.fit_gamut(torch.tensor([L, 60.0, -40.0]).view(1, 3, 1, 1))
     assert changed.all()
     assert color.chroma(fitted[:, 1:]).item() < 0.5  # half a level of 255
@@ -201,7 +201,7 @@ def test_networks_see_a_and_b_divided_by_110() -> None:
     assert color.normalize_ab(torch.tensor([-110.0, 0.0, 55.0])).tolist() == [-1.0, 0.0, 0.5]
 
 
-def test_every_srgb_colour_is_within_the_range_of_networks() -> None:
+def test_every_srgb_color_is_within_the_range_of_networks() -> None:
     """The extremes of the gamut are corners of the cube."""
     lab = pixels(rgb2lab(cube(51) / 255))
     assert color.normalize_L(lab[:, :1]).abs().max() <= 1 + 1e-5  # white is 1 up to float32

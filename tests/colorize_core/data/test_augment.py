@@ -53,7 +53,7 @@ def test_by_default_photographs_are_whole_and_half_of_them_mirrored() -> None:
     assert 160 < mirrored.sum() < 240  # 200, 4 standard deviations
 
 
-def test_crops_and_mirrors_move_lightness_and_colours_alike() -> None:
+def test_crops_and_mirrors_move_lightness_and_colors_alike() -> None:
     L, ab = coordinates(200, 96)
     seen, L, ab = augment(L, ab, ids(200), 1, Augmentation(crop=64), 0)
     assert L.shape == (200, 1, 64, 64)
@@ -78,7 +78,7 @@ def test_crops_lie_everywhere_with_equal_chance() -> None:
 
 
 @pytest.mark.parametrize(("crop", "side"), [(64, 64), (96, 96), (None, 96)])
-def test_zoomed_windows_move_lightness_and_colours_alike(crop: int | None, side: int) -> None:
+def test_zoomed_windows_move_lightness_and_colors_alike(crop: int | None, side: int) -> None:
     L, ab = coordinates(50, 96)
     seen, L, ab = augment(L, ab, ids(50), 1, Augmentation(crop=crop, zoom=0.5), 0)
     assert L.shape == (50, 1, side, side)

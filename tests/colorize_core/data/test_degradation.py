@@ -44,7 +44,7 @@ def gray(photos: np.ndarray) -> Tensor:
 
 
 def scene(rgb: tuple[int, int, int], side: int = 32) -> tuple[Tensor, Tensor]:
-    """L and ab of one colour."""
+    """L and ab of one color."""
     return lab_to_uint8(pixels_to_lab(np.full((1, side, side, 3), rgb, dtype=np.uint8)))
 
 
@@ -77,7 +77,7 @@ def test_the_eyes_own_weights_give_scikit_images_gray(rows: tuple[Tensor, Tensor
     found = gray_style.film(L, ab, torch.tensor([LUMINANCE] * len(L)))[:, 0].numpy()
     lab = np.zeros((*L.shape[:1], *L.shape[2:], 3))
     lab[..., 0] = L[:, 0] / 2.55
-    # Half a level of 255: colours out of gamut by the rounding of 8-bit Lab are clipped.
+    # Half a level of 255: colors out of gamut by the rounding of 8-bit Lab are clipped.
     np.testing.assert_allclose(found, color.lab2rgb(lab)[..., 1], atol=2.5e-2)
     assert np.abs(found - color.lab2rgb(lab)[..., 1]).mean() < 1e-3
 
@@ -163,7 +163,7 @@ def test_grain_has_the_deviation_of_chance_coverage(level: float) -> None:
     assert (found - level).std().item() == pytest.approx(2 * 0.04 * math.sqrt(level * (1 - level)), rel=0.02, abs=1e-6)
 
 
-def test_grain_is_correlated_between_neighbours_and_not_across() -> None:
+def test_grain_is_correlated_between_neighbors_and_not_across() -> None:
     """White noise through a Gaussian of sigma has the correlation exp(-d^2 / (4 sigma^2)) at distance d."""
     L, ab = scene((120, 120, 120), side=256)
     L, ab = L.expand(8, -1, -1, -1), ab.expand(8, -1, -1, -1)
@@ -258,7 +258,7 @@ def test_what_the_model_sees_stays_in_range(rgb: tuple[int, int, int]) -> None:
     assert found.max() <= 1 + 1e-6
 
 
-def test_photographs_stay_recognisable_in_the_preset(rows: tuple[Tensor, Tensor]) -> None:
+def test_photographs_stay_recognizable_in_the_preset(rows: tuple[Tensor, Tensor]) -> None:
     """Old, not damaged: what is seen follows the true lightness."""
     L, ab = (part.repeat(8, 1, 1, 1) for part in rows)
     seen = restyle(L, ab, OLD_PHOTO, draws(len(L))).flatten(1)

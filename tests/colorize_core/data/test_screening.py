@@ -28,7 +28,7 @@ def test_the_id_is_the_sha256_of_the_file(photos: np.ndarray) -> None:
     assert ingest.inspect(data, RULE).id == hashlib.sha256(data).hexdigest()
 
 
-def test_a_colour_photograph_is_accepted(photos: np.ndarray) -> None:
+def test_a_color_photograph_is_accepted(photos: np.ndarray) -> None:
     vivid = max(photos, key=ingest.mean_chroma)
     verdict = ingest.inspect(png(vivid), RULE)
     assert (verdict.reason, verdict.detail) == ("", "")
@@ -44,7 +44,7 @@ def test_a_tint_of_less_than_4_is_near_gray() -> None:
     assert ingest.inspect(png(tint), RULE).reason == "near_gray"
 
 
-def test_a_tint_of_more_than_4_is_colour() -> None:
+def test_a_tint_of_more_than_4_is_color() -> None:
     tint = flat(128, 128, 140)
     assert 4 < np.linalg.norm(rgb2lab(tint)[0, 0, 1:]) < 9
     assert ingest.inspect(png(tint), RULE).reason == ""

@@ -31,7 +31,7 @@ def test_strengths_of_two_are_their_odds_with_half_a_win_added() -> None:
     assert strength[0] / strength[1] == pytest.approx(30.5 / 10.5)
 
 
-def test_strengths_maximise_the_likelihood() -> None:
+def test_strengths_maximize_the_likelihood() -> None:
     wins = np.array([[0, 12, 30], [8, 0, 21], [3, 9, 0]])
     smoothed = wins + 0.5 * (1 - np.eye(3))
 

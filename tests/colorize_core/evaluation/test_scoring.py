@@ -54,7 +54,7 @@ def test_a_perfect_prediction_has_perfect_scores(rgb: torch.Tensor) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
-def test_colours_outside_srgb_are_clipped_as_scikit_image_does(rgb: torch.Tensor) -> None:
+def test_colors_outside_srgb_are_clipped_as_scikit_image_does(rgb: torch.Tensor) -> None:
     L, ab = evaluation.split_rgb(rgb)
     painted = evaluation.assemble(L, torch.full_like(ab, 90))
     lab = torch.cat((L, torch.full_like(ab, 90)), dim=1).double().numpy()
@@ -167,7 +167,7 @@ def test_the_gray_baseline_scores_the_chroma_of_the_photograph(rgb: torch.Tensor
     np.testing.assert_allclose(evaluation.score(gray, rgb)["mae_ab"].numpy(), expected, atol=1e-5)
 
 
-def test_the_constant_baseline_is_the_colour_that_is_given(rgb: torch.Tensor) -> None:
+def test_the_constant_baseline_is_the_color_that_is_given(rgb: torch.Tensor) -> None:
     constant = evaluation.predictions({}, rgb, (5.0, -6.0))["constant color"]
     assert (constant[:, 0] == 5).all()
     assert (constant[:, 1] == -6).all()
@@ -178,8 +178,8 @@ def test_a_model_is_run_at_its_own_working_size(rgb: torch.Tensor, tiny_model: C
     assert torch.equal(found, colorize_lightness(tiny_model, evaluation.split_rgb(rgb)[0], 64))
 
 
-def test_a_model_sees_nothing_of_the_colours(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
-    """The same lightness in other colours is the same prediction, up to the lightness that rounding costs."""
+def test_a_model_sees_nothing_of_the_colors(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    """The same lightness in other colors is the same prediction, up to the lightness that rounding costs."""
     L, ab = evaluation.split_rgb(rgb)
     pale = evaluation.assemble(L, ab / 2)
     one, other = (evaluation.predictions({"a": (tiny_model, 64)}, each, (0.0, 0.0))["a"] for each in (rgb, pale))

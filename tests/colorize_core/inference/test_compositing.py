@@ -60,7 +60,7 @@ def test_the_lightness_error_is_that_of_the_levels() -> None:
     assert painted.lightness_error == pytest.approx(float((back[:, :1] - L).abs().max()), abs=1e-4)
 
 
-def test_black_and_white_have_no_colour() -> None:
+def test_black_and_white_have_no_color() -> None:
     L = torch.tensor([0.0, 100.0]).view(1, 1, 1, 2)
     painted = paint(L, torch.full((1, 2, 1, 2), 40.0), 8)
     assert painted.levels[0].tolist() == [[0, 0, 0], [255, 255, 255]]

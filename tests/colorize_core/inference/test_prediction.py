@@ -158,7 +158,7 @@ def test_the_network_sees_the_working_shape() -> None:
     assert model.seen[0].shape[-2:] == working_shape(200, 400, 64)
 
 
-def test_colour_stays_where_the_lightness_was() -> None:
+def test_color_stays_where_the_lightness_was() -> None:
     """A bright quarter, through a network that answers with the lightness it sees, is where it was in the photo."""
     L = torch.zeros(1, 1, 128, 192)
     L[..., :64, 96:] = 100

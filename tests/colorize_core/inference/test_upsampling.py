@@ -63,7 +63,7 @@ def test_flat_lightness_guides_to_bilinear() -> None:
     torch.testing.assert_close(enlarged(ab, L, full, "guided", 100), expected, atol=1e-3, rtol=0)
 
 
-def test_an_edge_of_colour_is_sharp_where_the_lightness_has_one() -> None:
+def test_an_edge_of_color_is_sharp_where_the_lightness_has_one() -> None:
     """A step of 60 units of a along one of 60 of L: guided more than halves the error."""
     full = torch.full((1, 1, 128, 128), 20.0)
     full[..., 64:] = 80
@@ -74,7 +74,7 @@ def test_an_edge_of_colour_is_sharp_where_the_lightness_has_one() -> None:
 
 
 def test_guided_is_nearer_to_the_true_chroma_of_photographs(photo_paths: list[Path]) -> None:
-    """Shrunk four times and enlarged again, on most photographs and by the mean, near edges of colour most."""
+    """Shrunk four times and enlarged again, on most photographs and by the mean, near edges of color most."""
     gains, edge_errors = [], np.zeros(2)
     for path in photo_paths:
         rgb = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy())

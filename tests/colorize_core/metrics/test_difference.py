@@ -1,4 +1,4 @@
-"""MSE, CIEDE2000, colourfulness, AuC and the 7x7 SSIM against scikit-image and their definitions."""
+"""MSE, CIEDE2000, colorfulness, AuC and the 7x7 SSIM against scikit-image and their definitions."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from colorize_core.color import bins
 
 @pytest.fixture(scope="module")
 def pair(photos: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Three photographs, and the same with other colours: (3, 3, H, W) uint8."""
+    """Three photographs, and the same with other colors: (3, 3, H, W) uint8."""
     truth = torch.from_numpy(np.ascontiguousarray(photos[:3, :70, :90].transpose(0, 3, 1, 2)))
     noise = torch.randint(-40, 41, truth.shape, generator=torch.Generator().manual_seed(0))
     return (truth.int() + noise).clamp(0, 255).to(torch.uint8), truth
@@ -63,7 +63,7 @@ def test_ciede2000_of_the_published_test_data(
     assert metrics.ciede2000(*reversed(colors)).item() == pytest.approx(difference, abs=2e-3)
 
 
-def test_equal_colours_do_not_differ() -> None:
+def test_equal_colors_do_not_differ() -> None:
     lab = torch.rand(2, 3, 5, 5) * 50
     assert metrics.ciede2000(lab, lab).tolist() == [0, 0]
 
@@ -120,7 +120,7 @@ def test_with_equal_weights_rebalanced_auc_is_auc() -> None:
 
 
 def test_rarity_is_one_over_the_smoothed_share() -> None:
-    """Two bins, ten units apart: neighbours share by the Gaussian of sigma 5, exp(-2) of the centre's part."""
+    """Two bins, ten units apart: neighbors share by the Gaussian of sigma 5, exp(-2) of the center's part."""
     prior = bins.bin_prior([[0.0, 0.0, 0.75], [10.0, 0.0, 0.25]])
     centers = bins.bin_centers().numpy().astype(float)
     kernel = np.exp(-(((centers[:, None] - centers[None]) ** 2).sum(-1)) / 50)
@@ -131,7 +131,7 @@ def test_rarity_is_one_over_the_smoothed_share() -> None:
     np.testing.assert_allclose(product, product[0], rtol=1e-6)
 
 
-def test_colours_that_training_never_saw_count_as_the_rarest_it_saw() -> None:
+def test_colors_that_training_never_saw_count_as_the_rarest_it_saw() -> None:
     prior = bins.bin_prior([[0.0, 0.0, 0.75], [50.0, 0.0, 0.25]])
     weights = metrics.rarity(prior)
     assert weights[prior > 0].max() == weights.max()

@@ -294,13 +294,13 @@ def test_lpips_without_weights_or_network_is_refused(
 # Baselines
 
 
-def test_the_gray_baseline_has_no_colour() -> None:
+def test_the_gray_baseline_has_no_color() -> None:
     ab = torch.rand(2, 2, 4, 6)
     assert metrics.gray(ab).shape == ab.shape
     assert not metrics.gray(ab).any()
 
 
-def test_the_constant_baseline_has_one_colour() -> None:
+def test_the_constant_baseline_has_one_color() -> None:
     painted = metrics.constant_color(torch.rand(2, 2, 4, 6), (3.0, -7.0))
     assert painted.shape == (2, 2, 4, 6)
     assert (painted[:, 0] == 3).all()

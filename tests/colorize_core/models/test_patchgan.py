@@ -57,7 +57,7 @@ def test_a_logit_sees_patches_of_the_published_size(layers: int, field: int) -> 
     assert seen_side(PatchGAN(layers, width=4), field + 130) == (field, field)
 
 
-def test_lightness_and_colour_are_both_seen_whole(judge: PatchGAN) -> None:
+def test_lightness_and_color_are_both_seen_whole(judge: PatchGAN) -> None:
     judge.eval().double()
     L, ab = picture(128, dtype=torch.float64)
     judge(L.requires_grad_(), ab.requires_grad_())[0, 0, 7, 7].backward()

@@ -157,7 +157,7 @@ def test_dropout_is_drawn_in_training_only() -> None:
         assert torch.equal(model.eval()(L), model(L))
 
 
-def test_colours_are_bounded() -> None:
+def test_colors_are_bounded() -> None:
     model = settled(small())
     with torch.inference_mode():
         model.to_ab.bias.fill_(100)

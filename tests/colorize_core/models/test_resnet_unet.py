@@ -49,7 +49,7 @@ def test_it_is_not_bounded(model: ResNetUNet) -> None:
         model.to_ab.bias.copy_(bias)
 
 
-def test_it_upsamples_as_nearest_neighbour_at_first(model: ResNetUNet) -> None:
+def test_it_upsamples_as_nearest_neighbor_at_first(model: ResNetUNet) -> None:
     """ICNR: every 2x2 pixels that pixel shuffle makes of one are equal, so nothing is checkered."""
     ups = [module for module in model.modules() if isinstance(module, PixelShuffleUp)]
     assert len(ups) == 5
@@ -206,7 +206,7 @@ def refusal(path: Path, **options: object) -> str:
 
 
 def test_weights_of_fastai_land_where_they_belong(fastai_file: Path, fastai_state: dict[str, torch.Tensor]) -> None:
-    """A network built by fastai 2.4 gave, through this map, the same colours bit for bit when this was written."""
+    """A network built by fastai 2.4 gave, through this map, the same colors bit for bit when this was written."""
     own = build_model("resnet_unet", weights=str(fastai_file)).state_dict()
     for theirs, ours in SAME_TENSORS.items():
         assert torch.equal(own[ours].float(), fastai_state[theirs]), theirs

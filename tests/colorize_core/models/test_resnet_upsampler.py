@@ -48,7 +48,7 @@ def test_it_computes_what_the_listing_says(model: ResNetUpsampler) -> None:
         torch.testing.assert_close(model(L), x)
 
 
-def test_colours_come_in_blocks_of_four_pixels(model: ResNetUpsampler) -> None:
+def test_colors_come_in_blocks_of_four_pixels(model: ResNetUpsampler) -> None:
     with torch.inference_mode():
         ab = model(lightness(32, 64))
     assert torch.equal(ab, F.interpolate(ab[..., ::2, ::2], scale_factor=2))

@@ -121,7 +121,7 @@ def test_lossless_files_decode_to_their_pixels(name: str) -> None:
     data, expected = EXACT[name]
     pixels = decode(data).pixels
     assert (pixels.dtype, pixels.shape) == (expected.dtype, expected.shape)
-    # Rounding of a product of two 8-bit numbers, and of colours in a palette under alpha, may differ by a level.
+    # Rounding of a product of two 8-bit numbers, and of colors in a palette under alpha, may differ by a level.
     assert np.abs(pixels.astype(int) - expected).max() <= (1 if "CMYK" in name else 0)
 
 
@@ -146,7 +146,7 @@ def test_lossy_files_decode_to_about_their_pixels(name: str) -> None:
     assert np.abs(pixels.astype(int) - expected).mean() < LOSSY
 
 
-def test_a_lab_tiff_decodes_to_its_colours() -> None:
+def test_a_lab_tiff_decodes_to_its_colors() -> None:
     data = file(Image.frombytes("LAB", (2, 2), bytes([150, 20, 30]) * 4), "TIFF")
     expected = lab2rgb([[150 / 2.55, 20, 30]]) * 255
     # TIFF's Lab is of D50 in name, and Pillow converts it without adapting; a few levels either way
@@ -168,7 +168,7 @@ def test_a_transparent_palette_entry_is_alpha() -> None:
     np.testing.assert_array_equal(decode(EXACT["PNG palette with transparency"][0]).alpha, expected)
 
 
-def test_a_transparent_colour_is_alpha() -> None:
+def test_a_transparent_color_is_alpha() -> None:
     pixels = np.zeros((2, 2, 3), np.uint8)
     pixels[0, 0] = 10, 20, 30
     photo = decode(file(pixels, "PNG", transparency=(10, 20, 30)))
@@ -207,7 +207,7 @@ def test_format_size_and_depth_are_told(name: str, format: str, depth: int) -> N
     assert (photo.format, photo.width, photo.height, photo.bit_depth) == (format, 96, 64, depth)
 
 
-def test_rgb_of_a_colour_photo_is_its_pixels() -> None:
+def test_rgb_of_a_color_photo_is_its_pixels() -> None:
     np.testing.assert_array_equal(Photo(RGB, None, "PNG").rgb(), RGB)
 
 
@@ -412,7 +412,7 @@ def test_damaged_exif_never_raises_anything_else_than_a_photo_error() -> None:
         assert opened(encode(photo.rgb(), "png", photo)).size == (16, 16)
 
 
-# Colour profiles
+# Color profiles
 
 
 def srgb() -> bytes:
@@ -453,13 +453,13 @@ def test_an_srgb_profile_changes_nothing() -> None:
 def test_a_damaged_profile_is_noted_and_does_not_cost_the_photograph(profile: bytes, pixels: np.ndarray) -> None:
     photo = decode(file(pixels, "PNG", icc_profile=profile))
     np.testing.assert_array_equal(photo.pixels, pixels)
-    assert photo.notes == ["unusable colour profile ignored"]
+    assert photo.notes == ["unusable color profile ignored"]
 
 
 def test_a_profile_of_another_kind_of_image_is_noted() -> None:
     photo = decode(file(GRAY, "PNG", icc_profile=swapped_profile()))
     np.testing.assert_array_equal(photo.pixels, GRAY)
-    assert photo.notes == ["unusable colour profile ignored"]
+    assert photo.notes == ["unusable color profile ignored"]
 
 
 # What cannot be used

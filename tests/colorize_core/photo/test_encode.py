@@ -219,7 +219,7 @@ def test_hostile_metadata_never_costs_the_picture() -> None:
         assert written.getexif()[ExifTags.Base.Software] == "colorize 9.9"
 
 
-def test_a_size_and_a_colour_space_that_became_wrong_are_not_copied() -> None:
+def test_a_size_and_a_color_space_that_became_wrong_are_not_copied() -> None:
     exif = Image.Exif()
     detail = exif.get_ifd(ExifTags.IFD.Exif)
     detail[ExifTags.Base.ColorSpace], detail[ExifTags.Base.ExifImageWidth] = 65535, 4000

@@ -60,7 +60,7 @@ def test_of_several_pages_the_first_is_read_and_that_is_noted() -> None:
     assert photo.notes == ["first of 2 pages or frames"]
 
 
-def test_orientation_is_applied_to_colour_of_16_bits() -> None:
+def test_orientation_is_applied_to_color_of_16_bits() -> None:
     photo = decode(tiff(RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)]))
     np.testing.assert_array_equal(photo.pixels, np.rot90(RGB, -1))
 
@@ -124,16 +124,16 @@ def test_few_bits_of_gray_are_spread_over_all_levels(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_few_bits_of_a_palette_are_its_colours(depth: int) -> None:
+def test_few_bits_of_a_palette_are_its_colors(depth: int) -> None:
     palette = np.random.default_rng(0).integers(0, 256, (2**depth, 3), dtype=np.uint8)
     levels = np.arange(16 * 12).reshape(12, 16) % 2**depth
     photo = decode(png(16, 12, depth, 3, packed(levels, depth), palette.tobytes()))
     np.testing.assert_array_equal(photo.pixels, palette[levels])
 
 
-def test_a_jpeg_of_ycck_is_its_colours() -> None:
+def test_a_jpeg_of_ycck_is_its_colors() -> None:
     """Adobe's CMYK JPEG: YCC of the inverted inks and black, inverted too."""
-    cmyk = np.dstack((255 - FACE, np.zeros((64, 96), np.uint8)))  # inks of the colours, no black
+    cmyk = np.dstack((255 - FACE, np.zeros((64, 96), np.uint8)))  # inks of the colors, no black
     data = imagecodecs.jpeg8_encode(255 - cmyk, 98, colorspace="CMYK", outcolorspace="YCCK", subsampling="444")
     assert b"Adobe" in data[:400]
     photo = decode(data)

@@ -40,7 +40,7 @@ def test_a_gray_photograph_of_16_bits_is_converted_when_it_is_decoded() -> None:
     np.testing.assert_array_equal(decode(sink.getvalue()).pixels, wide_to_srgb(RAMP, linear_gray(), []))
 
 
-def test_colour_of_16_bits_is_converted_without_losing_bits() -> None:
+def test_color_of_16_bits_is_converted_without_losing_bits() -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (50, 60, 3), dtype=np.uint16)
     converted = wide_to_srgb(pixels, swapped(), [])
     assert np.abs(converted.astype(int) - pixels[..., ::-1]).max() <= 2
@@ -53,7 +53,7 @@ def test_srgb_is_left_as_it_is(profile: bytes | None) -> None:
 
 @pytest.mark.parametrize("profile", [b"garbage", swapped()])
 def test_a_profile_that_does_not_fit_is_noted(profile: bytes) -> None:
-    """Damaged, or of colour for a gray picture."""
+    """Damaged, or of color for a gray picture."""
     notes: list[str] = []
     np.testing.assert_array_equal(wide_to_srgb(RAMP, profile, notes), RAMP)
-    assert notes == ["unusable colour profile ignored"]
+    assert notes == ["unusable color profile ignored"]

@@ -64,7 +64,7 @@ CHARTS = {
 
 
 @pytest.mark.parametrize("kind", CHARTS)
-def test_charts_take_their_colours_from_the_page_and_their_names_as_text(kind: str) -> None:
+def test_charts_take_their_colors_from_the_page_and_their_names_as_text(kind: str) -> None:
     svg = str(CHARTS[kind]("$x_1$ </svg><script>alert(1)</script>"))
     assert "<script" not in svg
     assert "&lt;/svg&gt;" in svg

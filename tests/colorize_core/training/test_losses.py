@@ -79,7 +79,7 @@ def test_color_weighted_is_the_squared_error_times_the_weight_of_the_true_bin() 
 
 
 def test_color_weighted_is_mse_on_average_over_the_prior() -> None:
-    """Weights have mean 1 under the prior: an error that does not depend on the colour costs the same."""
+    """Weights have mean 1 under the prior: an error that does not depend on the color costs the same."""
     truth = torch.tensor([[a, b] for a, b, share in PRIOR for _ in range(round(share * 10))]).T.reshape(1, 2, 1, 10)
     truth = truth / 110
     torch.testing.assert_close(only("color_weighted", truth + 0.2, truth), torch.tensor(0.04))

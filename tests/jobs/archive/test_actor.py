@@ -47,7 +47,7 @@ def rows(photo_paths: list[Path]) -> list[pa.Table]:
     return [pa.table({"key": [key], "data": [data], "status": [""], "error": [""]}) for key, data in files]
 
 
-def test_one_batch_is_coloured_while_another_is_written(
+def test_one_batch_is_colored_while_another_is_written(
     rows: list[pa.Table], tiny_checkpoint: str, tmp_path: Path
 ) -> None:
     output, seconds = Meeting(str(tmp_path)), Seconds()

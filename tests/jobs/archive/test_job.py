@@ -221,7 +221,7 @@ def test_a_sample_is_part_of_a_larger_one() -> None:
     assert draw(1000, 10) < draw(1000, 100) < draw(1000, 999) < draw(1000, 5000) == set(range(1000))
 
 
-def test_a_sample_is_coloured_and_can_be_raised(
+def test_a_sample_is_colored_and_can_be_raised(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
@@ -239,7 +239,7 @@ def test_a_dry_run_estimates_and_writes_nothing(
     arguments = [f"source={hard_archive}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "actors.count=3", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "would colour 10 of the 10 photographs" in said
+    assert "would color 10 of the 10 photographs" in said
     assert "on 3 actors" in said
     assert "8 photographs tried on this machine" in said
     assert not (tmp_path / "out").exists()

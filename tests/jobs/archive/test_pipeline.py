@@ -14,7 +14,7 @@ def test_blocks_hold_all_inputs_in_whole_batches_and_none_is_too_large(count: in
     assert all(size % 32 == 0 for size in sizes[:-1])
 
 
-def test_blocks_shrink_towards_the_end() -> None:
+def test_blocks_shrink_toward_the_end() -> None:
     assert block_sizes(1000, 256, 32, 2) == [224, 192, 128, 96, 64, 64, 32, 32, 32, 32, 32, 32, 32, 8]
 
 

@@ -86,7 +86,7 @@ def test_references_are_in_the_order_that_reason_asks_for(result: dict) -> None:
 def test_the_table_shows_every_metric_and_row(evaluated: Path) -> None:
     table = (evaluated / "table.md").read_text()
     assert all(f"| {name}" in table for name in ROWS)
-    for title in ("MAE (ab/110) ↓", "CIEDE2000 ↓", "Δ colourfulness ↓", "AuC ↑", "PSNR of the pooled MSE (dB) ↑"):
+    for title in ("MAE (ab/110) ↓", "CIEDE2000 ↓", "Δ colorfulness ↓", "AuC ↑", "PSNR of the pooled MSE (dB) ↑"):
         assert title in table
 
 

@@ -67,7 +67,7 @@ def test_rejects_are_named_with_their_reason(prepared: Path) -> None:
     assert rejects.detail["z-copy.jpg"] == "same bytes as good-00.jpg"
 
 
-def test_rows_hold_the_colours_of_the_photograph(prepared: Path, mixed: Path) -> None:
+def test_rows_hold_the_colors_of_the_photograph(prepared: Path, mixed: Path) -> None:
     row = rows_of(prepared, "val", ["key", "L", "ab", "rgb"]).iloc[0]
     image = Image.open(mixed / row.key).convert("RGB")
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC))
@@ -90,7 +90,7 @@ def test_shards_have_the_size_asked_for_and_are_in_the_order_of_the_hash(prepare
         assert len(info.files(split, "")) == -(-len(ids) // 8)
 
 
-def test_the_median_colour_is_that_of_the_training_rows(prepared: Path) -> None:
+def test_the_median_color_is_that_of_the_training_rows(prepared: Path) -> None:
     ab = np.stack(rows_of(prepared, "train", ["ab"]).ab.tolist()).astype(float) - 128
     expected = np.median(ab[:, 0]), np.median(ab[:, 1])
     assert read_dataset_info(str(prepared)).ab_median == list(expected)

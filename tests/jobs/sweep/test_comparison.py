@@ -91,7 +91,7 @@ def test_a_panel_for_each_grid_with_a_line_for_each_trial() -> None:
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
     assert two.shape[0] == one.shape[0]
     colored = [(picture.max(-1).astype(int) - picture.min(-1) > 40).sum() for picture in (one, two)]
-    assert 500 < colored[0] < colored[1]  # gray axes and text have no colour, lines do
+    assert 500 < colored[0] < colored[1]  # gray axes and text have no color, lines do
 
 
 def test_before_the_first_epoch_there_is_a_picture_without_lines() -> None:

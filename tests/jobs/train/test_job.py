@@ -50,7 +50,7 @@ def test_the_gray_baseline_is_that_of_every_validation_row(trained: Path, datase
     files = [f"{dataset}/{name}" for name in info.files("val", dataset)]
     ab = np.concatenate([batch["ab"] for batch in read_batches(files, columns=["ab"])]).astype(float) - 128
     expected = np.abs(ab).mean() / 110
-    # From exact colours there, from 8-bit Lab here: at most half a level apart.
+    # From exact colors there, from 8-bit Lab here: at most half a level apart.
     assert read_metrics(open_storage(str(trained), StorageOptions()))[0]["gray_mae_ab"] == pytest.approx(
         expected, abs=0.25 / 110
     )
