@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-faults test-long seeds-smoke check format constraints clean
+.PHONY: help setup demo browser test test-faults test-long papers-smoke check format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -42,8 +42,8 @@ test-faults: setup  ## failing storage, killed processes, memory, hostile input:
 test-long: setup  ## what is too long for every change, these faults among it: about half an hour
 	$(BIN)/python -m pytest -m long --durations=10
 
-seeds-smoke: setup  ## every recipe of configs/seeds at toy scale
-	$(BIN)/python -m pytest -m seeds tests/jobs/test_recipe.py
+papers-smoke: setup  ## every recipe of configs/papers at toy scale
+	$(BIN)/python -m pytest -m papers tests/jobs/test_recipe.py
 
 check: setup  ## lint, format check, types
 	$(BIN)/ruff check $(SOURCES)

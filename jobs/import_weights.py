@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="colorize import",
         description="Turn published weights into a checkpoint, strictly: every tensor must have its place. Known are "
-        "the PyTorch weights of Zhang et al. 2016 (eccv16) and the fastai generator of the tutorial that seed 000 "
+        "the PyTorch weights of Zhang et al. 2016 (eccv16) and the fastai generator of the tutorial that Gray to Glory "
         "follows (alone, or as net_G of its MainModel).",
     )
     parser.add_argument("weights", metavar="WEIGHTS", help="path or s3:// URI of the .pth, .pt or .safetensors file")
@@ -60,6 +60,6 @@ def _fill(state: Mapping[str, "Tensor"], where: str) -> "ColorModel":
         load_strictly(model, generator_from_fastai(state, where), where, "'resnet_unet'")
         return model
     raise UserError(
-        f"{where}: neither the eccv16 weights of Zhang et al. nor the fastai generator of seed 000's tutorial "
+        f"{where}: neither the eccv16 weights of Zhang et al. nor the fastai generator of Gray to Glory's tutorial "
         f"(its first tensor is {next(iter(state), 'missing')})"
     )

@@ -16,13 +16,13 @@ _LARGE_SIDE = 512  # pixels; a model that sees as much sees a whole picture of 2
 _REPEATS = 5
 
 _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
-    ("encoder_decoder", {}, "seed 000, widths ours"),
+    ("encoder_decoder", {}, "Gray to Glory, widths ours"),
     ("lite", {}, "ours"),
     ("pix2pix_unet", {}, "Isola et al. 2017"),
-    ("pix2pix_unet", {"levels": 7, "variant": "keras"}, "seed 002"),
-    ("resnet_unet", {}, "seed 000, fastai 2.4"),
+    ("pix2pix_unet", {"levels": 7, "variant": "keras"}, "the paper unet-gan"),
+    ("resnet_unet", {}, "Gray to Glory, fastai 2.4"),
     ("resnet_unet", {"self_attention": True}, "fastai 2.4"),
-    ("resnet_upsampler", {}, "seed 003"),
+    ("resnet_upsampler", {}, "the paper resnet18-losses"),
     ("zhang_eccv16", {}, "Zhang et al. 2016"),
 ]
 

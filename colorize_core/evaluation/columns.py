@@ -10,7 +10,7 @@ from colorize_core.metrics import PSNR_CAP
 Scores = Mapping[str, np.ndarray]
 """(N,) float64 by name, one value per image, in the order of their keys."""
 
-_FIXED_BATCH = 32  # photographs that seed 002 scores, always the same
+_FIXED_BATCH = 32  # photographs that the paper unet-gan scores, always the same
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,15 @@ MORE = (
 """What the second table shows."""
 
 DEFINITIONS: dict[str, tuple[Column, ...]] = {
-    "seed-000": (
-        _mean("mae_ab", "MAE (seed-000)", 4, False),
-        _mean("lpips", "LPIPS of [-1, 1] (seed-000)", 4, False),
-        _mean("lpips_unit", "LPIPS of [0, 1] (seed-000)", 4, False),
+    "gray-to-glory": (
+        _mean("mae_ab", "MAE (gray-to-glory)", 4, False),
+        _mean("lpips", "LPIPS of [-1, 1] (gray-to-glory)", 4, False),
+        _mean("lpips_unit", "LPIPS of [0, 1] (gray-to-glory)", 4, False),
     ),
-    "seed-002": (
+    "unet-gan": (
         Column(
             "psnr_ab_batch",
-            f"PSNR of ab, {_FIXED_BATCH} photographs (seed-002)",
+            f"PSNR of ab, {_FIXED_BATCH} photographs (unet-gan)",
             2,
             True,
             ("psnr_ab",),
@@ -101,19 +101,19 @@ DEFINITIONS: dict[str, tuple[Column, ...]] = {
         ),
         Column(
             "ssim_ab_batch",
-            f"SSIM of ab, {_FIXED_BATCH} photographs (seed-002)",
+            f"SSIM of ab, {_FIXED_BATCH} photographs (unet-gan)",
             4,
             True,
             ("ssim_ab",),
             lambda scores: scores["ssim_ab"][:_FIXED_BATCH].mean(),
         ),
-        _mean("psnr_ab", "PSNR of ab, all (seed-002)", 2, True),
-        _mean("ssim_ab", "SSIM of ab, all (seed-002)", 4, True),
+        _mean("psnr_ab", "PSNR of ab, all (unet-gan)", 2, True),
+        _mean("ssim_ab", "SSIM of ab, all (unet-gan)", 4, True),
     ),
-    "seed-003": (
-        _mean("ssim_uniform", "SSIM (seed-003)", 4, True),
-        _mean("psnr", "PSNR (seed-003)", 2, True),
-        _mean("mse", "MSE (seed-003)", 1, False),
+    "resnet18-losses": (
+        _mean("ssim_uniform", "SSIM (resnet18-losses)", 4, True),
+        _mean("psnr", "PSNR (resnet18-losses)", 2, True),
+        _mean("mse", "MSE (resnet18-losses)", 1, False),
     ),
 }
 """What each paper reports, as it computed it (docs/METRICS.md)."""

@@ -14,8 +14,8 @@ from colorize_core.inference.prediction import colorize_lightness
 GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
 BASELINES = (GRAY, CONSTANT, ORACLE)
 
-# Ranges of 8-bit a and b in seed 002's training set, to which its two channels are scaled.
-_SEED_002_LOW, _SEED_002_HIGH = (42.0, 20.0), (226.0, 223.0)
+# Ranges of 8-bit a and b in the paper unet-gan's training set, to which its two channels are scaled.
+_UNET_GAN_LOW, _UNET_GAN_HIGH = (42.0, 20.0), (226.0, 223.0)
 
 
 def ceiling_name(working_size: int) -> str:
@@ -98,7 +98,7 @@ class Scorer:
 
     def _describe(self, rgb: Tensor) -> _Truth:
         features = self.lpips.features(rgb) if self.lpips else []
-        unit = self.lpips.features(rgb, unit_range=True) if self.lpips and "seed-000" in self.definitions else []
+        unit = self.lpips.features(rgb, unit_range=True) if self.lpips and "gray-to-glory" in self.definitions else []
         return _Truth(rgb, *split_rgb(rgb), metrics.colorfulness(rgb), features, unit)
 
     def _score(self, predicted_ab: Tensor, truth: _Truth) -> dict[str, Tensor]:
@@ -124,15 +124,15 @@ class Scorer:
         if self.lpips and truth.lpips_unit:
             made = self.lpips.features(image, unit_range=True)
             scores["lpips_unit"] = self.lpips.distance(made, truth.lpips_unit)
-        if "seed-002" in self.definitions:
-            scores |= _seed_002(predicted_ab, truth.ab)
+        if "unet-gan" in self.definitions:
+            scores |= _unet_gan(predicted_ab, truth.ab)
         return scores
 
 
-def _seed_002(predicted_ab: Tensor, ab: Tensor) -> dict[str, Tensor]:
+def _unet_gan(predicted_ab: Tensor, ab: Tensor) -> dict[str, Tensor]:
     """PSNR and SSIM of the two channels of ab, scaled to [0, 1] by the ranges of the paper's training set."""
-    low = torch.tensor(_SEED_002_LOW, device=ab.device).view(1, 2, 1, 1)
-    width = torch.tensor(_SEED_002_HIGH, device=ab.device).view(1, 2, 1, 1) - low
+    low = torch.tensor(_UNET_GAN_LOW, device=ab.device).view(1, 2, 1, 1)
+    width = torch.tensor(_UNET_GAN_HIGH, device=ab.device).view(1, 2, 1, 1) - low
     x, y = ((each + 128 - low) / width for each in (predicted_ab, ab))
     error = (x - y).double().square().mean(dim=(1, 2, 3))
     return {"psnr_ab": metrics.psnr_of_mse(error, peak=1.0), "ssim_ab": metrics.ssim_unit(x, y)}

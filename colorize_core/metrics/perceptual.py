@@ -23,7 +23,7 @@ class LPIPS(nn.Module):
         """Load the network.
 
         Args:
-            backbone: "vgg" (VGG-16, as seed 000) or "alex" (AlexNet, the usual one in papers).
+            backbone: "vgg" (VGG-16, as Gray to Glory) or "alex" (AlexNet, the usual one in papers).
             weights: path or URI of torchvision's vgg16 or alexnet state dict; None downloads them.
 
         Raises:

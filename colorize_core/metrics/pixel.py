@@ -17,7 +17,7 @@ def mae_ab(predicted: Tensor, truth: Tensor) -> Tensor:
         truth: the same shape.
 
     Returns:
-        (B,) float; the scale networks train on, as seed 000 reports it (gray is about 0.09 on photographs).
+        (B,) float; the scale networks train on, as Gray to Glory reports it (gray is about 0.09 on photographs).
     """
     return (predicted - truth).abs().mean(dim=(1, 2, 3)) / AB_SCALE
 

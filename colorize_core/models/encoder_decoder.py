@@ -1,4 +1,4 @@
-"""The baseline of seed 000: a convolutional encoder-decoder without skip connections."""
+"""The baseline of Gray to Glory: a convolutional encoder-decoder without skip connections."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class EncoderDecoder(ColorModel):
     Each width is one level: two 3x3 convolutions (one at the first level, where pixels are many), then 2x2
     max-pooling. The default (32, 64, 128, 256) gives a latent of `latent` = 512 channels at 1/16 of the side.
     The decoder mirrors it with 4x4 stride-2 transposed convolutions, and a 3x3 convolution with tanh makes ab.
-    The paper (seed 000, section "CNN Encoder-Decoder") gives the kinds of layer and no widths; these are ours.
+    The paper (Gray to Glory, section "CNN Encoder-Decoder") gives the kinds of layer and no widths; these are ours.
     """
 
     def __init__(self, widths: Sequence[PositiveInt] = (32, 64, 128, 256), latent: PositiveInt = 512) -> None:

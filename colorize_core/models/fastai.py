@@ -24,7 +24,7 @@ _GENERATOR = "net_G."
 
 
 def generator_from_fastai(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Weights of seed 000's generator under the names of `resnet_unet`.
+    """Weights of Gray to Glory's generator under the names of `resnet_unet`.
 
     Args:
         state: of fastai 2.4's `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`, alone or as the

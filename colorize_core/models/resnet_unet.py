@@ -1,4 +1,4 @@
-"""The U-Net of seed 000: fastai's DynamicUnet over ResNet-18, layer for layer, in plain torch.
+"""The U-Net of Gray to Glory: fastai's DynamicUnet over ResNet-18, layer for layer, in plain torch.
 
 Source: fastai 2.4, fastai/vision/models/unet.py (UnetBlock, DynamicUnet) and fastai/layers.py (ConvLayer,
 PixelShuffle_ICNR, SelfAttention, ResBlock), as `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`

@@ -27,7 +27,7 @@ def total_variation(ab: Tensor) -> Tensor:
 
 
 def color_weighted(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> Tensor:
-    """Squared error in which rare colors count more (seed 003, whose poster leaves the weights open).
+    """Squared error in which rare colors count more (the paper resnet18-losses, whose poster leaves the weights open).
 
     Args:
         predicted: (B, 2, H, W).

@@ -12,14 +12,14 @@ from jobs.command.config import Output, PipelineJobConfig
 from jobs.run.actors import ActorsSection
 from jobs.run.weights_config import FidSection
 
-Definition = Literal["seed-000", "seed-002", "seed-003"]
+Definition = Literal["gray-to-glory", "unet-gan", "resnet18-losses"]
 
 
 class LpipsSection(Section):
     """Perceptual similarity; its backbone's weights are not part of the package."""
 
     backbone: Literal["vgg", "alex", "none"] = "vgg"
-    """Network: vgg (seed 000), alex (the usual one in papers), or none to leave the column out."""
+    """Network: vgg (Gray to Glory), alex (the usual one in papers), or none to leave the column out."""
     weights: str | None = None
     """Path or URI of torchvision's state dict of vgg16 or alexnet; downloaded when empty."""
 
@@ -46,7 +46,7 @@ class EvaluateConfig(PipelineJobConfig):
     split: Literal["test", "val"] = "test"
     """Which photographs."""
     definitions: list[Definition] = Field(default_factory=list)
-    """Papers whose metrics are added as each computed them: seed-000, seed-002, seed-003."""
+    """Papers whose metrics are added as each computed them: gray-to-glory, unet-gan, resnet18-losses."""
     lpips: LpipsSection = Field(default_factory=LpipsSection)
     """Perceptual similarity."""
     fid: FidSection = Field(default_factory=FidSection)

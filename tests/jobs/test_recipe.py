@@ -17,7 +17,8 @@ from jobs.cli import main
 from jobs.recipe import RecipeConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-PRESETS = sorted((CONFIGS / "seeds").glob("*.yaml"))
+PAPERS = CONFIGS / "papers"
+PRESETS = sorted(file for file in PAPERS.glob("*/*.yaml") if file.stem != "sweep")
 TINY_MODEL = "name: encoder_decoder, options: {widths: [8, 8], latent: 8}"
 TINY_TRAIN = "train: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
 TWO_STAGES = f"""
@@ -70,7 +71,7 @@ def run_recipe(tmp_path: Path, photo_folder: Path) -> Callable[[str, Path], int]
     return run
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: dict[str, str]) -> None:
     from jobs.recipe import plan
 
@@ -85,13 +86,13 @@ def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: d
 
 
 def test_every_row_of_the_papers_has_a_preset() -> None:
-    listed = (PRESETS[0].parent / "README.md").read_text()
+    listed = (PAPERS / "README.md").read_text()
     assert len(PRESETS) == 12
-    assert all(f"| {preset.name} |" in listed for preset in PRESETS)
+    assert all(f"| {preset.relative_to(PAPERS)} |" in listed for preset in PRESETS)
 
 
-@pytest.mark.seeds
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.papers
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_preset_runs_at_toy_scale(
     preset: Path,
     tmp_path: Path,

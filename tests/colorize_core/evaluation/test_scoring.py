@@ -105,7 +105,7 @@ def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> N
     recorder = Recorder()
     L, ab = evaluation.split_rgb(rgb)
     image = evaluation.assemble(L, ab / 2)
-    scores = scores_of(evaluation.Scorer(PRIOR, recorder, ["seed-000"]), ab / 2, rgb)
+    scores = scores_of(evaluation.Scorer(PRIOR, recorder, ["gray-to-glory"]), ab / 2, rgb)
     difference = (image.float() - rgb.float()).abs().mean(dim=(1, 2, 3))
     torch.testing.assert_close(scores["lpips"], difference)
     torch.testing.assert_close(scores["lpips_unit"], difference / 2)
@@ -131,13 +131,13 @@ def test_predictions_are_scored_each_for_itself(rgb: torch.Tensor) -> None:
 def test_a_definition_adds_its_own_scores(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
     plain = scores_of(evaluation.Scorer(PRIOR, Recorder()), ab, rgb)
-    seeds = scores_of(evaluation.Scorer(PRIOR, Recorder(), ["seed-000", "seed-002", "seed-003"]), ab, rgb)
-    assert seeds.keys() - plain.keys() == {"lpips_unit", "psnr_ab", "ssim_ab"}
+    papers = scores_of(evaluation.Scorer(PRIOR, Recorder(), ["gray-to-glory", "unet-gan", "resnet18-losses"]), ab, rgb)
+    assert papers.keys() - plain.keys() == {"lpips_unit", "psnr_ab", "ssim_ab"}
 
 
 def test_seed_002_is_scored_on_ab_alone_in_its_own_ranges(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
-    scores = scores_of(evaluation.Scorer(PRIOR, definitions=["seed-002"]), ab / 2, rgb)
+    scores = scores_of(evaluation.Scorer(PRIOR, definitions=["unet-gan"]), ab / 2, rgb)
     low, width = np.array([42, 20])[:, None, None], np.array([184, 203])[:, None, None]
     for index in range(3):
         truth, made = ((each[index].numpy() + 128 - low) / width for each in (ab, ab / 2))

@@ -36,7 +36,7 @@ def seen_side(judge: PatchGAN, side: int) -> tuple[int, int]:
 
 
 def test_it_has_the_published_number_of_parameters(judge: PatchGAN) -> None:
-    """pix2pix: 2.77 M. Seed 002's summary says 2,765,569 for the same layers without a bias in the first."""
+    """pix2pix: 2.77 M. the paper unet-gan's summary says 2,765,569 for the same layers without a bias in the first."""
     count = sum(p.numel() for p in judge.parameters())
     assert round(count / 1e6, 2) == 2.77
     assert count - 64 == 2_765_569
@@ -46,7 +46,7 @@ def test_it_gives_30_by_30_logits_at_256_pixels(judge: PatchGAN) -> None:
     assert judge(*picture(256)).shape == (1, 1, 30, 30)
 
 
-def test_it_gives_14_by_14_logits_at_128_pixels_as_in_seed_002(judge: PatchGAN) -> None:
+def test_it_gives_14_by_14_logits_at_128_pixels_as_in_unet_gan(judge: PatchGAN) -> None:
     assert judge(*picture(128)).shape == (1, 1, 14, 14)
 
 

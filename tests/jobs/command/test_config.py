@@ -16,7 +16,10 @@ from jobs.sweep.config import SweepConfig
 from jobs.train.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-OF_JOBS = [file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith(("submit_", "starter"))]
+OF_JOBS = [
+    *(file for file in sorted(CONFIGS.glob("*.yaml")) if not file.stem.startswith(("submit_", "starter"))),
+    CONFIGS / "papers" / "gray-to-glory" / "sweep.yaml",
+]
 
 
 class Inner(Section):
@@ -127,7 +130,7 @@ def test_configs_of_the_project_load(file: Path) -> None:
         "cluster_archive": ArchiveConfig,
         "evaluate": EvaluateConfig,
         "prepare": PrepareConfig,
-        "sweep_seed000": SweepConfig,
+        "sweep": SweepConfig,
     }
     model = verbs.get(file.stem, TrainConfig)
     given = yaml.safe_load(file.read_text())

@@ -171,16 +171,16 @@ def test_a_model_below_gray_is_marked() -> None:
     assert "| good | 0.0700" in table
 
 
-@pytest.mark.parametrize("spelling", [["definitions=[seed-002, seed-003]"], ["--definitions", "seed-002,seed-003"]])
+@pytest.mark.parametrize("spelling", [["definitions=[unet-gan, resnet18-losses]"], ["--definitions", "unet-gan,resnet18-losses"]])
 def test_definitions_of_papers_add_their_tables(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, spelling: list[str]
 ) -> None:
     arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
     assert main(["evaluate", *arguments, "lpips.backbone=none", *spelling]) == 0
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "### As seed-002 computes" in table
-    assert "PSNR of ab, 32 photographs (seed-002) ↑" in table
-    assert "MSE (seed-003) ↓" in table
+    assert "### As unet-gan computes" in table
+    assert "PSNR of ab, 32 photographs (unet-gan) ↑" in table
+    assert "MSE (resnet18-losses) ↓" in table
     rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
     assert {"psnr_ab", "ssim_ab"} <= set(rows.columns)
 

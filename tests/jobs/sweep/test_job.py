@@ -18,7 +18,7 @@ from jobs.sweep.job import trial_name
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
 
-CONFIG = Path(__file__).parents[3] / "configs" / "sweep_seed000.yaml"
+CONFIG = Path(__file__).parents[3] / "configs" / "papers" / "gray-to-glory" / "sweep.yaml"
 BASE: dict[str, Any] = {
     "model": {"name": "encoder_decoder", "options": {"widths": [8, 8], "latent": 8}},
     "loss": {"l1": 1},
@@ -83,7 +83,7 @@ def test_names_of_trials_are_plain_in_paths() -> None:
     assert trial_name({"discriminator.lr": None, "augment.flip": False}) == "discriminator.lr=none,augment.flip=false"
 
 
-def test_the_study_of_seed_000_is_its_five_parameters(
+def test_the_study_of_gray_to_glory_is_its_five_parameters(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["train.model.name=encoder_decoder", "grid=null"]
