@@ -75,7 +75,7 @@ def plan(config: RecipeConfig) -> str:
     """What would run."""
     steps = _steps(config)
     parts = ["prepare"] if steps.prepare else []
-    parts += [f"{name} ({stage.model.name}, {stage.train.epochs} epochs)" for name, stage in steps.stages.items()]
+    parts += [f"{name} ({stage.model.name}, {stage.optim.epochs} epochs)" for name, stage in steps.stages.items()]
     if config.published:
         parts.append(f"{config.published.name} with published weights")
     return f"recipe would run {', '.join(parts)} and evaluate, below {config.output}"

@@ -5,7 +5,7 @@ import inspect
 import types
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ByteSize, ValidationError
@@ -15,6 +15,9 @@ from cluster.errors import ConfigError
 
 class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True):
     """A group of keys; the docstring under each field is its line of `--help`."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, with their names now. They are refused, with the new name."""
 
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -60,7 +63,7 @@ def _apply(values: dict[str, Any], override: str) -> str:
     """Set a dotted key from `key=value`; returns the key."""
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"{override!r}: expected key=value, such as train.epochs=5")
+        raise ConfigError(f"{override!r}: expected key=value, such as optim.epochs=5")
     try:
         value = yaml.safe_load(text) if text else None
     except yaml.YAMLError:
@@ -85,6 +88,8 @@ def _explain(model: type[BaseModel], error: ValidationError, file: str | None, o
     where = file if file and not on_command_line else "command line"
     if first["type"] == "missing":
         line = f"{where}: {key} is required; {_meaning(model, path)}"
+    elif renamed := _renamed(model, path, first):
+        line = f"{where}: {renamed}"
     elif first["type"] == "extra_forbidden":
         known = [name for name, _ in _leaves(_section_of(model, path[:-1]))]
         prefix = "".join(f"{part}." for part in path[:-1])
@@ -120,6 +125,19 @@ def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
         field = section.model_fields.get(str(part))
         section = _as_section(field.annotation) if field else None
     return path
+
+
+def _renamed(model: type[BaseModel], path: list[str], problem: Any) -> str | None:
+    """Which name an unknown key has now, where it is one of an earlier version's."""
+    section = _section_of(model, path[:-1])
+    if problem["type"] != "extra_forbidden" or not issubclass(section, Section) or path[-1] not in section.RENAMED:
+        return None
+    value, inner = problem["input"], []
+    while isinstance(value, Mapping) and value:
+        key, value = next(iter(value.items()))
+        inner.append(str(key))
+    old, new = (".".join([*path[:-1], name, *inner]) for name in (path[-1], section.RENAMED[path[-1]]))
+    return f"{old} = {_show(value)}: this key is now called {new}"
 
 
 def _show(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix (Isola et al. 2017, appendix 6.1.1), the generator of the papers gray-to-glory (baseline) and unet-gan."""
+"""The U-Net of pix2pix (Isola et al. 2017, appendix 6.1.1), a baseline of gray-to-glory and the generator of unet-gan."""
 
 from functools import partial
 from itertools import pairwise

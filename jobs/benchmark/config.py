@@ -59,17 +59,17 @@ class TrainBenchmark(JobConfig):
     """Of each contender in each round, beside those that are not counted."""
     rounds: int = Field(3, ge=1)
     """The figures are medians over these."""
-    train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `train` to measure, such as train.precision=fp32, train.compile=true or train.prefetch=1."""
+    optim: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the section optim of `train` to measure, such as optim.precision=fp32, optim.compile=true or optim.prefetch=1."""
     gpu: bool = False
     """Train on a GPU."""
 
-    @field_validator("train")
+    @field_validator("optim")
     @classmethod
-    def _leave_the_work(cls, train: dict[str, Any]) -> dict[str, Any]:
-        if fixed := sorted({"epochs", "batch_size"} & train.keys()):
+    def _leave_the_work(cls, optim: dict[str, Any]) -> dict[str, Any]:
+        if fixed := sorted({"epochs", "batch_size"} & optim.keys()):
             raise ValueError(f"{fixed[0]} is not for choosing; steps and batch_size say how much is done")
-        return train
+        return optim
 
 
 class PrepareBenchmark(JobConfig):

@@ -109,7 +109,7 @@ def _job(config: TrainBenchmark, work: Path, cores: int) -> TrainConfig:
         "output": str(work / "run"),
         "model": {"name": config.model},
         "loss": {"l1": 1.0},
-        "train": {"epochs": _WARM_EPOCHS + 1, "batch_size": config.batch_size, "lr": 1e-4, **config.train},
+        "optim": {"epochs": _WARM_EPOCHS + 1, "batch_size": config.batch_size, "lr": 1e-4, **config.optim},
         "workers": {"cpus": cores, "gpu": config.gpu},
         "ray": config.ray.model_dump(),
     }
@@ -135,7 +135,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     device = torch.device("cuda" if config.gpu else "cpu")
     tutorial = alone(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
     pace = partial(bare_pace, model, size, batch, steps, cores=cores, device=device)
-    levers = Levers(chosen(job_config.train.precision, device), compiled=job_config.train.compile)
+    levers = Levers(chosen(job_config.optim.precision, device), compiled=job_config.optim.compile)
     return Round(
         job=float(epochs[-1]["images_per_second"]),
         data_wait_ms=float(epochs[-1]["data_wait_ms"]),

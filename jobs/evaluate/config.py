@@ -13,6 +13,7 @@ from jobs.run.actors import ActorsSection
 from jobs.run.weights_config import FidSection
 
 Definition = Literal["gray-to-glory", "unet-gan", "resnet18-losses"]
+_RENAMED_DEFINITIONS = {"seed-000": "gray-to-glory", "seed-002": "unet-gan", "seed-003": "resnet18-losses"}
 
 
 class LpipsSection(Section):
@@ -65,7 +66,11 @@ class EvaluateConfig(PipelineJobConfig):
     @field_validator("definitions", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        for name in names if isinstance(names, list) else []:
+            if name in _RENAMED_DEFINITIONS:
+                raise ValueError(f"{name} is now called {_RENAMED_DEFINITIONS[name]}")
+        return names
 
 
 def name_checkpoints(checkpoint: str | Sequence[str] | dict[str, str]) -> dict[str, str]:

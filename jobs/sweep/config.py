@@ -26,7 +26,7 @@ class SweepConfig(StorageJobConfig):
     train: dict[str, Any]
     """Keys of `train` that all trials share."""
     grid: list[dict[str, list[Any]]] = Field(min_length=1)
-    """Values by key of `train` (train.lr: [1e-4, 1e-3]): every combination is a trial. A list of such grids varies one
+    """Values by key of `train` (optim.lr: [1e-4, 1e-3]): every combination is a trial. A list of such grids varies one
     after the other; a combination that is in two of them is trained once. May grow when a sweep is continued."""
 
     @field_validator("grid", mode="before")
@@ -42,7 +42,7 @@ class SweepConfig(StorageJobConfig):
             raise ValueError(f"train.{key} has no effect: {key} is a key of the sweep itself")
         for grid in self.grid:
             if not grid:
-                raise ValueError("grid: give keys of train with lists of values, such as train.lr: [0.0001, 0.001]")
+                raise ValueError("grid: give keys of train with lists of values, such as optim.lr: [0.0001, 0.001]")
             for key, values in grid.items():
                 if not values:
                     raise ValueError(f"grid: {key} has no values")

@@ -68,7 +68,7 @@ def plan(config: SweepConfig) -> str:
     """What would run."""
     output = _output(config)
     study = _study(config, output)
-    left = {name: f"{each.config.train.epochs} epochs" for name, each in study.trials.items() if not each.is_done()}
+    left = {name: f"{each.config.optim.epochs} epochs" for name, each in study.trials.items() if not each.is_done()}
     lines = [f"  {name}  ({left.get(name, 'done')})" for name in study.trials]
     return "\n".join([f"sweep would run {len(left)} of {len(lines)} trials below {output.uri}:", *lines])
 
@@ -136,7 +136,7 @@ def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]
 
 
 def trial_name(values: Mapping[str, Any]) -> str:
-    """A folder's name: train.lr=0.001,train.betas=0.5_0.999."""
+    """A folder's name: optim.lr=0.001,optim.betas=0.5_0.999."""
     return ",".join(f"{key}={_plain(value)}" for key, value in values.items())
 
 

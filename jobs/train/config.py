@@ -1,7 +1,7 @@
 """What can be said of a training run."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -90,9 +90,9 @@ class DiscriminatorSection(Section):
     loss: Literal["bce", "lsgan", "hinge", "wgan_gp"] = "bce"
     """Adversarial loss of both networks."""
     lr: float | None = Field(None, gt=0)
-    """Learning rate; train.lr when empty."""
+    """Learning rate; optim.lr when empty."""
     betas: tuple[float, float] | None = None
-    """Decay rates of Adam; train.betas when empty."""
+    """Decay rates of Adam; optim.betas when empty."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Taken off the label of real, for bce and lsgan."""
     gradient_penalty: float = Field(10.0, gt=0)
@@ -174,7 +174,7 @@ class AugmentSection(Section):
         return Augmentation(self.flip, self.crop, self.zoom, GrayStyle(**self.style.model_dump()), self.chroma)
 
 
-class TrainSection(Section):
+class OptimSection(Section):
     """How to optimize."""
 
     epochs: int = Field(20, ge=1)
@@ -258,6 +258,8 @@ class TrainConfig(StorageJobConfig):
     needs), metrics.csv, curves.png, tensorboard/, samples/ (a grid per epoch) and run.json.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"train": "optim"}
+
     shards: str
     """Dataset of `prepare`, with a train and a val split."""
     output: Output
@@ -270,7 +272,7 @@ class TrainConfig(StorageJobConfig):
     """The PatchGAN, with loss.adversarial."""
     augment: AugmentSection = Field(default_factory=AugmentSection)
     """How photographs are varied."""
-    train: TrainSection = Field(default_factory=TrainSection)
+    optim: OptimSection = Field(default_factory=OptimSection)
     """How to optimize."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     """Where to train."""
@@ -281,8 +283,8 @@ class TrainConfig(StorageJobConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
-        if self.train.best_metric == "fid" and not self.fid.weights:
-            raise ValueError("train.best_metric = 'fid' needs fid.weights")
+        if self.optim.best_metric == "fid" and not self.fid.weights:
+            raise ValueError("optim.best_metric = 'fid' needs fid.weights")
         if "discriminator" in self.model_fields_set and not self.loss.adversarial:
             raise ValueError("discriminator has no effect without loss.adversarial")
         return self

@@ -32,12 +32,12 @@ CHANGEABLE = (
     "storage.",
     "ray.",
     "tracking.",
-    "train.epochs",
-    "train.patience",
-    "train.prefetch",
-    "train.max_failures",
-    "train.checkpoint_steps",
-    "train.keep_checkpoints",
+    "optim.epochs",
+    "optim.patience",
+    "optim.prefetch",
+    "optim.max_failures",
+    "optim.checkpoint_steps",
+    "optim.keep_checkpoints",
     "workers.cpus",
     "workers.min",
     "workers.preemption_grace",
@@ -62,10 +62,10 @@ def plan(config: TrainConfig) -> str:
 
 def _work(config: TrainConfig, inputs: _Inputs) -> str:
     rows = inputs.dataset.splits["train"]["rows"]
-    batches = rows // config.workers.count // config.train.batch_size
-    steps = math.ceil(batches / config.train.accumulate)
+    batches = rows // config.workers.count // config.optim.batch_size
+    steps = math.ceil(batches / config.optim.accumulate)
     return (
-        f"{config.train.epochs} epochs of {steps} steps on {config.workers.count} workers "
+        f"{config.optim.epochs} epochs of {steps} steps on {config.workers.count} workers "
         f"({rows} photographs of {inputs.dataset.size} px)"
     )
 
@@ -74,8 +74,8 @@ def run(config: TrainConfig, verbose: bool) -> int:
     """Check, begin or continue the run, train, summarize."""
     inputs = check_inputs(config)
     record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, CHANGEABLE)
-    if is_complete(inputs.output, config.train.epochs):
-        say(f"train: {inputs.output.uri} has all its {config.train.epochs} epochs; raise train.epochs to go on")
+    if is_complete(inputs.output, config.optim.epochs):
+        say(f"train: {inputs.output.uri} has all its {config.optim.epochs} epochs; raise optim.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
             needed = needs(config)
@@ -89,7 +89,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
     inputs.output.write(CURVES, run_curves(rows), "image/png")
     best = json.loads(inputs.output.read("best/config.json"))["training"]
     write_record(inputs.output, record | {"status": "done", "finished": now(), "best": best})
-    _summarize(inputs.output, rows[-1], best, config.train.best_metric)
+    _summarize(inputs.output, rows[-1], best, config.optim.best_metric)
     return DONE
 
 
@@ -103,10 +103,10 @@ def check_inputs(config: TrainConfig) -> _Inputs:
     for split in (TRAIN, VAL):
         dataset.files(split, shards.uri)
     rows = dataset.splits[TRAIN]["rows"]
-    if rows // config.workers.count < config.train.batch_size:
+    if rows // config.workers.count < config.optim.batch_size:
         raise UserError(
-            f"{shards.uri}: {rows} training photographs do not fill one batch of {config.train.batch_size} "
-            f"on each of {config.workers.count} workers; lower train.batch_size"
+            f"{shards.uri}: {rows} training photographs do not fill one batch of {config.optim.batch_size} "
+            f"on each of {config.workers.count} workers; lower optim.batch_size"
         )
     try:
         config.augment.rule().require_fit(dataset.size)

@@ -34,7 +34,7 @@ class Learner:
     """The weights that are optimized."""
     step: Step
     average: AveragedModel | None
-    """Their moving average, with train.ema."""
+    """Their moving average, with optim.ema."""
 
     @property
     def scored(self) -> ColorModel:
@@ -90,24 +90,24 @@ def build_learner(
     if config.model.init_from:
         start, _ = read_checkpoint(config.model.init_from, config.storage)
         load_weights(model, start.state_dict(), config.model.init_from)
-    device, train = ray.train.torch.get_device(), config.train
+    device, optim = ray.train.torch.get_device(), config.optim
     network = ray.train.torch.prepare_model(Outputs(model).to(memory_format=torch.channels_last))
-    average = running_average(model, train.ema) if train.ema else None
+    average = running_average(model, optim.ema) if optim.ema else None
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    scale = learning_rate_scale(train.lr_scaling, workers)
+    scale = learning_rate_scale(optim.lr_scaling, workers)
     optimizer = torch.optim.AdamW(
-        trained, lr=scale * train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True
+        trained, lr=scale * optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
     )
     factor = partial(
         learning_rate_factor,
-        train.schedule,
-        steps=train.epochs * steps_per_epoch,
-        warmup=round(train.warmup_epochs * steps_per_epoch),
+        optim.schedule,
+        steps=optim.epochs * steps_per_epoch,
+        warmup=round(optim.warmup_epochs * steps_per_epoch),
     )
-    descent = Descent(optimizer, clip_norm=train.clip_norm, factor=factor)
+    descent = Descent(optimizer, clip_norm=optim.clip_norm, factor=factor)
     loss = config.loss.build(color_prior).to(device)
-    context = autocast(train.precision, device)
-    forward = torch.compile(network) if train.compile else network
+    context = autocast(optim.precision, device)
+    forward = torch.compile(network) if optim.compile else network
     if not config.loss.adversarial:
         return Learner(model, SupervisedStep(forward, loss, descent, context), average)
     rule = config.discriminator
@@ -116,7 +116,7 @@ def build_learner(
         judge = nn.SyncBatchNorm.convert_sync_batchnorm(judge)
     judge = ray.train.torch.prepare_model(judge)
     judge_optimizer = torch.optim.Adam(
-        judge.parameters(), lr=scale * (rule.lr or train.lr), betas=rule.betas or train.betas, fused=True
+        judge.parameters(), lr=scale * (rule.lr or optim.lr), betas=rule.betas or optim.betas, fused=True
     )
     judge_descent = Descent(judge_optimizer, factor=factor)
     adversary = rule.rule(config.loss.adversarial)

@@ -35,11 +35,11 @@ _Row = tuple[Sequence[str], Tensor, Tensor]  # ids, L and ab of a batch, as the 
 def train_loop(setup: Mapping[str, Any]) -> None:
     """Train to the last epoch, from the last checkpoint of this run if there is one."""
     worker = Worker.here(setup)
-    train = worker.config.train
+    optim = worker.config.optim
     keep_freed_memory(everything=True)
-    torch.manual_seed(train.seed)  # equal first weights on every rank
+    torch.manual_seed(optim.seed)  # equal first weights on every rank
     feed = worker.feed()
-    steps = math.ceil(feed.batches / train.accumulate)
+    steps = math.ceil(feed.batches / optim.accumulate)
     learner = build_learner(worker.config, worker.dataset.color_prior, workers=worker.ranks, steps_per_epoch=steps)
     progress = resume(worker, learner)
     progress.adapt(steps)
@@ -49,9 +49,9 @@ def train_loop(setup: Mapping[str, Any]) -> None:
     writer = _writer(worker, progress) if worker.leads else None
     meter = TrainMeter(worker.output.uri, leads=worker.leads)
     run = _Run(worker, learner, feed, validator, baseline, writer, meter)
-    while progress.epoch < train.epochs:
-        if is_exhausted(progress.rows, train.best_metric, train.patience):
-            worker.say(f"stopped: {train.patience} epochs without a better {train.best_metric} (train.patience)")
+    while progress.epoch < optim.epochs:
+        if is_exhausted(progress.rows, optim.best_metric, optim.patience):
+            worker.say(f"stopped: {optim.patience} epochs without a better {optim.best_metric} (optim.patience)")
             break
         progress = run.epoch(progress)
         report(worker, learner, progress, progress.rows[-1])
@@ -64,7 +64,7 @@ def _writer(worker: Worker, progress: Progress) -> RunWriter:
     tracker = None
     if config.tracking.mlflow:
         tracker = MlflowTracker(config.tracking, config.model_dump(mode="json"), worker.output)
-    return RunWriter(worker.output, worker.messages, config.train.epochs, tracker, progress.rows)
+    return RunWriter(worker.output, worker.messages, config.optim.epochs, tracker, progress.rows)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Run:
 
     def epoch(self, progress: Progress) -> Progress:
         """Train through the rest of the next epoch, validate, and write for people; returns the progress after it."""
-        train, epoch = self.worker.config.train, progress.epoch + 1
+        optim, epoch = self.worker.config.optim, progress.epoch + 1
         progress = self._train(progress)
         trained = time.monotonic()
         sums = dict(progress.sums)
@@ -92,7 +92,7 @@ class _Run:
         self.worker.share_buffers(model)
         scores = self.validator.scores(model)
         if not all(map(math.isfinite, scores.values())):
-            raise UserError(f"epoch {epoch}: the model diverged (validation MAE {scores['mae_ab']}); lower train.lr")
+            raise UserError(f"epoch {epoch}: the model diverged (validation MAE {scores['mae_ab']}); lower optim.lr")
         losses = {name: value / batches for name, value in sums.items()}
         row = {
             "epoch": epoch,
@@ -100,37 +100,37 @@ class _Run:
             **scores,
             **{f"gray_{name}": value for name, value in self.baseline.items()},
             "learning_rate": self.learner.rate,
-            "images_per_second": batches * train.batch_size / progress.seconds,
+            "images_per_second": batches * optim.batch_size / progress.seconds,
             "data_wait_ms": self.meter.data_wait_ms,
             "seconds": progress.seconds + time.monotonic() - trained,
         }
         self.meter.epoch(row, losses)
         if self.writer:
-            improved = progress.is_best(scores, train.best_metric)
+            improved = progress.is_best(scores, optim.best_metric)
             training = {"epoch": epoch, "metrics": scores, "gray": dict(self.baseline), "losses": losses}
             self.writer.samples(epoch, self.validator.samples(model))
             self.writer.checkpoints(model, self.worker.dataset.size, training, improved=improved)
-            self.writer.epoch(row, left=duration((train.epochs - epoch) * row["seconds"]), improved=improved)
+            self.writer.epoch(row, left=duration((optim.epochs - epoch) * row["seconds"]), improved=improved)
         return Progress(epoch=epoch, steps=progress.steps, rows=[*progress.rows, row])
 
     def _train(self, progress: Progress) -> Progress:
         """The steps of an epoch that are left; returns the progress with the sums over all of the epoch."""
-        worker, train, epoch = self.worker, self.worker.config.train, progress.epoch + 1
+        worker, optim, epoch = self.worker, self.worker.config.optim, progress.epoch + 1
         begun = time.monotonic() - progress.seconds
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
-        batches = prefetch(self.feed.epoch(epoch, progress.step * train.accumulate), self._pinned, train.prefetch)
+        batches = prefetch(self.feed.epoch(epoch, progress.step * optim.accumulate), self._pinned, optim.prefetch)
         is_warned = False
-        groups = self.meter.steps(_groups(batches, train.accumulate))
+        groups = self.meter.steps(_groups(batches, optim.accumulate))
         for step, group in enumerate(groups, progress.step + 1):
             # Dropout and mixtures are drawn from what names the step: a resumed run needs no state of generators.
-            torch.manual_seed(hash((train.seed, epoch, step, worker.rank)))
+            torch.manual_seed(hash((optim.seed, epoch, step, worker.rank)))
             for name, value in self.learner.learn(*(self._vary(batch, epoch) for batch in group)).items():
                 sums[name] += value * len(group)
             sums["batches"] += len(group)
             self.meter.losses(step, sums)
             if step == progress.steps:
                 break
-            is_due = train.checkpoint_steps is not None and step % train.checkpoint_steps == 0
+            is_due = optim.checkpoint_steps is not None and step % optim.checkpoint_steps == 0
             if not is_warned and step % _STEPS_BETWEEN_LOOKS == 0 and ray.train.get_preemption_info():
                 worker.say(f"epoch {epoch}: a node will be taken away; saved after step {step} of {progress.steps}")
                 is_due = is_warned = True
@@ -153,7 +153,7 @@ class _Run:
         ids, L, ab = batch
         L, ab = (pixels.to(self.worker.device, non_blocking=True) for pixels in (L, ab))
         config = self.worker.config
-        return Batch(*augment(L, ab, ids, epoch, config.augment.rule(), config.train.seed))
+        return Batch(*augment(L, ab, ids, epoch, config.augment.rule(), config.optim.seed))
 
 
 def _groups(batches: Iterator[_Row], size: int) -> Iterator[list[_Row]]:

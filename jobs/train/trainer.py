@@ -40,7 +40,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
     forget_broken_index(output)
     messages = _queue_here()
     setup = {"config": config, "dataset": dataset, "shards": shards, "output": output, "messages": messages}
-    workers, train = config.workers, config.train
+    workers, optim = config.workers, config.optim
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=setup,
@@ -55,10 +55,10 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
             storage_filesystem=output.filesystem,
             callbacks=[StopAtUserErrors()],
             failure_config=FailureConfig(
-                max_failures=train.max_failures,
+                max_failures=optim.max_failures,
                 preemption_grace_s=workers.preemption_grace or -_LEAVE_EARLY,
             ),
-            checkpoint_config=CheckpointConfig(num_to_keep=train.keep_checkpoints),
+            checkpoint_config=CheckpointConfig(num_to_keep=optim.keep_checkpoints),
             worker_runtime_env={"env_vars": ONE_HEAP},  # Ray Train runs the loop in a thread
             logging_config=LoggingConfig(log_level="INFO" if verbose else "CRITICAL"),
         ),

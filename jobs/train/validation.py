@@ -21,7 +21,7 @@ class Validator:
     def __init__(self, worker: Worker) -> None:
         """Load FID's network where it is wanted; raises UserError when its weights cannot be had."""
         self._worker = worker
-        self._autocast = autocast(worker.config.train.precision, worker.device)
+        self._autocast = autocast(worker.config.optim.precision, worker.device)
         source = worker.config.fid.source()
         self._inception = InceptionFeatures(source.path).to(worker.device) if source else None
         self._truth: Tensor | None = None
@@ -41,7 +41,7 @@ class Validator:
         for group in read_batches(
             worker.files(), worker.shards.filesystem, columns=["rgb"], rank=worker.rank, world_size=worker.ranks
         ):
-            for rgb in torch.from_numpy(group["rgb"]).split(worker.config.train.batch_size):
+            for rgb in torch.from_numpy(group["rgb"]).split(worker.config.optim.batch_size):
                 rgb = rgb.to(worker.device)
                 L, ab = evaluation.split_rgb(rgb)
                 predicted = self._predict(model, L) if model else torch.zeros_like(ab)
@@ -82,7 +82,7 @@ class Validator:
         """Gray, colorized and true pictures of the first photographs of the split, (N, 3, S, S) uint8."""
         worker = self._worker
         first = next(read_batches(worker.files()[:1], worker.shards.filesystem, columns=["rgb"]))["rgb"]
-        rgb = torch.from_numpy(first)[: worker.config.train.samples].to(worker.device)
+        rgb = torch.from_numpy(first)[: worker.config.optim.samples].to(worker.device)
         L, ab = evaluation.split_rgb(rgb)
         model.eval()
         predicted = self._predict(model, L)

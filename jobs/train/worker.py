@@ -55,14 +55,14 @@ class Worker:
 
     def feed(self) -> Feed:
         """Its share of the training photographs."""
-        train = self.config.train
+        optim = self.config.optim
         return Feed(
             open_shards(self.files(TRAIN), self.shards.filesystem),
             self.shards.filesystem,
             ("id", "L", "ab"),
-            train.batch_size,
-            train.shuffle_buffer,
-            train.seed,
+            optim.batch_size,
+            optim.shuffle_buffer,
+            optim.seed,
             self.rank,
             self.ranks,
         )

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 EPOCHS, LONGER, ROWS = 3, 12, 384
 
 # What is saved within an epoch is then saved because an end was announced, and none may count as a failure.
-ANNOUNCED = ["train.checkpoint_steps=null", "train.max_failures=0", f"train.epochs={LONGER}"]
+ANNOUNCED = ["optim.checkpoint_steps=null", "optim.max_failures=0", f"optim.epochs={LONGER}"]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def command(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -
     write_dataset(shards, photo_paths, train=ROWS, val=16)
     model = ["model.name=encoder_decoder", "model.options={widths: [16, 16], latent: 16}"]
     losses = ["loss.l1=10", "loss.adversarial=1", "discriminator.layers=1"]
-    train = [f"train.epochs={EPOCHS}", "train.batch_size=2", "train.precision=fp32", "train.ema=0.99"]
-    train += ["train.schedule=cosine", "train.checkpoint_steps=24", "train.shuffle_buffer=64", "train.samples=2"]
+    train = [f"optim.epochs={EPOCHS}", "optim.batch_size=2", "optim.precision=fp32", "optim.ema=0.99"]
+    train += ["optim.schedule=cosine", "optim.checkpoint_steps=24", "optim.shuffle_buffer=64", "optim.samples=2"]
     return [f"shards={shards.root}", *model, *losses, *train, "workers.count=2", "ray.num_cpus=4"]
 
 
@@ -140,7 +140,7 @@ def test_a_node_and_the_other_worker_goes_on_alone(cluster: Cluster, command: li
 def test_a_node_that_comes_back(small_cluster: Cluster, command: list[str], tmp_path: Path) -> None:
     """Elastic: begun with the one worker there is room for, and gone on with two within about a minute."""
     output = LocalStorage(str(tmp_path / "run"))
-    job = start(on(small_cluster, command, output, "train.epochs=1000"), "train")
+    job = start(on(small_cluster, command, output, "optim.epochs=1000"), "train")
     wait_for(lambda: len(read_metrics(output)) >= 1, "the first epoch is over", 180)
     assert len(train_workers_among(descendants(os.getpid()))) == 1
     small_cluster.add_node(num_cpus=1)

@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 PAPERS = CONFIGS / "papers"
 PRESETS = sorted(file for file in PAPERS.glob("*/*.yaml") if file.stem != "sweep")
 TINY_MODEL = "name: encoder_decoder, options: {widths: [8, 8], latent: 8}"
-TINY_TRAIN = "train: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
+TINY_TRAIN = "optim: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
 TWO_STAGES = f"""
 prepare: {{size: 32, split: folders}}
 stages:
@@ -71,7 +71,9 @@ def run_recipe(tmp_path: Path, photo_folder: Path) -> Callable[[str, Path], int]
     return run
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: dict[str, str]) -> None:
     from jobs.recipe import plan
 
@@ -182,7 +184,7 @@ def test_recipes_can_share_a_dataset(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("stages.gan.train.epoch=3", "stages.gan: train.epoch = 3: unknown key; did you mean train.epochs?"),
+        ("stages.gan.train.epoch=3", "stages.gan: train.epoch = 3: unknown key; did you mean optim.epochs?"),
         ("prepare.sise=3", "prepare: sise = 3: unknown key; did you mean size?"),
         ("evaluate.split=vall", "evaluate: split = 'vall'"),
         ("stages.gan.model.name=resnet_unett", "did you mean 'resnet_unet'?"),

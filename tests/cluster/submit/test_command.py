@@ -48,7 +48,7 @@ KEYS = {
     "output": "s3://b/it's",
     "model": {"name": "encoder_decoder", "options": {"widths": [8, 8], "latent": 8, "weights": None}},
     "loss": {"l1": 1e-5},
-    "train": {"betas": [0.5, 0.999], "compile": True, "schedule": "constant"},
+    "optim": {"betas": [0.5, 0.999], "compile": True, "schedule": "constant"},
     "tracking": {"experiment": "no", "mlflow": "line\nbreak \N{GRINNING FACE}"},
 }
 

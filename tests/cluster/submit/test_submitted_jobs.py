@@ -114,7 +114,7 @@ def training(bench: Bench, photo_paths: list[Path]) -> tuple[int, str]:
     write_dataset(bench.store("shards"), photo_paths, train=64, val=8)
     (bench.project / "configs" / "tiny.yaml").write_text(
         "model: {name: encoder_decoder, options: {widths: [8, 8], latent: 8}}\nloss: {l1: 1}\n"
-        "train: {epochs: 2, batch_size: 8, samples: 2}\nworkers: {count: 2, cpus: 2}\n"
+        "optim: {epochs: 2, batch_size: 8, samples: 2}\nworkers: {count: 2, cpus: 2}\n"
     )
     places = {"shards": f"s3://{BUCKET}/shards", "output": f"s3://{BUCKET}/run"}
     keys = places | {"storage": {"endpoint": bench.endpoint}}

@@ -65,7 +65,7 @@ def test_archive_takes_photographs_of_the_users(tmp_path: Path, photo_folder: Pa
 
 @pytest.mark.long
 def test_train_compares_with_the_tutorials_and_the_bare_step(tmp_path: Path) -> None:
-    keys = [f"output={tmp_path}", "size=32", "batch_size=4", "steps=2", "rounds=1", "train.prefetch=1"]
+    keys = [f"output={tmp_path}", "size=32", "batch_size=4", "steps=2", "rounds=1", "optim.prefetch=1"]
     assert main(["benchmark", "train", *keys]) == 0
     found = read(tmp_path)
     assert found["images_per_second"] > 0
@@ -171,8 +171,8 @@ def test_a_dry_run_tells_what_would_run(kind: str, tmp_path: Path, capsys: pytes
         (["archive", "ray.address=host:6379"], "leave ray.address and RAY_ADDRESS empty"),
         (["archive", "model=light"], "model 'light' is unknown; did you mean 'lite'?"),
         (["train", "model=light"], "model 'light' is unknown; did you mean 'lite'?"),
-        (["train", "train.prefetsh=3"], "train.prefetsh = 3: unknown key; did you mean train.prefetch?"),
-        (["train", "train.epochs=3"], "epochs is not for choosing; steps and batch_size say how much is done"),
+        (["train", "train.prefetsh=3"], "train.prefetsh = 3: unknown key; did you mean optim.prefetch?"),
+        (["train", "optim.epochs=3"], "epochs is not for choosing; steps and batch_size say how much is done"),
         (["model", "models=[light]"], "'light' is unknown; there are"),
         (["model", "sizes=[100]"], "100 is not a multiple of 32"),
     ],

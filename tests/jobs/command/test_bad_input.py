@@ -78,13 +78,13 @@ def test_checkpoint_whose_weights_are_of_another_architecture(
 def test_training_from_a_checkpoint_of_another_architecture(
     one_line: OneLine, dataset: str, tmp_path: Path, tiny_checkpoint: str
 ) -> None:
-    command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "loss.l1=1", "train.batch_size=4"]
+    command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "loss.l1=1", "optim.batch_size=4"]
     line = one_line([*command, "model.name=resnet_unet", f"model.init_from={tiny_checkpoint}"], 2)
     assert "a checkpoint of encoder_decoder(widths=[8, 8], latent=8), but model asks for resnet_unet()" in line
 
 
 def test_unknown_architecture(one_line: OneLine, dataset: str, tmp_path: Path) -> None:
-    command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "loss.l1=1", "train.batch_size=4"]
+    command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "loss.l1=1", "optim.batch_size=4"]
     assert "did you mean 'resnet_unet'?" in one_line([*command, "model.name=resnet_net"], 2)
 
 
@@ -112,7 +112,7 @@ def test_evaluation_of_a_split_that_is_not_there(
 
 def test_too_few_photographs_for_a_batch(one_line: OneLine, dataset: str, tmp_path: Path) -> None:
     command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "model.name=encoder_decoder", "loss.l1=1"]
-    assert "lower train.batch_size" in one_line([*command, "train.batch_size=1000"], 2)
+    assert "lower optim.batch_size" in one_line([*command, "optim.batch_size=1000"], 2)
 
 
 def test_unreachable_s3_endpoint(

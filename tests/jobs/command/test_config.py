@@ -156,3 +156,14 @@ def test_an_output_in_the_copy_that_a_submitted_job_runs_in_is_refused(
         assert ArchiveConfig.load(None, [*places, f"output={kept}"]).output == kept
     monkeypatch.chdir(tmp_path)
     assert ArchiveConfig.load(None, [*places, "output=color"]).output == "color"
+
+
+@pytest.mark.parametrize("arguments", [["train.lr=0.1"], ["train={lr: 0.1}"]])
+def test_a_key_of_an_earlier_version_is_refused_with_its_name_now(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match=r"command line: train\.lr = 0\.1: this key is now called optim\.lr"):
+        TrainConfig.load(None, ["shards=s", "output=o", "model.name=lite", "loss.l1=1", *arguments])
+
+
+def test_a_definition_of_an_earlier_version_is_refused_with_its_name_now() -> None:
+    with pytest.raises(UserError, match="seed-003 is now called resnet18-losses"):
+        EvaluateConfig.load(None, ["shards=s", "output=o", "checkpoint=starter", "definitions=[seed-003]"])

@@ -9,7 +9,7 @@ from colorize_core.errors import UserError
 from jobs.command.errors import root_cause
 from jobs.train.trainer import StopAtUserErrors
 
-MISTAKE = UserError("lower train.lr")
+MISTAKE = UserError("lower optim.lr")
 
 
 def of_worker(error: Exception) -> Exception:
@@ -42,5 +42,5 @@ def test_other_causes_are_the_first() -> None:
 def test_a_run_ends_at_once_for_a_mistake_and_not_for_a_fault() -> None:
     stop = StopAtUserErrors()
     stop.after_exception(None, {0: of_worker(RuntimeError("a worker died"))})
-    with pytest.raises(UserError, match=r"lower train.lr"):
+    with pytest.raises(UserError, match=r"lower optim.lr"):
         stop.after_exception(None, {0: RuntimeError("peer"), 1: of_worker(MISTAKE)})

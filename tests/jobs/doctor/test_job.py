@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint(
 
 
 def test_training_needs_its_shards_and_weights(doctor: Doctor, dataset: str, tmp_path: Path) -> None:
-    keys = ["train", f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "train.batch_size=2"]
+    keys = ["train", f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "optim.batch_size=2"]
     assert "inputs" in doctor([*keys, "loss.l1=1"], 0)
     findings = doctor([*keys, "loss.perceptual=1", f"loss.vgg_weights={tmp_path}/vgg16.pth", "workers.gpu=true"], 1)
     assert failed(findings) >= {"loss.vgg_weights"}
@@ -241,7 +241,7 @@ def test_training_on_gpus_that_are_not_there_ends_at_once(
     one_line: Callable[[list[str], int], str], dataset: str, tmp_path: Path
 ) -> None:
     """Ray Train would wait for them."""
-    keys = [f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "loss.l1=1", "train.batch_size=1"]
+    keys = [f"shards={dataset}", f"output={tmp_path}/run", "model.name=lite", "loss.l1=1", "optim.batch_size=1"]
     line = one_line(["train", *keys, "workers.count=16", "workers.gpu=true"], 2)
     assert "workers: 16 with 1 CPU and 1 GPU each need more than the cluster's" in line
 

@@ -171,7 +171,9 @@ def test_a_model_below_gray_is_marked() -> None:
     assert "| good | 0.0700" in table
 
 
-@pytest.mark.parametrize("spelling", [["definitions=[unet-gan, resnet18-losses]"], ["--definitions", "unet-gan,resnet18-losses"]])
+@pytest.mark.parametrize(
+    "spelling", [["definitions=[unet-gan, resnet18-losses]"], ["--definitions", "unet-gan,resnet18-losses"]]
+)
 def test_definitions_of_papers_add_their_tables(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, spelling: list[str]
 ) -> None:

@@ -18,7 +18,7 @@ def epoch(number: int, mae: float, speed: float = 100.0) -> dict[str, float]:
 
 def trial(name: str, lr: Any, *maes: float, status: str = "done") -> Trial:
     epochs = [epoch(number, mae, speed=10.0**number) for number, mae in enumerate(maes, start=1)]
-    return Trial(name, {"train.lr": lr, "train.betas": [0.5, 0.999]}, epochs, status)
+    return Trial(name, {"optim.lr": lr, "optim.betas": [0.5, 0.999]}, epochs, status)
 
 
 GOOD = trial("good", 0.001, 0.088, 0.082, 0.084)
@@ -47,8 +47,8 @@ def test_trials_are_ranked_by_mae_and_those_without_one_come_last() -> None:
 def test_csv_has_a_row_for_each_trial() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(TRIALS))))
     assert [row["trial"] for row in rows] == ["good", "fair", "bad", "broken"]
-    assert [row["train.lr"] for row in rows] == ["0.001", "0.0001", "0.1", "1000000000.0"]
-    assert rows[0]["train.betas"] == "[0.5, 0.999]"
+    assert [row["optim.lr"] for row in rows] == ["0.001", "0.0001", "0.1", "1000000000.0"]
+    assert rows[0]["optim.betas"] == "[0.5, 0.999]"
     assert (float(rows[0]["mae_ab"]), float(rows[0]["best_epoch"])) == (0.082, 2)
     assert [row["below_gray"] for row in rows] == ["false", "false", "true", ""]
     assert rows[3]["mae_ab"] == ""
@@ -58,7 +58,7 @@ def test_csv_has_a_row_for_each_trial() -> None:
 def test_markdown_marks_the_best_and_what_loses_to_gray() -> None:
     lines = to_markdown(TRIALS).splitlines()
     assert lines[0] == (
-        "| train.lr | train.betas | best epoch | MAE (ab/110) ↓ | gray MAE | PSNR (dB) ↑ | SSIM ↑ | images/s | status |"
+        "| optim.lr | optim.betas | best epoch | MAE (ab/110) ↓ | gray MAE | PSNR (dB) ↑ | SSIM ↑ | images/s | status |"
     )
     assert lines[2].startswith("| **0.001** | **[0.5, 0.999]** | **2** | **0.0820** | **0.0900** |")
     assert "0.0950 ⚠" in lines[4]
@@ -86,8 +86,8 @@ def pixels(panels: dict[str, dict[str, Trial]]) -> np.ndarray:
 
 
 def test_a_panel_for_each_grid_with_a_line_for_each_trial() -> None:
-    one = pixels({"train.lr": {"0.001": GOOD, "0.1": BAD}})
-    two = pixels({"train.lr": {"0.001": GOOD, "0.1": BAD}, "train.betas": {"[0.5, 0.999]": GOOD}})
+    one = pixels({"optim.lr": {"0.001": GOOD, "0.1": BAD}})
+    two = pixels({"optim.lr": {"0.001": GOOD, "0.1": BAD}, "optim.betas": {"[0.5, 0.999]": GOOD}})
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
     assert two.shape[0] == one.shape[0]
     colored = [(picture.max(-1).astype(int) - picture.min(-1) > 40).sum() for picture in (one, two)]
@@ -95,7 +95,7 @@ def test_a_panel_for_each_grid_with_a_line_for_each_trial() -> None:
 
 
 def test_before_the_first_epoch_there_is_a_picture_without_lines() -> None:
-    picture = pixels({"train.lr": {"1": BROKEN}})
+    picture = pixels({"optim.lr": {"1": BROKEN}})
     assert (picture.max(-1) == picture.min(-1)).all()
     assert (picture != 255).any()
 
@@ -103,7 +103,7 @@ def test_before_the_first_epoch_there_is_a_picture_without_lines() -> None:
 def test_a_trial_far_above_gray_does_not_press_the_others_together() -> None:
     """The marker of the best epoch lies as low as it does without that trial."""
     lost = trial("lost", 1, 9.0, 8.0, 7.0)
-    with_it, without = ({"train.lr": {"0.001": GOOD, "0.1": BAD} | more} for more in ({"1": lost}, {}))
+    with_it, without = ({"optim.lr": {"0.001": GOOD, "0.1": BAD} | more} for more in ({"1": lost}, {}))
     lowest = [np.nonzero(dark_purple(pixels(panels)).any(1))[0].max() for panels in (with_it, without)]
     assert lowest[0] == pytest.approx(lowest[1], abs=3)
 

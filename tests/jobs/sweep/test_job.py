@@ -22,7 +22,7 @@ CONFIG = Path(__file__).parents[3] / "configs" / "papers" / "gray-to-glory" / "s
 BASE: dict[str, Any] = {
     "model": {"name": "encoder_decoder", "options": {"widths": [8, 8], "latent": 8}},
     "loss": {"l1": 1},
-    "train": {"epochs": 1, "batch_size": 4, "shuffle_buffer": 8, "samples": 1, "lr": 0.001},
+    "optim": {"epochs": 1, "batch_size": 4, "shuffle_buffer": 8, "samples": 1, "lr": 0.001},
 }
 
 
@@ -48,12 +48,12 @@ def listed(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> list[str
 
 
 def test_a_grid_is_every_combination(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path, {"train.lr": [0.001, "1e-2"], "train.batch_size": [2, 4]})
+    file = write(tmp_path, {"optim.lr": [0.001, "1e-2"], "optim.batch_size": [2, 4]})
     assert listed(capsys, command(file, dataset, tmp_path / "out")) == [
-        "train.lr=0.001,train.batch_size=2",
-        "train.lr=0.001,train.batch_size=4",
-        "train.lr=0.01,train.batch_size=2",
-        "train.lr=0.01,train.batch_size=4",
+        "optim.lr=0.001,optim.batch_size=2",
+        "optim.lr=0.001,optim.batch_size=4",
+        "optim.lr=0.01,optim.batch_size=2",
+        "optim.lr=0.01,optim.batch_size=4",
     ]
     assert not (tmp_path / "out").exists()
 
@@ -61,23 +61,23 @@ def test_a_grid_is_every_combination(dataset: str, tmp_path: Path, capsys: pytes
 def test_a_list_of_grids_varies_one_after_the_other_and_trains_what_they_share_once(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write(tmp_path, [{"train.lr": [0.001, 0.01]}, {"train.batch_size": [2, 4]}, {"train.lr": ["1e-2"]}])
+    file = write(tmp_path, [{"optim.lr": [0.001, 0.01]}, {"optim.batch_size": [2, 4]}, {"optim.lr": ["1e-2"]}])
     assert listed(capsys, command(file, dataset, tmp_path / "out")) == [
-        "train.lr=0.001",
-        "train.lr=0.01",
-        "train.batch_size=2",
+        "optim.lr=0.001",
+        "optim.lr=0.01",
+        "optim.batch_size=2",
     ]
 
 
 def test_a_grid_on_the_command_line(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path, {"train.lr": [0.001]})
-    for grid in ("grid={train.epochs: [2, 3]}", "grid={train: {epochs: [2, 3]}}"):
-        assert listed(capsys, [*command(file, dataset, tmp_path / "out"), grid]) == ["train.epochs=2", "train.epochs=3"]
+    file = write(tmp_path, {"optim.lr": [0.001]})
+    for grid in ("grid={optim.epochs: [2, 3]}", "grid={optim: {epochs: [2, 3]}}"):
+        assert listed(capsys, [*command(file, dataset, tmp_path / "out"), grid]) == ["optim.epochs=2", "optim.epochs=3"]
 
 
 def test_names_of_trials_are_plain_in_paths() -> None:
-    assert trial_name({"train.betas": [0.5, 0.999], "model.init_from": "s3://b/a run"}) == (
-        "train.betas=0.5_0.999,model.init_from=s3-b-a-run"
+    assert trial_name({"optim.betas": [0.5, 0.999], "model.init_from": "s3://b/a run"}) == (
+        "optim.betas=0.5_0.999,model.init_from=s3-b-a-run"
     )
     assert trial_name({"a": -1, "b": {"c": [1, 2]}}) == "a=-1,b=c-1-2"
     assert trial_name({"discriminator.lr": None, "augment.flip": False}) == "discriminator.lr=none,augment.flip=false"
@@ -89,20 +89,20 @@ def test_the_study_of_gray_to_glory_is_its_five_parameters(
     small = ["train.model.name=encoder_decoder", "grid=null"]
     values = yaml.safe_load(CONFIG.read_text())
     grids = [
-        {key: [min(each, 16) if key == "train.batch_size" else each for each in some]}
+        {key: [min(each, 16) if key == "optim.batch_size" else each for each in some]}
         for grid in values["grid"]
         for key, some in grid.items()
     ]
     small[1] = f"grid={json.dumps(grids)}"
-    names = listed(capsys, command(str(CONFIG), dataset, tmp_path / "out", "train.train.batch_size=16", *small))
+    names = listed(capsys, command(str(CONFIG), dataset, tmp_path / "out", "train.optim.batch_size=16", *small))
     assert {name.partition("=")[0] for name in names} == {
         "discriminator.layers",
-        "train.lr",
-        "train.betas",
-        "train.batch_size",
-        "train.epochs",
+        "optim.lr",
+        "optim.betas",
+        "optim.batch_size",
+        "optim.epochs",
     }
-    assert SweepConfig.load(str(CONFIG), ["shards=x", "output=y"]).train["train"]["betas"] == [0.5, 0.999]
+    assert SweepConfig.load(str(CONFIG), ["shards=x", "output=y"]).train["optim"]["betas"] == [0.5, 0.999]
 
 
 # Running
@@ -124,14 +124,14 @@ def swept(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "run", interrupted_at_the_second)
-        codes = [main(command(write(folder, {"train.lr": [0.001, 0.002]}), dataset, folder / "out"))]
+        codes = [main(command(write(folder, {"optim.lr": [0.001, 0.002]}), dataset, folder / "out"))]
     halfway = (folder / "out" / "comparison.md").read_text()
-    weights = trials / "train.lr=0.001" / "last" / "model.safetensors"
+    weights = trials / "optim.lr=0.001" / "last" / "model.safetensors"
     written = weights.stat().st_mtime_ns
 
-    (trials / "train.lr=0.003").mkdir()
-    (trials / "train.lr=0.003" / "notes.txt").write_text("not a run")
-    file = write(folder, {"train.lr": [0.001, 0.003, 0.002]})
+    (trials / "optim.lr=0.003").mkdir()
+    (trials / "optim.lr=0.003" / "notes.txt").write_text("not a run")
+    file = write(folder, {"optim.lr": [0.001, 0.003, 0.002]})
     codes.append(main(command(file, dataset, folder / "out")))
     return {
         "file": file,
@@ -149,19 +149,19 @@ def rows(output: Path) -> dict[str, dict[str, str]]:
 
 
 def test_an_interrupted_sweep_goes_on_and_repeats_nothing(swept: dict[str, Any]) -> None:
-    assert swept["started"] == ["train.lr=0.001", "train.lr=0.002"]
+    assert swept["started"] == ["optim.lr=0.001", "optim.lr=0.002"]
     assert "| waiting |" in swept["halfway"]
     assert not swept["repeated"]
-    assert rows(swept["output"])["train.lr=0.002"]["status"] == "done"
+    assert rows(swept["output"])["optim.lr=0.002"]["status"] == "done"
 
 
 def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_go_on(swept: dict[str, Any]) -> None:
     assert swept["codes"] == [1, 1]
     found = rows(swept["output"])
-    assert list(found)[-1] == "train.lr=0.003"
-    assert found["train.lr=0.003"]["status"].startswith("failed: ")
-    assert "holds no train run" in found["train.lr=0.003"]["status"]
-    assert {found[name]["status"] for name in ("train.lr=0.001", "train.lr=0.002")} == {"done"}
+    assert list(found)[-1] == "optim.lr=0.003"
+    assert found["optim.lr=0.003"]["status"].startswith("failed: ")
+    assert "holds no train run" in found["optim.lr=0.003"]["status"]
+    assert {found[name]["status"] for name in ("optim.lr=0.001", "optim.lr=0.002")} == {"done"}
 
 
 def test_a_failure_inside_a_worker_is_told_in_a_line(
@@ -171,11 +171,11 @@ def test_a_failure_inside_a_worker_is_told_in_a_line(
 
     def diverges(config: TrainConfig, verbose: bool) -> int:
         wrapper = RuntimeError("Training failed.\nTraceback ...")
-        wrapper.worker_failures = {0: UserError(f"lr {config.train.lr}: diverged")}  # type: ignore[attr-defined]
+        wrapper.worker_failures = {0: UserError(f"lr {config.optim.lr}: diverged")}  # type: ignore[attr-defined]
         raise wrapper
 
     monkeypatch.setattr(train, "run", diverges)
-    assert main(command(write(tmp_path, {"train.lr": [0.1, 0.2]}), dataset, tmp_path / "out")) == 1
+    assert main(command(write(tmp_path, {"optim.lr": [0.1, 0.2]}), dataset, tmp_path / "out")) == 1
     assert [row["status"] for row in rows(tmp_path / "out").values()] == [
         "failed: lr 0.1: diverged",
         "failed: lr 0.2: diverged",
@@ -193,7 +193,7 @@ def test_a_cluster_that_is_gone_ends_the_sweep(
         raise ClusterError("the cluster does not answer")
 
     monkeypatch.setattr(train, "run", unreachable)
-    file = write(tmp_path, {"train.lr": [0.1, 0.2]})
+    file = write(tmp_path, {"optim.lr": [0.1, 0.2]})
     assert "the cluster does not answer" in one_line(command(file, dataset, tmp_path / "out"), 1)
     assert not (tmp_path / "out" / "comparison.csv").exists()
 
@@ -208,10 +208,10 @@ def test_scores_are_those_of_the_trials_own_metrics(swept: dict[str, Any]) -> No
 
 
 def test_trials_are_runs_of_train_with_their_own_values(swept: dict[str, Any]) -> None:
-    for name, lr in (("train.lr=0.001", 0.001), ("train.lr=0.002", 0.002)):
+    for name, lr in (("optim.lr=0.001", 0.001), ("optim.lr=0.002", 0.002)):
         run = json.loads((swept["output"] / "trials" / name / "run.json").read_text())
-        assert (run["verb"], run["status"], run["config"]["train"]["lr"]) == ("train", "done", lr)
-        assert run["config"]["train"]["batch_size"] == 4
+        assert (run["verb"], run["status"], run["config"]["optim"]["lr"]) == ("train", "done", lr)
+        assert run["config"]["optim"]["batch_size"] == 4
 
 
 def test_the_table_and_the_curves_are_there(swept: dict[str, Any]) -> None:
@@ -224,15 +224,15 @@ def test_dry_run_says_what_is_done(swept: dict[str, Any], dataset: str, capsys: 
     assert main([*command(swept["file"], dataset, swept["output"]), "--dry-run"]) == 0
     plan = capsys.readouterr().out
     assert "sweep would run 1 of 3 trials" in plan
-    assert "train.lr=0.001  (done)" in plan
-    assert "train.lr=0.003  (1 epochs)" in plan
+    assert "optim.lr=0.001  (done)" in plan
+    assert "optim.lr=0.003  (1 epochs)" in plan
 
 
 def test_what_is_done_is_compared_without_starting_ray(
     swept: dict[str, Any], dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.sweep.ray_session", lambda *_, **__: pytest.fail("Ray was started"))
-    file = write(tmp_path, {"train.lr": [0.002, 0.001]})
+    file = write(tmp_path, {"optim.lr": [0.002, 0.001]})
     (swept["output"] / "comparison.md").unlink()
     assert main(command(file, dataset, swept["output"])) == 0
     assert (swept["output"] / "comparison.md").read_text().count("| done |") == 2
@@ -246,11 +246,11 @@ def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
     before = info.read_text()
     info.write_text(json.dumps(json.loads(before) | {"fingerprint": "0" * 64}))
     try:
-        file = write(tmp_path, {"train.lr": [0.001]})
+        file = write(tmp_path, {"optim.lr": [0.001]})
         assert main(command(file, dataset, swept["output"])) == 1
     finally:
         info.write_text(before)
-    assert "contents of shards" in rows(swept["output"])["train.lr=0.001"]["status"]
+    assert "contents of shards" in rows(swept["output"])["optim.lr=0.001"]["status"]
     assert main(command(file, dataset, swept["output"])) == 0
 
 
@@ -260,14 +260,14 @@ def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        ({"train.lrr": [1]}, "trial train.lrr=1: train.lrr = 1: unknown key; did you mean train.lr?"),
-        ({"train.lr": [0.1, -1]}, "trial train.lr=-1: train.lr = -1: input should be greater than 0"),
-        ({"train.lr": 0.1}, "grid = 0.1: input should be a valid list"),
-        ({"train.lr": []}, "grid: train.lr has no values"),
+        ({"optim.lrr": [1]}, "trial optim.lrr=1: optim.lrr = 1: unknown key; did you mean optim.lr?"),
+        ({"optim.lr": [0.1, -1]}, "trial optim.lr=-1: optim.lr = -1: input should be greater than 0"),
+        ({"optim.lr": 0.1}, "grid = 0.1: input should be a valid list"),
+        ({"optim.lr": []}, "grid: optim.lr has no values"),
         ([], "grid = []: list should have at least 1 item"),
         ({}, "grid: give keys of train with lists of values"),
         ({"output": ["a"]}, "grid: output cannot vary"),
-        ({"train.batch_size": [4, 4000]}, "do not fill one batch of 4000"),
+        ({"optim.batch_size": [4, 4000]}, "do not fill one batch of 4000"),
         ({"model.name": ["encoder_decoder", "resnet_unett"]}, "did you mean"),
         ({"discriminator.layers": [1, 2]}, "discriminator has no effect without loss.adversarial"),
         (
@@ -286,15 +286,15 @@ def test_a_mistake_in_any_trial_is_one_line_before_one_begins(
 def test_keys_of_the_sweep_itself_are_refused_below_train(
     dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
 ) -> None:
-    file = write(tmp_path, {"train.lr": [1]}, {**BASE, "shards": "elsewhere"})
+    file = write(tmp_path, {"optim.lr": [1]}, {**BASE, "shards": "elsewhere"})
     assert "train.shards has no effect" in one_line(command(file, dataset, tmp_path / "out"), 2)
 
 
 def test_another_base_in_the_same_output_is_refused(
     swept: dict[str, Any], dataset: str, one_line: Callable[[list[str], int], str]
 ) -> None:
-    line = one_line([*command(swept["file"], dataset, swept["output"]), "train.train.batch_size=2"], 2)
-    assert "(train.train.batch_size 4 -> 2)" in line
+    line = one_line([*command(swept["file"], dataset, swept["output"]), "train.optim.batch_size=2"], 2)
+    assert "(train.optim.batch_size 4 -> 2)" in line
 
 
 def test_names_that_clash_are_refused(dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]) -> None:

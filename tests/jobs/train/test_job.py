@@ -19,21 +19,21 @@ from jobs.cli import main
 from jobs.train.checkpoints import is_exhausted
 from jobs.train.metrics_file import read_metrics
 
-TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "train.batch_size=4", "loss.l1=1"]
+TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "optim.batch_size=4", "loss.l1=1"]
 
 # In float32, as `evaluate` computes: the scores of validation are then the checkpoint's to every digit.
-TWO_WORKERS = ["workers.count=2", "train.samples=3", "train.precision=fp32"]
+TWO_WORKERS = ["workers.count=2", "optim.samples=3", "optim.precision=fp32"]
 
 
 def command(dataset: str, output: Path | str, *more: str) -> list[str]:
-    return ["train", f"shards={dataset}", f"output={output}", *TINY, "train.shuffle_buffer=8", *more]
+    return ["train", f"shards={dataset}", f"output={output}", *TINY, "optim.shuffle_buffer=8", *more]
 
 
 @pytest.fixture(scope="module")
 def trained(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs with two workers."""
     output = tmp_path_factory.mktemp("trained") / "run"
-    assert main(command(dataset, output, "train.epochs=2", *TWO_WORKERS)) == 0
+    assert main(command(dataset, output, "optim.epochs=2", *TWO_WORKERS)) == 0
     return output
 
 
@@ -97,7 +97,7 @@ def test_curves_are_written_for_tensorboard(trained: Path) -> None:
 
 def test_the_same_command_again_does_nothing(trained: Path, dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = (trained / "last" / "model.safetensors").stat().st_mtime_ns
-    assert main(command(dataset, trained, "train.epochs=2", *TWO_WORKERS)) == 0
+    assert main(command(dataset, trained, "optim.epochs=2", *TWO_WORKERS)) == 0
     assert "has all its 2 epochs" in capsys.readouterr().out
     assert (trained / "last" / "model.safetensors").stat().st_mtime_ns == before
 
@@ -105,15 +105,15 @@ def test_the_same_command_again_does_nothing(trained: Path, dataset: str, capsys
 def test_a_changed_config_is_refused_with_the_difference(
     trained: Path, dataset: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command(dataset, trained, "train.epochs=2", *TWO_WORKERS, "train.lr=0.5")) == 2
+    assert main(command(dataset, trained, "optim.epochs=2", *TWO_WORKERS, "optim.lr=0.5")) == 2
     line = capsys.readouterr().err
-    assert "(train.lr 0.001 -> 0.5)" in line
+    assert "(optim.lr 0.001 -> 0.5)" in line
     assert len(line.strip().splitlines()) == 1
 
 
 def test_more_epochs_continue_the_run(trained: Path, dataset: str) -> None:
     first = (trained / "metrics.csv").read_text().splitlines()[:3]
-    assert main(command(dataset, trained, "train.epochs=3", *TWO_WORKERS)) == 0
+    assert main(command(dataset, trained, "optim.epochs=3", *TWO_WORKERS)) == 0
     lines = (trained / "metrics.csv").read_text().splitlines()
     assert lines[:3] == first
     assert len(lines) == 4
@@ -127,9 +127,9 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     shards, output = (open_storage(f"s3://{bucket}/{name}", options) for name in ("shards", "gan"))
     for path in Path(dataset).rglob("*.*"):
         shards.write(path.relative_to(dataset).as_posix(), path.read_bytes())
-    more = ["loss.adversarial=1", "loss.l1=100", "discriminator.layers=1", "train.betas=[0.5, 0.999]"]
-    more += ["train.lr=1e-3", "train.lr_scaling=linear"]
-    more += [f"model.init_from={trained}/best", f"storage.endpoint={s3_endpoint}", "train.epochs=1", "workers.count=2"]
+    more = ["loss.adversarial=1", "loss.l1=100", "discriminator.layers=1", "optim.betas=[0.5, 0.999]"]
+    more += ["optim.lr=1e-3", "optim.lr_scaling=linear"]
+    more += [f"model.init_from={trained}/best", f"storage.endpoint={s3_endpoint}", "optim.epochs=1", "workers.count=2"]
     assert main(command(shards.uri, output.uri, *more)) == 0
     row = next(csv.DictReader(io.StringIO(output.read("metrics.csv").decode())))
     assert 0 < float(row["discriminator"]) < 2
@@ -143,16 +143,16 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
 
 def test_a_model_that_diverges_is_said_at_once(dataset: str, tmp_path: Path, one_line: Callable[..., str]) -> None:
     """Not tried again: a thousand attempts would outlast the test."""
-    options = ["train.lr=1e30", "train.precision=fp32", "train.epochs=2", "train.max_failures=1000"]
+    options = ["optim.lr=1e30", "optim.precision=fp32", "optim.epochs=2", "optim.max_failures=1000"]
     line = one_line(command(dataset, tmp_path / "run", *options), 2)
-    assert line.startswith("colorize: epoch 1: the model diverged (validation MAE nan); lower train.lr")
+    assert line.startswith("colorize: epoch 1: the model diverged (validation MAE nan); lower optim.lr")
 
 
 def test_a_damaged_shard_is_named_at_once(dataset: str, tmp_path: Path, one_line: Callable[..., str]) -> None:
     shards = shutil.copytree(dataset, tmp_path / "shards")
     victim = next((shards / "train").glob("*.parquet"))
     victim.write_bytes(victim.read_bytes()[:-100])
-    line = one_line(command(str(shards), tmp_path / "run", "train.max_failures=1000"), 2)
+    line = one_line(command(str(shards), tmp_path / "run", "optim.max_failures=1000"), 2)
     assert f"{victim}: damaged shard" in line
 
 
@@ -165,8 +165,8 @@ def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
     By the way with accumulated gradients, and FID as the metric.
     """
     output = tmp_path / "run"
-    options = [f"fid.weights={inception_file}", "train.best_metric=fid", "train.accumulate=2", "augment.zoom=0.5"]
-    assert main(command(dataset, output, *options, "train.epochs=2")) == 0
+    options = [f"fid.weights={inception_file}", "optim.best_metric=fid", "optim.accumulate=2", "augment.zoom=0.5"]
+    assert main(command(dataset, output, *options, "optim.epochs=2")) == 0
     whole = (output / "metrics.csv").read_text().splitlines()
     weights = (output / "last" / "model.safetensors").read_bytes()
     checkpoints = output / "checkpoints"
@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
     (checkpoints / "epoch_0003" / "model.safetensors").write_bytes(weights[:100])
     (checkpoints / "checkpoint_manager_snapshot.json").write_text('{"ray_version": "2.')
     capsys.readouterr()
-    assert main(command(dataset, output, *options, "train.epochs=3")) == 0
+    assert main(command(dataset, output, *options, "optim.epochs=3")) == 0
     said = capsys.readouterr().out
     assert "the checkpoint epoch_0002 is damaged and left out" in said
     assert "epoch 1/3" not in said
@@ -195,11 +195,11 @@ def test_a_damaged_checkpoint_is_left_out_and_its_epoch_done_again(
 def test_steps_that_are_done_again_have_checkpoints_of_their_own(dataset: str, tmp_path: Path) -> None:
     """Ray lists the damaged one too, and deletes both in the end."""
     output = tmp_path / "run"
-    options = ["train.keep_checkpoints=1", "train.checkpoint_steps=2"]
-    assert main(command(dataset, output, *options, "train.epochs=1")) == 0
+    options = ["optim.keep_checkpoints=1", "optim.checkpoint_steps=2"]
+    assert main(command(dataset, output, *options, "optim.epochs=1")) == 0
     state = output / "checkpoints" / "epoch_0001" / "training_state.safetensors"
     state.write_bytes(bytes(state.stat().st_size))
-    assert main(command(dataset, output, *options, "train.epochs=3")) == 0
+    assert main(command(dataset, output, *options, "optim.epochs=3")) == 0
     assert [row["epoch"] for row in read_metrics(open_storage(str(output), StorageOptions()))] == [1, 2, 3]
     assert [path.name for path in (output / "checkpoints").glob("epoch_*")] == ["epoch_0003"]
 
@@ -226,15 +226,15 @@ def test_patience_ends_when_so_many_epochs_were_no_better(
 @pytest.mark.long
 def test_everything_at_once_trains_and_resumes_with_its_average(dataset: str, tmp_path: Path) -> None:
     """Classes, moving average, schedule, clipping, crops, old-photo input: two epochs, of which one after a restart."""
-    options = ["model.name=zhang_eccv16", "loss.cross_entropy=1", "loss.tv=0.1", "train.batch_size=2", "train.ema=0.9"]
-    options += ["train.schedule=cosine", "train.warmup_epochs=0.5", "train.clip_norm=1", "train.lr=1e-4"]
-    options += ["augment.style={grain: 1, film: 1}", "train.precision=fp32", "train.shuffle_buffer=8"]
+    options = ["model.name=zhang_eccv16", "loss.cross_entropy=1", "loss.tv=0.1", "optim.batch_size=2", "optim.ema=0.9"]
+    options += ["optim.schedule=cosine", "optim.warmup_epochs=0.5", "optim.clip_norm=1", "optim.lr=1e-4"]
+    options += ["augment.style={grain: 1, film: 1}", "optim.precision=fp32", "optim.shuffle_buffer=8"]
     command_line = ["train", f"shards={dataset}", f"output={tmp_path}/run", *options]
-    assert main([*command_line, "train.epochs=1"]) == 0
+    assert main([*command_line, "optim.epochs=1"]) == 0
     state = unpack_state(tmp_path / "run/checkpoints/epoch_0001/training_state.safetensors")
     raw, averaged = state["raw"], load_checkpoint(tmp_path / "run" / "last")[0].state_dict()
     assert not torch.equal(raw["model1.0.weight"], averaged["model1.0.weight"])
-    assert main([*command_line, "train.epochs=2"]) == 0
+    assert main([*command_line, "optim.epochs=2"]) == 0
     rows = read_metrics(open_storage(f"{tmp_path}/run", StorageOptions()))
     assert [row["epoch"] for row in rows] == [1, 2]
     assert {"cross_entropy", "tv"} <= rows[1].keys()
