@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from colorize_core import metrics
 from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.color.lab import chroma
-from colorize_core.color.pixels import levels_to_lab
+from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.inference.compositing import paint
-from colorize_core.inference.memory_budget import groups_within, needed_memory
+from colorize_core.inference.memory_budget import needed_memory, split_within_budget
 from colorize_core.inference.prediction import LargestFeatures, content_shape, pad, predict_ab, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.photo.decode import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode, open_image
 from colorize_core.photo.depth import to_depth
-from colorize_core.photo.encode import Encoding, encode, left_out
-from colorize_core.photo.high_bit_depth import is_wide
+from colorize_core.photo.encode import Encoding, encode, unsupported_features
+from colorize_core.photo.high_bit_depth import has_16_bit_channels
 from colorize_core.photo.provenance import Provenance, software
-from colorize_core.runtime.memory import LARGEST_KEPT, show
-from colorize_core.runtime.oom import in_halves, is_out_of_memory
+from colorize_core.runtime.memory import MAX_RETAINED_BYTES, show
+from colorize_core.runtime.oom import is_out_of_memory, run_with_oom_split
 from colorize_core.runtime.precision import Precision, autocast
-from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageClock
+from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageTimer
 from colorize_core.runtime.strips import row_strips
 
 OnColor = Literal["colorize", "skip", "copy"]
@@ -111,7 +111,7 @@ class Colorizer:
         )
         self._autocast = autocast(precision, self.device)
         self._at_once: dict[tuple[int, int], int] = {}
-        self.stages = StageClock()
+        self.stages = StageTimer()
         """What the work so far took, by stage."""
 
     @classmethod
@@ -172,7 +172,7 @@ class Colorizer:
                 results[index] = need
             else:
                 needs[index] = need
-        for group in groups_within(needs, max_memory):
+        for group in split_within_budget(needs, max_memory):
             work = []
             for index, item in zip(
                 group, self._map(lambda i: self._open(i, photos[i], max_pixels), group), strict=True
@@ -222,7 +222,7 @@ class Colorizer:
         narrow = torch.empty((1, 1, height, content[1]), device=self.device)
         chroma_sum = 0.0
         for rows in row_strips(height, width):
-            lab = levels_to_lab(photo.pixels[rows], self.device)
+            lab = pixels_to_lab(photo.pixels[rows], self.device)
             narrow[:, :, rows] = shrink(lab[:, :1], (lab.shape[2], content[1]))
             if lab.shape[1] == 3:
                 chroma_sum += float(chroma(lab[:, 1:]).sum())
@@ -252,14 +252,14 @@ class Colorizer:
         of a working shape is the one that tells.
         """
         if self.device.type == "cuda" or len(L) == 1:
-            return in_halves(self._run, L)
+            return run_with_oom_split(self._run, L)
         shape = (L.shape[2], L.shape[3])
         if shape not in self._at_once:
             with LargestFeatures() as largest:
-                first = in_halves(self._run, L[:1])
-            self._at_once[shape] = max(LARGEST_KEPT // max(largest.bytes, 1), torch.get_num_threads())
+                first = run_with_oom_split(self._run, L[:1])
+            self._at_once[shape] = max(MAX_RETAINED_BYTES // max(largest.bytes, 1), torch.get_num_threads())
             return first + self._predict_all(L[1:])
-        return [ab for batch in L.split(self._at_once[shape]) for ab in in_halves(self._run, batch)]
+        return [ab for batch in L.split(self._at_once[shape]) for ab in run_with_oom_split(self._run, batch)]
 
     def _run(self, L: Tensor) -> Tensor:
         with self._autocast():
@@ -286,7 +286,7 @@ class Colorizer:
                 raise
             return _describe(item, "model_error", error=_does_not_fit(item, "coloring at full size"))
         result = _describe(item, "ok", image)
-        result.note = "; ".join([*item.photo.notes, *left_out(format, item.photo, self.provenance)])
+        result.note = "; ".join([*item.photo.notes, *unsupported_features(format, item.photo, self.provenance)])
         result.scores = scores
         return result
 
@@ -298,7 +298,7 @@ class Colorizer:
         rgb = np.empty((photo.height, photo.width, 3), np.uint16 if depth == 16 else np.uint8)
         chroma_sum = error_sum = clipped_sum = L_error = 0.0
         for rows in row_strips(photo.height, photo.width):
-            lab = levels_to_lab(photo.pixels[rows], self.device)
+            lab = pixels_to_lab(photo.pixels[rows], self.device)
             painted = paint(lab[:, :1], chroma_rows(rows, lab[:, :1]), depth)
             rgb[rows] = painted.levels
             L_error = max(L_error, painted.lightness_error)
@@ -323,7 +323,7 @@ def _need(data: bytes, max_pixels: int, max_memory: int | None) -> int | Coloriz
         image = open_image(data, max_pixels)
     except PhotoError as fault:
         return ColorizedPhoto(fault.status, error=str(fault))
-    need = needed_memory(image, is_wide(data, image))
+    need = needed_memory(image, has_16_bit_channels(data, image))
     if max_memory is None or need <= max_memory:
         return need
     size = f"{image.width}x{image.height}"

@@ -20,7 +20,7 @@ print(json.dumps({"devices": names, "cuda": torch.version.cuda, "bf16": bf16}))
 """
 
 
-def look_around(packages: Sequence[str], temp_dirs: Mapping[str, str]) -> dict[str, Any]:
+def collect_node_facts(packages: Sequence[str], temp_dirs: Mapping[str, str]) -> dict[str, Any]:
     """What can be told at once.
 
     Args:
@@ -83,7 +83,7 @@ def source_hash() -> str | None:
     return digest.hexdigest()
 
 
-def look_at_cuda(seconds: float) -> dict[str, Any]:
+def collect_cuda_facts(seconds: float) -> dict[str, Any]:
     """Whether PyTorch can compute on the machine's GPUs, tried in a process of its own.
 
     Ray hides GPUs from what did not ask for one, and a broken driver can hang or abort whoever touches it.

@@ -9,13 +9,13 @@ import torch
 from pyarrow import fs
 
 from colorize_core.colorizer import Colorizer
-from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.memory import retain_freed_memory
 
 _START_SECONDS = 120
 
 
 @contextmanager
-def neighbors_at_work(
+def background_load(
     count: int, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]
 ) -> Iterator[None]:
     """Keep `count` cores coloring photographs during a block, each by a process with one thread.
@@ -45,7 +45,7 @@ def neighbors_at_work(
 
 
 def _work(ready: Any, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]) -> None:
-    keep_freed_memory()
+    retain_freed_memory()
     torch.set_num_threads(1)
     colorizer = Colorizer.load(checkpoint, "cpu", filesystem)
     colorizer.colorize(photographs, "jpeg")

@@ -90,12 +90,12 @@ def discriminator_table() -> str:
     """Markdown table of PatchGAN by layers, with BatchNorm."""
     lines = ["| layers | sees, px | logits | parameters, M | GFLOP |", "|---:|---:|---:|---:|---:|"]
     for layers in range(6):
-        judge = PatchGAN(layers).eval()
+        discriminator = PatchGAN(layers).eval()
         L, ab = torch.zeros(1, 1, _SIDE, _SIDE), torch.zeros(1, 2, _SIDE, _SIDE)
-        side, count = judge(L, ab).shape[-1], parameters(judge)
-        gflop = flops(judge, L, ab) / 1e9
+        side, count = discriminator(L, ab).shape[-1], parameters(discriminator)
+        gflop = flops(discriminator, L, ab) / 1e9
         large = torch.zeros(1, 2, _LARGE_SIDE, _LARGE_SIDE, dtype=torch.float64)
-        field = receptive_field(partial(judge.double(), ab=large), _LARGE_SIDE)
+        field = receptive_field(partial(discriminator.double(), ab=large), _LARGE_SIDE)
         lines.append(f"| {layers} | {field} | {side}x{side} | {count / 1e6:.2f} | {gflop:.1f} |")
     return "\n".join(lines)
 

@@ -17,8 +17,8 @@ from colorize_core.benchmark.model_facts import flops
 from colorize_core.benchmark.process_usage import Watch
 from colorize_core.benchmark.tables import markdown_table
 from colorize_core.models import build_model
-from colorize_core.runtime.child_process import alone
-from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.child_process import run_in_subprocess
+from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.precision import Precision, autocast
 
 Mode = Literal["eager", "graph", "compile"]
@@ -74,7 +74,7 @@ def measure(
         peak: operations per second of the device, of `matmul_peak`.
     """
     torch.set_num_threads(cores())
-    keep_freed_memory(everything=True)
+    retain_freed_memory(everything=True)
     model = build_model(name).to(device).to(memory_format=torch.channels_last).eval()
     photographs = make_batch(size, batch, device)
     operations = flops(model, photographs.L[:1])
@@ -163,7 +163,7 @@ def measure_all(
     peaks = {precision: matmul_peak(device, precision) for precision in precisions}
     rows = []
     for name, size, batch, precision, mode in itertools.product(models, sizes, batches, precisions, modes):
-        forward, step = alone(
+        forward, step = run_in_subprocess(
             measure,
             name,
             size=size,

@@ -32,7 +32,7 @@ _NEXT_LEVEL = np.append(_linear(np.arange(255) + 0.5, 255), _F(2))
 _FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side="right").astype(np.uint8)
 
 
-def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
+def compose_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
     """Levels of sRGB of lightness and chroma, colors outside it losing chroma.
 
     Args:
@@ -51,7 +51,7 @@ def paint_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, i
 
 
 def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Levels (n, W, 3) uint8 of lightness and chroma as `paint_rows` takes them, colors outside sRGB clipped.
+    """Levels (n, W, 3) uint8 of lightness and chroma as `compose_rows` takes them, colors outside sRGB clipped.
 
     This changes their lightness: it is what the colors of others cost, for comparison.
     """
@@ -60,7 +60,7 @@ def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
     return levels
 
 
-def lab_of(pixels: np.ndarray) -> np.ndarray:
+def pixels_to_lab_rows(pixels: np.ndarray) -> np.ndarray:
     """CIELAB (3, H, W) float32 of (H, W, 3) sRGB, uint8 or uint16."""
     lab = np.empty((3, *pixels.shape[:2]), _F)
     _to_lab(pixels, _LINEAR_8 if pixels.dtype == np.uint8 else _LINEAR_16, lab)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from colorize_core.color.lab import network_scale
-from colorize_core.data.crops import cut, draw_windows, resample
+from colorize_core.data.crops import cut, draw_crops, resample
 from colorize_core.data.degradation import GrayStyle, restyle
 from colorize_core.errors import UserError
 
@@ -78,7 +78,7 @@ def augment(
     rule.require_fit(size)
     draw = partial(draw_uniform, ids, epoch, seed)
     if rule.zoom:
-        windows = draw_windows(draw("zoom", 4), size, rule.zoom)
+        windows = draw_crops(draw("zoom", 4), size, rule.zoom)
         L, ab = resample(torch.cat((L, ab), dim=1), windows, rule.crop or size).split((1, 2), dim=1)
     elif rule.crop:
         L, ab = cut(torch.cat((L, ab), dim=1), draw("crop", 2), rule.crop).split((1, 2), dim=1)

@@ -24,7 +24,7 @@ def cut(pixels: Tensor, places: Tensor, side: int) -> Tensor:
     return torch.stack([photo[:, top : top + side, left : left + side] for photo, (top, left) in squares])
 
 
-def draw_windows(numbers: Tensor, size: int, zoom: float) -> Tensor:
+def draw_crops(numbers: Tensor, size: int, zoom: float) -> Tensor:
     """Random windows (Szegedy et al. 2015), anywhere in the photograph.
 
     Args:
@@ -50,7 +50,7 @@ def resample(pixels: Tensor, windows: Tensor, side: int) -> Tensor:
 
     Args:
         pixels: (B, C, S, S) uint8.
-        windows: (B, 4) in pixels: top, left, height, width (see `draw_windows`).
+        windows: (B, 4) in pixels: top, left, height, width (see `draw_crops`).
         side: of the result.
 
     Returns:

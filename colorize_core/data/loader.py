@@ -59,7 +59,7 @@ def open_shards(paths: Sequence[str], filesystem: fs.FileSystem) -> list[Shard]:
 
 
 @dataclass(frozen=True)
-class Feed:
+class ShardLoader:
     """What one rank reads of shards, epoch by epoch."""
 
     shards: Sequence[Shard]
@@ -91,7 +91,7 @@ class Feed:
             UserError: a shard is missing or damaged.
         """
         random = np.random.default_rng([self.seed % 2**32, number, self.rank])
-        rows = self._read(self._deal(number))
+        rows = self._read(self._assign_rows(number))
         pool: list[dict[str, Any]] = []
         for batch in range(self.batches):
             # The buffer fills while the first batches are learned from: rows are stored in random order anyway.
@@ -102,7 +102,7 @@ class Feed:
             if batch >= skip:
                 yield {name: _join([row[name] for row in chosen]) for name in self.columns}
 
-    def _deal(self, epoch: int) -> Iterator[_Stretch]:
+    def _assign_rows(self, epoch: int) -> Iterator[_Stretch]:
         """This rank's stretch of the rows of all row groups, in the epoch's order."""
         groups = [(shard, group) for shard in self.shards for group in range(shard.footer.num_row_groups)]
         order = np.random.default_rng([self.seed % 2**32, epoch]).permutation(len(groups))

@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from colorize_core.color.lab import chroma
-from colorize_core.data.shards import SPLITS, TEST, TRAIN, VAL, pixels_to_lab
+from colorize_core.data.shards import SPLITS, TEST, TRAIN, VAL, images_to_lab
 from colorize_core.photo.decode import GRAY_CHROMA, MAX_PIXELS, Photo, PhotoError, decode
 
 
 @dataclass(frozen=True)
-class SquareRule:
+class ResizePolicy:
     """How photographs become square."""
 
     size: int
@@ -22,7 +22,7 @@ class SquareRule:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ScreeningResult:
     """What an inspection found."""
 
     id: str
@@ -38,19 +38,19 @@ def content_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def inspect(data: bytes, rule: SquareRule, max_pixels: int = MAX_PIXELS) -> Verdict:
+def inspect(data: bytes, rule: ResizePolicy, max_pixels: int = MAX_PIXELS) -> ScreeningResult:
     """Decide whether a photograph can be learned from: it must decode and have color (`photo.GRAY_CHROMA`)."""
     identity = content_id(data)
     try:
         found = mean_chroma(square(decode(data, max_pixels), rule))
     except PhotoError as fault:
-        return Verdict(identity, fault.status, str(fault))
+        return ScreeningResult(identity, fault.status, str(fault))
     if found < GRAY_CHROMA:
-        return Verdict(identity, "near_gray", f"mean chroma {found:.2f} is under {GRAY_CHROMA}")
-    return Verdict(identity)
+        return ScreeningResult(identity, "near_gray", f"mean chroma {found:.2f} is under {GRAY_CHROMA}")
+    return ScreeningResult(identity)
 
 
-def square(photo: Photo, rule: SquareRule) -> np.ndarray:
+def square(photo: Photo, rule: ResizePolicy) -> np.ndarray:
     """Resize a photograph to (size, size, 3) uint8 RGB, bicubic and antialiased as Pillow does."""
     image = Image.fromarray(photo.rgb())
     box = None
@@ -63,7 +63,7 @@ def square(photo: Photo, rule: SquareRule) -> np.ndarray:
 
 def mean_chroma(rgb: np.ndarray) -> float:
     """Mean CIELAB chroma of (H, W, 3) uint8 sRGB pixels."""
-    return float(chroma(pixels_to_lab(rgb[None])[:, 1:]).mean())
+    return float(chroma(images_to_lab(rgb[None])[:, 1:]).mean())
 
 
 def split_by_hash(identity: str, val_fraction: float, test_fraction: float) -> str:

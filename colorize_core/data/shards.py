@@ -17,7 +17,7 @@ import torch
 from pyarrow import fs
 
 from colorize_core.color.lab import lab_to_uint8
-from colorize_core.color.pixels import levels_to_lab
+from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.errors import UserError
 from colorize_core.runtime.files import read_file
 
@@ -83,9 +83,9 @@ def read_dataset_info(path_or_uri: str, filesystem: fs.FileSystem | None = None)
     return info
 
 
-def pixels_to_lab(rgb: np.ndarray) -> torch.Tensor:
+def images_to_lab(rgb: np.ndarray) -> torch.Tensor:
     """(B, H, W, 3) uint8, B at least 1, to CIELAB (B, 3, H, W)."""
-    return torch.cat([levels_to_lab(pixels, torch.device("cpu")) for pixels in rgb])
+    return torch.cat([pixels_to_lab(pixels, torch.device("cpu")) for pixels in rgb])
 
 
 def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: bool) -> pa.Table:
@@ -99,7 +99,7 @@ def make_table(keys: Sequence[str], ids: Sequence[str], rgb: np.ndarray, exact: 
     """
     L, ab = (np.empty((len(rgb), channels, *rgb.shape[1:3]), np.uint8) for channels in (1, 2))
     for number in range(len(rgb)):  # all at once, their floats would leave the processor's caches
-        levels = lab_to_uint8(pixels_to_lab(rgb[number : number + 1]))
+        levels = lab_to_uint8(images_to_lab(rgb[number : number + 1]))
         L[number], ab[number] = (part[0].numpy() for part in levels)
     columns = {"key": pa.array(keys), "id": pa.array(ids), "L": _tensor(L), "ab": _tensor(ab)}
     if exact:

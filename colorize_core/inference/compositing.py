@@ -10,7 +10,7 @@ from colorize_core.color.lab import chroma, fit_gamut, lab_to_rgb, rgb_to_lab
 
 
 @dataclass
-class Painted:
+class ComposedRows:
     """Some rows of a picture."""
 
     levels: np.ndarray
@@ -25,7 +25,7 @@ class Painted:
     """The largest difference of L between the levels and what was asked for."""
 
 
-def paint(L: Tensor, ab: Tensor, depth: int) -> Painted:
+def paint(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
     """Paint rows, keeping their lightness: colors outside sRGB lose chroma (`color.fit_gamut`).
 
     Args:
@@ -33,18 +33,18 @@ def paint(L: Tensor, ab: Tensor, depth: int) -> Painted:
         ab: (1, 2, n, W) float32 finite chroma, CIELAB units; may be overwritten.
         depth: 8 or 16 bits.
     """
-    return _paint_on_cpu(L, ab, depth) if L.device.type == "cpu" else paint_tensors(L, ab, depth)
+    return _compose_rgb_on_cpu(L, ab, depth) if L.device.type == "cpu" else compose_rgb_on_device(L, ab, depth)
 
 
-def _paint_on_cpu(L: Tensor, ab: Tensor, depth: int) -> Painted:
-    from colorize_core.color.kernels import paint_rows
+def _compose_rgb_on_cpu(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
+    from colorize_core.color.kernels import compose_rows
 
     ab = ab.contiguous()
-    levels, clipped, chroma_sum, error = paint_rows(L[0, 0].contiguous().numpy(), ab[0].numpy(), depth)
-    return Painted(levels, ab, chroma_sum, clipped, error)
+    levels, clipped, chroma_sum, error = compose_rows(L[0, 0].contiguous().numpy(), ab[0].numpy(), depth)
+    return ComposedRows(levels, ab, chroma_sum, clipped, error)
 
 
-def paint_tensors(L: Tensor, ab: Tensor, depth: int) -> Painted:
+def compose_rgb_on_device(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
     """`paint` in torch, for any device."""
     white = 2**depth - 1
     fitted, clipped = fit_gamut(torch.cat((L, ab), dim=1))
@@ -52,4 +52,4 @@ def paint_tensors(L: Tensor, ab: Tensor, depth: int) -> Painted:
     error = (rgb_to_lab(levels / white)[:, :1] - L).abs().max()
     pixels = levels[0].permute(1, 2, 0).to(torch.int32).cpu().numpy().astype(np.uint16 if depth == 16 else np.uint8)
     ab = fitted[:, 1:]
-    return Painted(pixels, ab, float(chroma(ab).sum()), int(clipped.sum()), float(error))
+    return ComposedRows(pixels, ab, float(chroma(ab).sum()), int(clipped.sum()), float(error))

@@ -20,7 +20,7 @@ def needed_memory(image: Image.Image, wide: bool) -> int:
 
     Args:
         image: opened, not loaded.
-        wide: whether its several channels have 16 bits (`wide.is_wide`), which Pillow's modes do not tell.
+        wide: whether its several channels have 16 bits (`wide.has_16_bit_channels`), which Pillow's modes do not tell.
     """
     gray = image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F"))
     bits = 16 if wide or image.mode.startswith(("I", "F")) else 8
@@ -28,7 +28,7 @@ def needed_memory(image: Image.Image, wide: bool) -> int:
     return image.width * image.height * ((_GRAY if gray else _COLOR)[bits] + (_ALPHA if has_alpha else 0))
 
 
-def groups_within(needs: dict[int, int], limit: int | None) -> Iterator[list[int]]:
+def split_within_budget(needs: dict[int, int], limit: int | None) -> Iterator[list[int]]:
     """Cut the keys of `needs`, in order, into groups whose needs sum up to the limit at most, or are of one key."""
     group: list[int] = []
     total = 0

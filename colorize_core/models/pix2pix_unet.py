@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix (Isola et al. 2017, appendix 6.1.1), a baseline of gray-to-glory and the generator of unet-gan."""
+"""The U-Net of pix2pix (Isola et al. 2017, appendix 6.1.1): baseline of gray-to-glory, generator of unet-gan."""
 
 from functools import partial
 from itertools import pairwise
@@ -22,8 +22,8 @@ class Pix2PixUNet(ColorModel):
     Variant "pix2pix" is UnetGenerator of pytorch-CycleGAN-and-pix2pix (models/networks.py): slope 0.2, no norm at
     the bottleneck and no dropout right after it, skips pass through a ReLU.
 
-    Variant "keras" is the generator of the paper unet-gan, from TensorFlow's pix2pix tutorial: slope 0.3 (Keras' default), norm
-    at the bottleneck too, dropout in the three innermost layers, skips keep their LeakyReLU, BatchNorm with Keras'
+    Variant "keras" is unet-gan's generator, from TensorFlow's pix2pix tutorial: slope 0.3 (Keras' default),
+    norm at the bottleneck too, dropout in the three innermost layers, skips keep their LeakyReLU, BatchNorm with Keras'
     epsilon 0.001 and momentum 0.99. With 7 levels, for 128 px, the 41.83 M parameters that Keras prints: 41,825,922
     and 8,832 running statistics of BatchNorm. "pix2pix" with 7 levels has 1,024 fewer.
     """

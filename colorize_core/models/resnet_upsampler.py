@@ -1,4 +1,4 @@
-"""The network of the paper resnet18-losses: the first half of ResNet-18, and convolutions that upsample its features."""
+"""The network of the paper resnet18-losses: the first half of ResNet-18 and convolutions that upsample its features."""
 
 from torch import Tensor, nn
 

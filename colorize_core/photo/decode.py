@@ -9,9 +9,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from colorize_core.errors import UserError
 from colorize_core.photo.depth import to_depth
-from colorize_core.photo.high_bit_depth import read_wide
+from colorize_core.photo.high_bit_depth import read_16_bit_channels
 from colorize_core.photo.metadata import read_dpi, read_exif, read_orientation, read_xmp
-from colorize_core.photo.profiles import to_srgb, wide_to_srgb
+from colorize_core.photo.profiles import high_bit_depth_to_srgb, to_srgb
 
 # The size of a photograph is checked below, before its pixels are decoded, against a limit of the caller's;
 # Pillow's own fixed limit would refuse gigapixel scans that were asked for.
@@ -104,7 +104,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     source_format = image.format or ""
     notes: list[str] = []
     try:
-        wide = read_wide(data, image)
+        wide = read_16_bit_channels(data, image)
         if wide is None:
             image.load()
     except MemoryError:
@@ -122,7 +122,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     if wide is None:
         pixels, alpha = _pixels(image, notes)
     else:
-        pixels, alpha = wide_to_srgb(wide[0], image.info.get("icc_profile"), notes), _seen(wide[1])
+        pixels, alpha = high_bit_depth_to_srgb(wide[0], image.info.get("icc_profile"), notes), _seen(wide[1])
     pixels = _without_equal_channels(pixels)
     if orientation in _UPRIGHT:
         pixels, alpha = _turn(pixels, orientation), (None if alpha is None else _turn(alpha, orientation))
@@ -175,9 +175,9 @@ def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarra
         values = np.asarray(image).astype(np.uint16)
         if getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
             values = 65535 - values  # zero is white; Pillow inverts 8 bits, not 16
-        return wide_to_srgb(values, image.info.get("icc_profile"), notes), None
+        return high_bit_depth_to_srgb(values, image.info.get("icc_profile"), notes), None
     if image.mode in ("I", "F"):
-        return _wide_gray(np.asarray(image)), None
+        return _integer_gray(np.asarray(image)), None
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode == "1":
@@ -203,7 +203,7 @@ def _without_equal_channels(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _wide_gray(values: np.ndarray) -> np.ndarray:
+def _integer_gray(values: np.ndarray) -> np.ndarray:
     """32-bit integer gray that holds 16-bit values, as some TIFF and PNG files are read; others have no known range."""
     if values.dtype.kind == "i" and values.min() >= 0 and values.max() <= 65535:
         return values.astype(np.uint16)

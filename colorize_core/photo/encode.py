@@ -59,7 +59,7 @@ def encode(
     Args:
         rgb: (H, W, 3) uint8, or uint16 for PNG and TIFF.
         format: one of `WRITE_FORMATS`. JPEG has no alpha: it is laid on white.
-        source: the photograph whose EXIF, XMP, resolution and alpha are kept; see `left_out`.
+        source: the photograph whose EXIF, XMP, resolution and alpha are kept; see `unsupported_features`.
         encoding: quality and the like.
         provenance: what colored it.
 
@@ -105,7 +105,7 @@ def _lossy(rgb: np.ndarray, format: str, alpha: np.ndarray | None, tags: Tags, e
     return sink.getvalue()
 
 
-def left_out(format: str, source: Photo, provenance: Provenance | None = None) -> list[str]:
+def unsupported_features(format: str, source: Photo, provenance: Provenance | None = None) -> list[str]:
     """What of the source a format cannot hold, for the record."""
     lost = []
     if format == "jpeg" and source.alpha is not None:

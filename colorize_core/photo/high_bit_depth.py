@@ -9,7 +9,7 @@ _WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 256, 257,
 _UNSIGNED, _UNASSOCIATED, _PREMULTIPLIED = 1, 2, 1
 
 
-def read_wide(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
+def read_16_bit_channels(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Pixels and alpha of a file with several channels of 16 bits.
 
     Args:
@@ -21,7 +21,7 @@ def read_wide(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray |
         damaged: Pillow then tells.
     """
     try:
-        if not is_wide(data, image):
+        if not has_16_bit_channels(data, image):
             return None
         if image.format == "PNG":
             return _split(imagecodecs.png_decode(data), (image.height, image.width), has_alpha=True)
@@ -40,14 +40,14 @@ def read_wide(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray |
         return None
 
 
-def is_wide(data: bytes, image: Image.Image) -> bool:
-    """Whether an opened file has several channels of 16 bits that `read_wide` knows."""
+def has_16_bit_channels(data: bytes, image: Image.Image) -> bool:
+    """Whether an opened file has several channels of 16 bits that `read_16_bit_channels` knows."""
     if image.format == "PNG":
         return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # depth and color type in the header
-    return image.format == "TIFF" and _is_wide_tiff(image)
+    return image.format == "TIFF" and _is_16_bit_tiff(image)
 
 
-def _is_wide_tiff(image: Image.Image) -> bool:
+def _is_16_bit_tiff(image: Image.Image) -> bool:
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits, photometric = tags.get(_BITS, ()), tags.get(_PHOTOMETRIC)
     colors = {_GRAY: 1, _RGB: 3}.get(photometric, 0)

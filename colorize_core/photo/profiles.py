@@ -37,7 +37,7 @@ def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def wide_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: list[str]) -> np.ndarray:
+def high_bit_depth_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: list[str]) -> np.ndarray:
     """Convert 16-bit pixels to sRGB through their profile where there is one that works; Pillow would cut them to 8.
 
     Args:

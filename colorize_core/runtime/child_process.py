@@ -10,7 +10,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def alone(work: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs) -> Result:
+def run_in_subprocess(work: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs) -> Result:
     """What `work`, a function of a module, returns or raises in a new process."""
     spawn = multiprocessing.get_context("spawn")
     # Ctrl-C ends that process without a word; this one says what has to be said.

@@ -8,9 +8,9 @@ _KEPT = 256 << 20
 _HEAP = 64 << 20  # of each thread but the first
 _NO_LIMIT = -1
 
-LARGEST_KEPT = 32 << 20
-"""Size in bytes up to which `keep_freed_memory` has a process keep what it frees; glibc allows no larger limit."""
-ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+MAX_RETAINED_BYTES = 32 << 20
+"""Size in bytes up to which `retain_freed_memory` has a process keep what it frees; glibc allows no larger limit."""
+SINGLE_ARENA_ENV = {"MALLOC_ARENA_MAX": "1"}
 """Environment of a process in which another thread than the first keeps everything: glibc would give that heaps of its
 own, in which nothing is larger than 64 MB."""
 
@@ -20,7 +20,7 @@ def show(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def keep_freed_memory(*, everything: bool = False) -> None:
+def retain_freed_memory(*, everything: bool = False) -> None:
     """Have this process keep what it frees and use it again; without effect but on Linux's libc.
 
     By default each picture and each layer of a model gets its memory from the system anew, in pages that are cleared
@@ -38,6 +38,6 @@ def keep_freed_memory(*, everything: bool = False) -> None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, _NO_LIMIT)
     else:
-        mallopt(_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(_MMAP_THRESHOLD, MAX_RETAINED_BYTES)
         mallopt(_TOP_PAD, _HEAP)  # or a heap of another thread goes back as soon as it is empty
         mallopt(_TRIM_THRESHOLD, _KEPT)

@@ -15,7 +15,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
 
 
-def in_halves(function: Callable[[Tensor], Tensor], batch: Tensor) -> list[Tensor | None]:
+def run_with_oom_split(function: Callable[[Tensor], Tensor], batch: Tensor) -> list[Tensor | None]:
     """Run a function on a batch, on halves of it where memory runs out, down to single items.
 
     Args:
@@ -35,4 +35,4 @@ def in_halves(function: Callable[[Tensor], Tensor], batch: Tensor) -> list[Tenso
         torch.cuda.empty_cache()
     if len(batch) == 1:
         return [None]
-    return [result for half in batch.chunk(2) for result in in_halves(function, half)]
+    return [result for half in batch.chunk(2) for result in run_with_oom_split(function, half)]

@@ -19,7 +19,7 @@ FETCH, DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE, PUT = STAGES = (
 full size and its levels; PSNR and SSIM of inputs in color; to bytes; to the store."""
 
 
-class StageClock:
+class StageTimer:
     """Adds up what stages take, by as many threads as there are.
 
     Seconds are those of cores: two threads that decode for a second spend two. `INFER` counts once for each thread of

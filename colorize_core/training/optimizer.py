@@ -51,8 +51,8 @@ def learning_rate_scale(rule: str, workers: int) -> float:
     raise KeyError(rule)
 
 
-class Descent:
-    """Follows the gradient of one network's loss."""
+class ScheduledOptimizer:
+    """An optimizer with a learning rate schedule and gradient clipping."""
 
     def __init__(
         self,
@@ -70,24 +70,19 @@ class Descent:
         """
         self.optimizer, self._clip_norm = optimizer, clip_norm
         self._schedule = LambdaLR(optimizer, factor) if factor else None
-        self.rate = float(optimizer.param_groups[0]["lr"])
+        self.lr = float(optimizer.param_groups[0]["lr"])
         """Learning rate of the last step."""
 
-    def step(self, loss: Tensor) -> None:
-        """Move the weights once, down the gradient of a scalar."""
-        self.gather(loss)
-        self.move()
-
-    def gather(self, loss: Tensor) -> None:
-        """Add the gradient of a scalar to what the next `move` follows."""
+    def accumulate(self, loss: Tensor) -> None:
+        """Add the gradient of a scalar loss to what the next `step` applies."""
         loss.backward()
 
-    def move(self) -> None:
-        """Move the weights once, down the gathered gradients, and forget these."""
+    def step(self) -> None:
+        """Apply the accumulated gradients, clipped, and reset them."""
         if self._clip_norm:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self._clip_norm)
-        self.rate = float(self.optimizer.param_groups[0]["lr"])
+        self.lr = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self._schedule:
@@ -109,10 +104,10 @@ class Descent:
                     values[name] = torch.empty_like(parameter).copy_(value)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
             group["initial_lr"] = rate
-        self.seek(state["steps"])
+        self.set_step(state["steps"])
 
-    def seek(self, steps: int) -> None:
-        """Be at a step of the schedule, wherever it was."""
+    def set_step(self, steps: int) -> None:
+        """Set the schedule to the given step."""
         if self._schedule:
             self._schedule.last_epoch = steps
             for group, factor in zip(self.optimizer.param_groups, self._schedule.lr_lambdas, strict=True):

@@ -18,7 +18,7 @@ from colorize_core.models.base import ColorModel
 from colorize_core.runtime.precision import Autocast
 from colorize_core.training import gan_losses as adversarial
 from colorize_core.training.losses import ColorLoss
-from colorize_core.training.optimizer import Descent
+from colorize_core.training.optimizer import ScheduledOptimizer
 
 
 class Batch(NamedTuple):
@@ -40,7 +40,7 @@ class Step(Protocol):
     """An optimization step with the state that resuming needs."""
 
     @property
-    def descents(self) -> Sequence[Descent]:
+    def optimizers(self) -> Sequence[ScheduledOptimizer]:
         """Of the networks, the generator's first."""
 
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
@@ -95,14 +95,16 @@ def running_average(model: ColorModel, decay: float) -> AveragedModel:
 class SupervisedStep:
     """Regression of ab, or classification of colors, on L."""
 
-    def __init__(self, network: Network, loss: ColorLoss, descent: Descent, autocast: Autocast = nullcontext) -> None:
-        """Keep the network (an `Outputs`, perhaps wrapped), its loss and descent, and the context it runs in."""
-        self.network, self.loss, self.descent, self.autocast = network, loss, descent, autocast
+    def __init__(
+        self, network: Network, loss: ColorLoss, optimizer: ScheduledOptimizer, autocast: Autocast = nullcontext
+    ) -> None:
+        """Keep the network (an `Outputs`, perhaps wrapped), its loss and optimizer, and the context it runs in."""
+        self.network, self.loss, self.optimizer, self.autocast = network, loss, optimizer, autocast
 
     @property
-    def descents(self) -> Sequence[Descent]:
+    def optimizers(self) -> Sequence[ScheduledOptimizer]:
         """See `Step`."""
-        return (self.descent,)
+        return (self.optimizer,)
 
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
         """See `Step`."""
@@ -112,18 +114,18 @@ class SupervisedStep:
                 with self.autocast():
                     outputs = self.network(batch.seen)
                 loss, parts = self.loss(outputs, batch.L, batch.ab)
-                self.descent.gather(loss / len(batches))
+                self.optimizer.accumulate(loss / len(batches))
             means.add({"loss": loss.detach(), **parts})
-        self.descent.move()
+        self.optimizer.step()
         return means.by_name()
 
     def state_dict(self) -> dict[str, Any]:
         """See `Step`."""
-        return {"descent": self.descent.state_dict()}
+        return {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Step`."""
-        self.descent.load_state_dict(state["descent"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def _last_exchanges(
@@ -151,7 +153,7 @@ class _Means:
 
 
 @dataclass(frozen=True)
-class AdversarialRule:
+class AdversarialOptions:
     """The adversarial part of an objective."""
 
     kind: str = "bce"
@@ -183,20 +185,20 @@ class AdversarialStep:
         generator: Network,
         discriminator: nn.Module,
         loss: ColorLoss,
-        rule: AdversarialRule,
-        generator_descent: Descent,
-        discriminator_descent: Descent,
+        rule: AdversarialOptions,
+        generator_optimizer: ScheduledOptimizer,
+        discriminator_optimizer: ScheduledOptimizer,
         autocast: Autocast = nullcontext,
     ) -> None:
-        """Keep both networks (the generator as an `Outputs`), the losses, both descents, and the networks' context."""
+        """Keep both networks (the generator as an `Outputs`), the losses, both optimizers and the autocast context."""
         self.generator, self.discriminator = generator, discriminator
         self.loss, self.rule, self.autocast = loss, rule, autocast
-        self.generator_descent, self.discriminator_descent = generator_descent, discriminator_descent
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
 
     @property
-    def descents(self) -> Sequence[Descent]:
+    def optimizers(self) -> Sequence[ScheduledOptimizer]:
         """See `Step`."""
-        return self.generator_descent, self.discriminator_descent
+        return self.generator_optimizer, self.discriminator_optimizer
 
     def __call__(self, *batches: Batch) -> dict[str, Tensor]:
         """See `Step`; names are loss, each loss of the generator, adversarial, discriminator and each penalty."""
@@ -204,26 +206,26 @@ class AdversarialStep:
         kept = self._generate(batches[0]) if len(batches) == 1 else None
         for batch, exchange in _last_exchanges(batches, self.discriminator):
             with exchange:
-                fake = (kept or self._generate_blind(batch))["ab"].detach().float()
-                discriminator_loss, penalties = self._judge(batch.L, batch.ab, fake)
-                self.discriminator_descent.gather((discriminator_loss + sum(penalties.values())) / len(batches))
+                fake = (kept or self._generate_without_gradient(batch))["ab"].detach().float()
+                discriminator_loss, penalties = self._discriminate(batch.L, batch.ab, fake)
+                self.discriminator_optimizer.accumulate((discriminator_loss + sum(penalties.values())) / len(batches))
             means.add({"discriminator": discriminator_loss.detach()})
             means.add({name: value.detach() for name, value in penalties.items()})
-        self.discriminator_descent.move()
+        self.discriminator_optimizer.step()
 
-        judge = unwrap(self.discriminator).requires_grad_(False)
+        discriminator = unwrap(self.discriminator).requires_grad_(False)
         for batch, exchange in _last_exchanges(batches, self.generator):
             with exchange:
                 outputs = kept or self._generate(batch)
                 with self.autocast():
-                    logits = judge(batch.L, outputs["ab"].float())
+                    logits = discriminator(batch.L, outputs["ab"].float())
                 fooled = adversarial.generator_loss(self.rule.kind, logits.float())
                 loss, parts = self.loss(outputs, batch.L, batch.ab)
                 loss = loss + self.rule.weight * fooled
-                self.generator_descent.gather(loss / len(batches))
+                self.generator_optimizer.accumulate(loss / len(batches))
             means.add({"loss": loss.detach(), **parts, "adversarial": fooled.detach()})
-        self.generator_descent.move()
-        judge.requires_grad_(True)
+        self.generator_optimizer.step()
+        discriminator.requires_grad_(True)
         return means.by_name()
 
     def _generate(self, batch: Batch) -> dict[str, Tensor]:
@@ -231,10 +233,10 @@ class AdversarialStep:
             return self.generator(batch.seen)
 
     @torch.no_grad()
-    def _generate_blind(self, batch: Batch) -> dict[str, Tensor]:
+    def _generate_without_gradient(self, batch: Batch) -> dict[str, Tensor]:
         return self._generate(batch)
 
-    def _judge(self, L: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _discriminate(self, L: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss and its weighted penalties by name."""
         rule = self.rule
         colors = [real.detach().requires_grad_(rule.r1 > 0), fake]
@@ -253,13 +255,13 @@ class AdversarialStep:
     def state_dict(self) -> dict[str, Any]:
         """See `Step`."""
         return {
-            "generator_descent": self.generator_descent.state_dict(),
-            "discriminator_descent": self.discriminator_descent.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "discriminator": unwrap(self.discriminator).state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Step`."""
-        self.generator_descent.load_state_dict(state["generator_descent"])
-        self.discriminator_descent.load_state_dict(state["discriminator_descent"])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
         unwrap(self.discriminator).load_state_dict(state["discriminator"])

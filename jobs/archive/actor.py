@@ -15,8 +15,8 @@ from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key
-from colorize_core.runtime.memory import keep_freed_memory
-from colorize_core.runtime.stage_timer import PUT, StageClock, add_stages
+from colorize_core.runtime.memory import retain_freed_memory
+from colorize_core.runtime.stage_timer import PUT, StageTimer, add_stages
 from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
@@ -26,7 +26,7 @@ from jobs.run.progress import Progress
 if TYPE_CHECKING:
     from colorize_core.colorizer import ColorizedPhoto, Colorizer
 
-CALLS = 2
+MAX_CONCURRENT_BATCHES = 2
 """Batches that an actor has in hand at a time."""
 
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
@@ -87,12 +87,12 @@ def colorize(
 class ColorizeActor:
     """Holds the model; colors a batch, writes each picture, and returns a row for every key.
 
-    Called by `CALLS` threads: one colors while others wait for the store.
+    Called by `MAX_CONCURRENT_BATCHES` threads: one colors while others wait for the store.
     """
 
     def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
         """Load the checkpoint; pictures go to OUTPUT/images."""
-        keep_freed_memory()
+        retain_freed_memory()
         self._mistake: UserError | None = None
         try:
             self._colorizer = load_colorizer(config)
@@ -118,7 +118,7 @@ class ColorizeActor:
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
-        clock = StageClock()
+        clock = StageTimer()
         with clock.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
         spent = add_stages([spent, clock.take()])

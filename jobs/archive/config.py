@@ -6,7 +6,7 @@ from pydantic import ByteSize, Field, model_validator
 
 from colorize_core.starter import STARTER
 from jobs.command.config import Output, PipelineJobConfig
-from jobs.inputs.listing import ListingSection
+from jobs.inputs.listing import ListingOptions
 from jobs.run.actors import ActorsSection
 
 FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
@@ -54,7 +54,7 @@ class ArchiveConfig(PipelineJobConfig):
     """Of PNG and TIFF; same keeps 16 bits where the photograph has them."""
     on_color: Literal["colorize", "skip", "copy"] = "colorize"
     """Inputs already in color: colorize them too and score against the original, skip, or copy the file."""
-    listing: ListingSection = Field(default_factory=ListingSection)
+    listing: ListingOptions = Field(default_factory=ListingOptions)
     """Which files are inputs."""
     limit: int | None = Field(None, ge=1)
     """Only the first inputs of the listing, for a first look; may be raised or lifted to go on."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cluster.session import local_cores
 from cluster.storage.stores import Entry, Storage, open_storage
-from colorize_core.runtime.child_process import alone
+from colorize_core.runtime.child_process import run_in_subprocess
 from jobs.archive.config import ArchiveConfig
 from jobs.command.console import duration
 from jobs.inputs.fetch import fetch_all
@@ -34,7 +34,7 @@ def probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
     A process of its own does, whose torch and model do not stay in the driver for as long as the archive takes. An
     actor with a GPU is measured where this machine has one, else nothing can be told.
     """
-    return alone(_probe, config, list(some))
+    return run_in_subprocess(_probe, config, list(some))
 
 
 def _probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:

@@ -28,7 +28,7 @@ from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, now, write_record
 from jobs.run.report_files import report_at_end
-from jobs.run.requirements import Needs
+from jobs.run.requirements import Requirements
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,10 +119,10 @@ def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     return source, output, check_checkpoint(config.checkpoint, config.storage)
 
 
-def needs(config: ArchiveConfig) -> Needs:
+def needs(config: ArchiveConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
-    return Needs(
+    return Requirements(
         config.actors.processes(reserved=RESERVED_CPUS),
         reads={"source": (source, None), **checkpoint_reads({"checkpoint": config.checkpoint}, config.storage)},
         writes={"output": output},

@@ -64,7 +64,7 @@ def colorize_inputs(
     """
     import ray
 
-    from jobs.archive.actor import CALLS, ColorizeActor
+    from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
     from jobs.archive.tasks import fetch, stage_rows
     from jobs.run.progress import Progress
 
@@ -73,7 +73,7 @@ def colorize_inputs(
     actors = count_actors(config.actors, config.ray, reserved=RESERVED_CPUS, batches=batches)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = False
-    sizes = block_sizes(len(inputs), config.block_size, config.batch_size, actors * CALLS)
+    sizes = block_sizes(len(inputs), config.block_size, config.batch_size, actors * MAX_CONCURRENT_BATCHES)
     starts = itertools.accumulate(sizes[:-1], initial=0)
     blocks = [inputs.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
     rows = (
@@ -91,7 +91,7 @@ def colorize_inputs(
             batch_format="pyarrow",
             fn_constructor_kwargs={"config": config, "output": output, "progress": progress},
             compute=ray.data.ActorPoolStrategy(
-                size=actors, max_concurrent_calls_per_actor=CALLS, enable_true_multi_threading=True
+                size=actors, max_concurrent_calls_per_actor=MAX_CONCURRENT_BATCHES, enable_true_multi_threading=True
             ),
             num_cpus=config.actors.cpus,
             num_gpus=config.actors.gpus,

@@ -41,7 +41,7 @@ def write_archive_report(output: Storage, source: Storage | None, pictures: int 
     for reader in (rows.read_rows, rows.read_unmerged):
         for table in reader(output):
             survey.add(table)
-    maker = _Maker(output, source if source and _answers(source) else None)
+    maker = _ThumbnailWriter(output, source if source and _answers(source) else None)
     chosen = chosen_rows(survey)
     with ThreadPoolExecutor(_THREADS) as pool:
         thumbnails = dict(zip(chosen, pool.map(maker.make, chosen.values()), strict=True))
@@ -59,7 +59,7 @@ def _answers(source: Storage) -> bool:
     return True
 
 
-class _Maker:
+class _ThumbnailWriter:
     """Makes the small pictures of a row."""
 
     def __init__(self, output: Storage, source: Storage | None) -> None:

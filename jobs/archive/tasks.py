@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
-from colorize_core.runtime.stage_timer import FETCH, StageClock
+from colorize_core.runtime.stage_timer import FETCH, StageTimer
 from jobs.archive.rows import stage
 from jobs.inputs.fetch import fetch_all
 from jobs.run import prometheus as metrics
@@ -16,7 +16,7 @@ from jobs.run.progress import Progress
 
 def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.Table:
     """Add the bytes of each key, or the status missing or read_error and why; `run` is the label of metrics."""
-    clock = StageClock()
+    clock = StageTimer()
     with clock.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
     spent = clock.take()

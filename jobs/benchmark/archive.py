@@ -40,12 +40,12 @@ def plan(config: ArchiveBenchmark) -> str:
 def run(config: ArchiveBenchmark, verbose: bool) -> int:
     """Make the inputs, measure round by round, write the figures."""
     from colorize_core.benchmark.baselines.inference import has_opencv
-    from colorize_core.runtime.memory import keep_freed_memory
+    from colorize_core.runtime.memory import retain_freed_memory
 
     _require(config)
     record = begin("archive", config)
     cores = record["machine"]["cores"]
-    keep_freed_memory()  # as the job's actors do: the loops of others gain by it too
+    retain_freed_memory()  # as the job's actors do: the loops of others gain by it too
     if not has_opencv():
         say("benchmark: OpenCV is not installed (pip install opencv-python-headless); its loop is left out")
     with work_folder(config.output) as work:
@@ -95,11 +95,11 @@ def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> 
     from colorize_core.photo.decode import PhotoError, decode
     from colorize_core.photo.formats import IMAGE_SUFFIXES
     from jobs.inputs.fetch import fetch_all
-    from jobs.inputs.listing import ListingSection, require_photographs, survey
+    from jobs.inputs.listing import ListingOptions, require_photographs, survey
 
     (source,) = reach(config.storage, location)
-    require_photographs(source, IMAGE_SUFFIXES, ListingSection(), config.storage)
-    _, drawn = survey(source, IMAGE_SUFFIXES, ListingSection(), config.storage, some=config.photographs)
+    require_photographs(source, IMAGE_SUFFIXES, ListingOptions(), config.storage)
+    _, drawn = survey(source, IMAGE_SUFFIXES, ListingOptions(), config.storage, some=config.photographs)
     count = 0
     for entry, file in zip(drawn, fetch_all(source, [entry.key for entry in drawn]), strict=True):
         try:
@@ -127,7 +127,7 @@ def _untrained(name: str, folder: Path) -> str:
 
 def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) -> Round:
     """The job, then everything else in this process, on the same photographs."""
-    from colorize_core.benchmark.background_load import neighbors_at_work
+    from colorize_core.benchmark.background_load import background_load
     from colorize_core.benchmark.baselines import kernels as limit
     from colorize_core.benchmark.baselines.inference import Network, has_opencv, run, with_opencv, with_skimage
     from colorize_core.colorizer import Colorizer
@@ -141,9 +141,9 @@ def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) ->
     loops: Mapping[str, Loop] = {"peer": with_skimage} | ({"peer_opencv": with_opencv} if has_opencv() else {})
     peers = {name: (run(loop, network, some, 1), run(loop, network, some, cores)) for name, loop in loops.items()}
     batch = [file.read_bytes() for file in files[:_ALONE]]
-    with neighbors_at_work(cores - 1, store.path(), store.filesystem, batch):
+    with background_load(cores - 1, store.path(), store.filesystem, batch):
         cheapest = limit.limit(model, described.working_size, some)
-        alone = limit.colorizer_alone(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
+        alone = limit.colorizer_without_ray(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
     first, last, counted = job_window(pictures, cores * _batch(len(files), cores))
     return Round(
         images_per_second=counted / (last - first),

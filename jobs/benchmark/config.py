@@ -60,7 +60,7 @@ class TrainBenchmark(JobConfig):
     rounds: int = Field(3, ge=1)
     """The figures are medians over these."""
     optim: dict[str, Any] = Field(default_factory=dict)
-    """Keys of the section optim of `train` to measure, such as optim.precision=fp32, optim.compile=true or optim.prefetch=1."""
+    """Keys of the section optim of `train` to measure, such as optim.precision=fp32 or optim.compile=true."""
     gpu: bool = False
     """Train on a GPU."""
 

@@ -121,7 +121,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
 
     from colorize_core.benchmark.baselines.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
-    from colorize_core.runtime.child_process import alone
+    from colorize_core.runtime.child_process import run_in_subprocess
     from colorize_core.runtime.precision import chosen
 
     job_config = _job(config, work, cores)
@@ -133,7 +133,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     files = sorted((work / "photographs" / "train").iterdir())
     model, size, batch, steps = build_model(config.model), config.size, config.batch_size, config.steps
     device = torch.device("cuda" if config.gpu else "cpu")
-    tutorial = alone(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
+    tutorial = run_in_subprocess(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
     pace = partial(bare_pace, model, size, batch, steps, cores=cores, device=device)
     levers = Levers(chosen(job_config.optim.precision, device), compiled=job_config.optim.compile)
     return Round(
@@ -142,8 +142,8 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
         start_up_seconds=job.seconds - sum(float(row["seconds"]) for row in epochs),
         peak_memory_bytes=job.watch.peak_memory,
         tutorial=tutorial,
-        bare=alone(pace, levers=levers),
-        without={name: alone(pace, levers=less) for name, less in levers.without_each().items()},
+        bare=run_in_subprocess(pace, levers=levers),
+        without={name: run_in_subprocess(pace, levers=less) for name, less in levers.without_each().items()},
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.nodes.query import Answer, Node
-from jobs.run.requirements import Processes
+from jobs.run.requirements import ResourceRequest
 
-Verdict = Literal["ok", "warn", "fail"]
-Facts = Mapping[str, Any]  # of `cluster.nodes.facts.look_around`, or `look_at_cuda`
+ScreeningResult = Literal["ok", "warn", "fail"]
+Facts = Mapping[str, Any]  # of `cluster.nodes.facts.collect_node_facts`, or `collect_cuda_facts`
 
 PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "numpy", "pillow")
 _CODE = "the code of colorize"
@@ -29,7 +29,7 @@ class Finding:
     """The result of one check."""
 
     check: str
-    verdict: Verdict
+    verdict: ScreeningResult
     said: str
     """What was found."""
     advice: str = ""
@@ -66,7 +66,7 @@ def check_versions(facts: Mapping[str, Facts], mine: Facts) -> list[Finding]:
                 others[there].append(name)
         if others:
             said = "; ".join(f"{version or 'none'} on {_some(where)}" for version, where in others.items())
-            verdict: Verdict = "fail" if what in _MUST_AGREE else "warn"
+            verdict: ScreeningResult = "fail" if what in _MUST_AGREE else "warn"
             advice = _RENEW_CODE if what == _CODE else _RENEW_IMAGE
             findings.append(Finding("versions", verdict, f"{what} is {here or 'none'} here, {said}", advice))
     if findings:
@@ -169,7 +169,7 @@ def check_cuda(answer: Answer) -> Finding:
     return Finding("cuda", "ok", f"{where}: {found} x {facts['devices'][0]}, CUDA {facts['cuda']}, {bf16}")
 
 
-def check_room(need: Processes, nodes: Sequence[Node], *, can_grow: bool) -> Finding:
+def check_room(need: ResourceRequest, nodes: Sequence[Node], *, can_grow: bool) -> Finding:
     """Whether the processes of a job fit the cluster: all of them together, and each on some node.
 
     Args:
@@ -196,7 +196,7 @@ def check_room(need: Processes, nodes: Sequence[Node], *, can_grow: bool) -> Fin
     return Finding("room", "fail", lack, advice)
 
 
-def _fit(need: Processes, node: Node) -> int:
+def _fit(need: ResourceRequest, node: Node) -> int:
     fit = int(node.resources.get("CPU", 0.0) / need.cpus + 1e-6)
     return min(fit, int(node.resources.get("GPU", 0.0) / need.gpus + 1e-6)) if need.gpus else fit
 

@@ -18,7 +18,7 @@ from jobs.command.console import say
 from jobs.command.runner import run_job
 from jobs.doctor.checks import Finding
 from jobs.doctor.config import DoctorConfig
-from jobs.run.requirements import Needs
+from jobs.run.requirements import Requirements
 
 if TYPE_CHECKING:
     from cluster.nodes.query import Node
@@ -31,7 +31,7 @@ _CONFIGS = {
 }
 
 
-class Clinic:
+class Reporter:
     """Prints findings as they come, or keeps them for one JSON object."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -60,7 +60,7 @@ class Clinic:
         return FAILED if failed else DONE
 
 
-def examine(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[Finding]:
+def run_checks(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[Finding]:
     """All findings, one after the other; of a verb's configuration also what that job needs."""
     try:
         with ray_session(config.ray, verbose=verbose):
@@ -75,7 +75,7 @@ def examine(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[F
 def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"]:
     """Findings about every node; returns those that answer."""
     from cluster.nodes.authentication import is_open, is_token_asked, token_file
-    from cluster.nodes.facts import look_around, look_at_cuda
+    from cluster.nodes.facts import collect_cuda_facts, collect_node_facts
     from cluster.nodes.query import alive_nodes, ask_nodes
     from cluster.session import local_cores
     from jobs.doctor import checks
@@ -91,17 +91,17 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     yield checks.check_token(is_asked=is_token_asked(), open_file=open_file, is_remote=local_cores(config.ray) is None)
     temp_dirs = {node.id: node.temp_dir for node in nodes}
     asked = time.time()
-    answers = ask_nodes(nodes, look_around, checks.PACKAGES, temp_dirs, seconds=seconds, by_value=True)
+    answers = ask_nodes(nodes, collect_node_facts, checks.PACKAGES, temp_dirs, seconds=seconds, by_value=True)
     answered = time.time()
     yield from checks.check_answers(answers)
     facts = {answer.node.name: answer.value for answer in answers if not answer.fault}
-    yield from checks.check_versions(facts, look_around(checks.PACKAGES, temp_dirs))
+    yield from checks.check_versions(facts, collect_node_facts(checks.PACKAGES, temp_dirs))
     yield from checks.check_machines(facts, {node.name: node for node in nodes})
     if len(facts) > 1:
         yield checks.check_clocks(facts, asked, answered)
     answering = [node for node in nodes if node.name in facts]
     with_gpus = [node for node in answering if node.resources.get("GPU")]
-    for answer in ask_nodes(with_gpus, look_at_cuda, seconds, seconds=seconds + 5, by_value=True):
+    for answer in ask_nodes(with_gpus, collect_cuda_facts, seconds, seconds=seconds + 5, by_value=True):
         yield checks.check_cuda(answer)
     return answering
 
@@ -113,7 +113,7 @@ def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Itera
     from jobs.doctor.storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}.job")
-    needs: Needs = job.needs(config)
+    needs: Requirements = job.needs(config)
     seconds = _timeout(config)
     yield check_room(needs.processes, nodes, can_grow=local_cores(config.ray) is None)
     stored = check_storage(needs, [node for node in nodes if not node.is_here], seconds)
@@ -183,8 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(str(error), USAGE)
 
     def run(config: JobConfig, verbose: bool) -> int:
-        clinic = Clinic(as_json=as_json)
-        for finding in examine(config, verb, verbose=verbose):
+        clinic = Reporter(as_json=as_json)
+        for finding in run_checks(config, verb, verbose=verbose):
             clinic.add(finding)
         return clinic.close()
 

@@ -1,19 +1,19 @@
 """The checks of `colorize doctor` that every job begins with: quick, silent where all is well."""
 
 from cluster.errors import ClusterError
-from cluster.nodes.facts import look_around
+from cluster.nodes.facts import collect_node_facts
 from cluster.nodes.query import alive_nodes, ask_nodes
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.command.console import say
 from jobs.doctor.checks import PACKAGES, Finding, check_answers, check_room, check_versions
 from jobs.doctor.storage import check_storage
-from jobs.run.requirements import Needs, Processes
+from jobs.run.requirements import Requirements, ResourceRequest
 
 _SECONDS = 30.0
 
 
-def require_room(need: Processes, options: RayOptions) -> None:
+def require_room(need: ResourceRequest, options: RayOptions) -> None:
     """Raise UserError where a job's processes do not fit and no node can come: it would wait for ever.
 
     Actors need not ask: counting them does (`actors.count_actors`).
@@ -24,7 +24,7 @@ def require_room(need: Processes, options: RayOptions) -> None:
     _report([room])
 
 
-def check_start(needs: Needs) -> None:
+def check_start(needs: Requirements) -> None:
     """Make sure that the nodes of a cluster can do a job; prints a line for what may turn out badly.
 
     Alone on one machine a job finds out by itself: then nothing is asked. Nodes that do not answer are left to Ray,
@@ -38,9 +38,9 @@ def check_start(needs: Needs) -> None:
     if not others:
         return
     temp_dirs = {node.id: node.temp_dir for node in nodes}
-    answers = ask_nodes(others, look_around, PACKAGES, temp_dirs, seconds=_SECONDS, by_value=True)
+    answers = ask_nodes(others, collect_node_facts, PACKAGES, temp_dirs, seconds=_SECONDS, by_value=True)
     facts = {answer.node.name: answer.value for answer in answers if not answer.fault}
-    _report(check_versions(facts, look_around(PACKAGES, temp_dirs)))
+    _report(check_versions(facts, collect_node_facts(PACKAGES, temp_dirs)))
     silent = check_answers(answers)
     for finding in silent:
         say(f"doctor: {finding.check}: {finding.said}; {finding.advice}")

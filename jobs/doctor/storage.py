@@ -11,7 +11,7 @@ from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from jobs.doctor.checks import Finding, check_answers
-from jobs.run.requirements import PUBLISHED_FILES, Needs, Weights
+from jobs.run.requirements import PUBLISHED_FILES, Requirements, Weights
 
 _ATTEMPTS = 2
 _ADVICE = (
@@ -30,7 +30,7 @@ _ADVICE = (
 )
 
 
-def check_storage(needs: Needs, others: Sequence[Node], seconds: float) -> list[Finding]:
+def check_storage(needs: Requirements, others: Sequence[Node], seconds: float) -> list[Finding]:
     """Read and write as the job will.
 
     An object below OUTPUT/_state is written here, read and answered by the other nodes, and deleted.
@@ -163,7 +163,7 @@ def _impatient(store: Storage) -> Storage:
     return S3Storage(store.bucket, store.prefix, options)
 
 
-def check_weights(needs: Needs, nodes: Sequence[Node], seconds: float) -> list[Finding]:
+def check_weights(needs: Requirements, nodes: Sequence[Node], seconds: float) -> list[Finding]:
     """Whether the files of weights that workers load are at hand on every node."""
     if not needs.weights:
         return []

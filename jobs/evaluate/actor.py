@@ -8,7 +8,7 @@ from torch import Tensor
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.evaluation import scoring as evaluation
 from colorize_core.metrics import LPIPS, InceptionFeatures
-from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.memory import retain_freed_memory
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
 from jobs.evaluate.report import TRUTH
 from jobs.run.checkpoints import read_checkpoint
@@ -23,7 +23,7 @@ class ScoreActor:
 
     def __init__(self, config: EvaluateConfig, dataset: DatasetInfo, with_lpips: bool, progress: Progress) -> None:
         """Load the checkpoints, and the networks of LPIPS and FID where they are wanted and at hand."""
-        keep_freed_memory(everything=True)
+        retain_freed_memory(everything=True)
         self._device = torch.device("cuda" if config.actors.gpus else "cpu")
         torch.backends.cudnn.allow_tf32 = False  # convolutions in all of float32, on GPUs too: the same digits
         self._models = {}

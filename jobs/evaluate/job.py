@@ -21,7 +21,7 @@ from jobs.run.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.run.parquet import parquet_bytes
 from jobs.run.record import now, versions
 from jobs.run.report_files import report_at_end
-from jobs.run.requirements import Needs, Published, Weights
+from jobs.run.requirements import Published, Requirements, Weights
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,7 +122,7 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
     return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
-def needs(config: EvaluateConfig) -> Needs:
+def needs(config: EvaluateConfig) -> Requirements:
     """What an evaluation needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
     checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
@@ -130,7 +130,7 @@ def needs(config: EvaluateConfig) -> Needs:
     if config.lpips.backbone != "none":
         published: Published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
         weights["lpips.weights"] = Weights(config.lpips.weights, published)
-    return Needs(
+    return Requirements(
         config.actors.processes(reserved=_READ_CPUS),
         reads={"shards": (shards, "dataset.json"), **checkpoint_reads(checkpoints, config.storage)},
         writes={"output": output},

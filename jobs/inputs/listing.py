@@ -23,7 +23,7 @@ ROWS_PER_PART = 500_000
 _LISTING_THREADS = 32
 
 
-class ListingSection(Section):
+class ListingOptions(Section):
     """Which files are inputs."""
 
     manifest: str | None = None
@@ -67,7 +67,7 @@ class Listing:
 
 
 def write_manifest(
-    source: Storage, output: Storage, known_endings: Sequence[str], rule: ListingSection, options: StorageOptions
+    source: Storage, output: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions
 ) -> Listing:
     """List the inputs of a source into OUTPUT/_state/manifest/part-*.parquet.
 
@@ -97,7 +97,7 @@ def write_manifest(
 
 
 def survey(
-    source: Storage, known_endings: Sequence[str], rule: ListingSection, options: StorageOptions, some: int = 8
+    source: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions, some: int = 8
 ) -> tuple[Listing, list[Entry]]:
     """List the inputs of a source without writing; also a few of them, drawn evenly (reservoir sampling)."""
     random = Random(0)
@@ -137,7 +137,7 @@ def _part_name(part: int) -> str:
 
 
 def require_photographs(
-    source: Storage, known_endings: Sequence[str], rule: ListingSection, options: StorageOptions
+    source: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions
 ) -> None:
     """Raise UserError unless the source exists and holds an input; lists up to the first."""
     if isinstance(source, LocalStorage) and not os.path.isdir(source.root):
@@ -148,18 +148,18 @@ def require_photographs(
         if rule.selects(entry, known_endings):
             return
         ignored += 1
-    narrowed = rule != ListingSection(manifest=rule.manifest)
+    narrowed = rule != ListingOptions(manifest=rule.manifest)
     endings = "" if rule.extensions else f"; endings looked for: {', '.join(known_endings)}"
     why = f" ({ignored} files are left out by {'listing.*' if narrowed else 'their endings'})" if ignored else ""
     raise UserError(f"{rule.manifest or source.uri}: no photographs found{why}{endings}")
 
 
 def find_inputs(
-    source: Storage, rule: ListingSection, options: StorageOptions, threads: int = _LISTING_THREADS
+    source: Storage, rule: ListingOptions, options: StorageOptions, threads: int = _LISTING_THREADS
 ) -> Iterable[Entry]:
     """What the source holds, or what the given manifest says it holds."""
     if rule.manifest:
-        from jobs.inputs.user_list import read_given
+        from jobs.inputs.user_list import read_user_list
 
-        return read_given(rule.manifest, source, options)
+        return read_user_list(rule.manifest, source, options)
     return source.list_parallel(threads) if threads > 1 else source.list()

@@ -15,7 +15,7 @@ _INVENTORY = "manifest.json"
 _UNKNOWN_SIZE = -1
 
 
-def read_given(location: str, source: Storage, options: StorageOptions) -> Iterator[Entry]:
+def read_user_list(location: str, source: Storage, options: StorageOptions) -> Iterator[Entry]:
     """Inputs that a file names, in its order; memory does not grow with their number.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from jobs.command.config import Output, PipelineJobConfig
-from jobs.inputs.listing import ListingSection
+from jobs.inputs.listing import ListingOptions
 
 
 class PrepareConfig(PipelineJobConfig):
@@ -29,7 +29,7 @@ class PrepareConfig(PipelineJobConfig):
     """Share of the photographs for validation, with split=hash."""
     test_fraction: float = Field(0.05, ge=0, lt=1)
     """Share of the photographs for the final test, with split=hash."""
-    listing: ListingSection = Field(default_factory=ListingSection)
+    listing: ListingOptions = Field(default_factory=ListingOptions)
     """Which files are inputs."""
     rows_per_shard: int = Field(512, ge=1)
     """Photographs per Parquet file."""

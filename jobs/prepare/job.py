@@ -15,7 +15,7 @@ from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER, require_photographs, write_manifest
 from jobs.prepare.config import PrepareConfig
 from jobs.run.parquet import parquet_bytes
-from jobs.run.requirements import Needs, Processes
+from jobs.run.requirements import Requirements, ResourceRequest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,10 +65,12 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     return DONE
 
 
-def needs(config: PrepareConfig) -> Needs:
+def needs(config: PrepareConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
-    return Needs(Processes("tasks", 1, 1.0, 0.0), reads={"source": (source, None)}, writes={"output": output})
+    return Requirements(
+        ResourceRequest("tasks", 1, 1.0, 0.0), reads={"source": (source, None)}, writes={"output": output}
+    )
 
 
 def check_inputs(config: PrepareConfig) -> tuple[Storage, Storage]:

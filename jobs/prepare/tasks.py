@@ -24,12 +24,12 @@ _ROWS_AT_ONCE = 64
 
 def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, progress: Progress) -> pa.Table:
     """Decide about each photograph of a batch of manifest rows."""
-    rule = ingest.SquareRule(config.size, config.resize)
+    rule = ingest.ResizePolicy(config.size, config.resize)
     keys = batch.column("key").to_pylist()
     rows = []
     for key, file in zip(keys, fetch_all(source, keys), strict=True):
         if file.status:
-            verdict = ingest.Verdict("", file.status, file.error)
+            verdict = ingest.ScreeningResult("", file.status, file.error)
         else:
             verdict = ingest.inspect(file.data, rule, config.max_pixels)
         reason, detail = verdict.reason, verdict.detail
@@ -68,7 +68,7 @@ def write_shard(
     shard: dict[str, Any], config: "PrepareConfig", source: Storage, output: Storage, progress: Progress
 ) -> dict[str, Any]:
     """Convert and write one shard; returns its file and, of training shards, the counts of their colors."""
-    rule = ingest.SquareRule(config.size, config.resize)
+    rule = ingest.ResizePolicy(config.size, config.resize)
     exact = shard["split"] in shards.EVALUATION_SPLITS
     keys, ids = list(shard["keys"]), list(shard["ids"])
     colors = ColorCounter()

@@ -9,7 +9,7 @@ from cluster.config.loading import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
 from jobs.command.console import say
-from jobs.run.requirements import Processes
+from jobs.run.requirements import ResourceRequest
 
 
 class ActorsSection(Section):
@@ -23,10 +23,10 @@ class ActorsSection(Section):
     """Logical CPUs each, which are also their threads. Their sum must stay below the cluster's: reading and writing
     need some too."""
 
-    def processes(self, reserved: float) -> Processes:
+    def processes(self, reserved: float) -> ResourceRequest:
         """What must run at the same time, with the CPUs that the rest of the pipeline needs; of auto, one."""
         count = 1 if self.count == "auto" else self.count
-        return Processes("actors", count, self.cpus, self.gpus, reserved)
+        return ResourceRequest("actors", count, self.cpus, self.gpus, reserved)
 
     @field_validator("count")
     @classmethod

@@ -28,7 +28,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Processes:
+class ResourceRequest:
     """Processes that must run at the same time."""
 
     key: str
@@ -43,10 +43,10 @@ class Processes:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """Of a job."""
 
-    processes: Processes
+    processes: ResourceRequest
     reads: Mapping[str, tuple[Storage, str | None]] = field(default_factory=dict)
     """By key: where, and a file there; None for any."""
     writes: Mapping[str, Storage] = field(default_factory=dict)

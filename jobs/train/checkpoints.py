@@ -11,7 +11,7 @@ from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 
 if TYPE_CHECKING:
-    from jobs.train.learner import Learner
+    from jobs.train.state import TrainState
     from jobs.train.worker import Worker
 
 CHECKPOINTS = "checkpoints"
@@ -69,44 +69,44 @@ def is_exhausted(rows: Sequence[Mapping[str, float]], metric: str, patience: int
     return not any(is_better(row[metric], best, metric) for row in rows[-patience:])
 
 
-def resume(worker: "Worker", learner: "Learner") -> Progress:
+def resume(worker: "Worker", state: "TrainState") -> Progress:
     """Load the newest checkpoint that is whole, the same on every rank; the beginning where there is none."""
     import ray.train
 
     store = worker.output.child(CHECKPOINTS)
-    for name in worker.agree(list(whole_checkpoints(store)) if worker.leads else []):
+    for name in worker.broadcast(list(whole_checkpoints(store)) if worker.is_rank_zero else []):
         with ray.train.Checkpoint(store.path(name), store.filesystem).as_directory() as directory:
             fault = None
-            if worker.leads:
-                fault = _try_restore(learner, directory)
-            if fault := worker.agree(fault):
+            if worker.is_rank_zero:
+                fault = _try_restore(state, directory)
+            if fault := worker.broadcast(fault):
                 worker.say(f"the checkpoint {name} is damaged and left out ({fault})")
                 continue
-            state = learner.restore(directory)
+            saved = state.restore(directory)
         worker.say(f"continued from {name}, on {worker.ranks} worker{'s' * (worker.ranks > 1)}")
-        return Progress(**{each.name: state[each.name] for each in fields(Progress)})
+        return Progress(**{each.name: saved[each.name] for each in fields(Progress)})
     return Progress()
 
 
-def _try_restore(learner: "Learner", directory: str) -> str | None:
+def _try_restore(state: "TrainState", directory: str) -> str | None:
     """Why a checkpoint cannot be loaded."""
     try:
-        learner.restore(directory)
+        state.restore(directory)
     except UserError as error:
         return str(error)
     return None
 
 
-def report(worker: "Worker", learner: "Learner", progress: Progress, metrics: Mapping[str, float]) -> None:
+def report(worker: "Worker", state: "TrainState", progress: Progress, metrics: Mapping[str, float]) -> None:
     """Hand a checkpoint to Ray Train, which uploads it while training goes on; every rank must call."""
     import ray.train
     from ray.train import CheckpointUploadMode
 
     checkpoint, name = None, progress.name
-    if worker.leads:
+    if worker.is_rank_zero:
         name = _unused(worker.output.child(CHECKPOINTS), name)
         directory = tempfile.mkdtemp(prefix="checkpoint-")  # Ray deletes it once it is uploaded
-        learner.save(directory, worker.dataset.size, asdict(progress))
+        state.save(directory, worker.dataset.size, asdict(progress))
         checkpoint = ray.train.Checkpoint.from_directory(directory)
     ray.train.report(
         dict(metrics),
@@ -122,7 +122,7 @@ def _unused(store: Storage, name: str) -> str:
     Steps are done twice where the checkpoint after them was damaged. Ray, which lists that one too, would delete the
     second with the first, and end the run when it deletes it once more.
     """
-    from jobs.train.learner import SIZES
+    from jobs.train.state import SIZES
 
     while store.exists(f"{name}/{SIZES}"):
         name += "_again"
@@ -134,7 +134,7 @@ def whole_checkpoints(store: Storage) -> Iterator[str]:
 
     A file appears on S3 when its upload ends, but a local copy grows: each must have the size it was written with.
     """
-    from jobs.train.learner import SIZES
+    from jobs.train.state import SIZES
 
     found: dict[str, dict[str, int]] = {}
     for entry in store.list():

@@ -13,7 +13,7 @@ from jobs.train.outputs.mlflow import TrackingSection
 if TYPE_CHECKING:
     from colorize_core.data.augment import Augmentation
     from colorize_core.training.losses import ColorLoss
-    from colorize_core.training.steps import AdversarialRule
+    from colorize_core.training.steps import AdversarialOptions
 
 _NEEDS_SEPARATE_IMAGES = "a gradient penalty needs images judged apart, and norm=batch mixes them"
 
@@ -110,11 +110,11 @@ class DiscriminatorSection(Section):
             raise ValueError(f"label_smoothing has no effect with loss: {self.loss}")
         return self
 
-    def rule(self, weight: float) -> "AdversarialRule":
+    def rule(self, weight: float) -> "AdversarialOptions":
         """What the step needs to know, with the generator's `weight` of the adversarial loss."""
-        from colorize_core.training.steps import AdversarialRule
+        from colorize_core.training.steps import AdversarialOptions
 
-        return AdversarialRule(self.loss, weight, self.label_smoothing, self.gradient_penalty, self.r1)
+        return AdversarialOptions(self.loss, weight, self.label_smoothing, self.gradient_penalty, self.r1)
 
 
 class GrayStyleSection(Section):
@@ -174,7 +174,7 @@ class AugmentSection(Section):
         return Augmentation(self.flip, self.crop, self.zoom, GrayStyle(**self.style.model_dump()), self.chroma)
 
 
-class OptimSection(Section):
+class OptimOptions(Section):
     """How to optimize."""
 
     epochs: int = Field(20, ge=1)
@@ -272,7 +272,7 @@ class TrainConfig(StorageJobConfig):
     """The PatchGAN, with loss.adversarial."""
     augment: AugmentSection = Field(default_factory=AugmentSection)
     """How photographs are varied."""
-    optim: OptimSection = Field(default_factory=OptimSection)
+    optim: OptimOptions = Field(default_factory=OptimOptions)
     """How to optimize."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     """Where to train."""

@@ -15,7 +15,7 @@ from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
-from jobs.run.requirements import Needs, Processes, Weights
+from jobs.run.requirements import Requirements, ResourceRequest, Weights
 from jobs.train.checkpoints import is_complete
 from jobs.train.config import ModelSection, TrainConfig
 from jobs.train.metrics_file import read_metrics
@@ -136,7 +136,7 @@ def check_inputs(config: TrainConfig) -> _Inputs:
     return _Inputs(shards, output, dataset, fingerprints)
 
 
-def needs(config: TrainConfig) -> Needs:
+def needs(config: TrainConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
     starts = {"model.init_from": config.model.init_from} if config.model.init_from else {}
@@ -147,8 +147,8 @@ def needs(config: TrainConfig) -> Needs:
     if backbone := config.model.options.get("backbone_weights"):
         weights["model.options.backbone_weights"] = Weights(None if backbone == "imagenet" else backbone, "resnet18")
     workers = config.workers
-    processes = Processes("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
-    return Needs(processes, reads, {"output": output}, weights)
+    processes = ResourceRequest("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
+    return Requirements(processes, reads, {"output": output}, weights)
 
 
 def build_untrained(model: ModelSection) -> "ColorModel":

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from colorize_core.data.augment import augment
-from colorize_core.data.loader import Feed, prefetch
+from colorize_core.data.loader import ShardLoader, prefetch
 from colorize_core.errors import UserError
-from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.training.steps import Batch
 from jobs.command.console import duration
 from jobs.train.checkpoints import Progress, is_exhausted, report, resume
-from jobs.train.learner import Learner, build_learner
 from jobs.train.outputs.mlflow import MlflowTracker
 from jobs.train.outputs.prometheus import TrainMeter
 from jobs.train.outputs.writer import RunWriter
+from jobs.train.state import TrainState, build_train_state
 from jobs.train.validation import Validator
 from jobs.train.worker import Worker
 
@@ -34,27 +34,27 @@ _Row = tuple[Sequence[str], Tensor, Tensor]  # ids, L and ab of a batch, as the 
 
 def train_loop(setup: Mapping[str, Any]) -> None:
     """Train to the last epoch, from the last checkpoint of this run if there is one."""
-    worker = Worker.here(setup)
+    worker = Worker.current(setup)
     optim = worker.config.optim
-    keep_freed_memory(everything=True)
+    retain_freed_memory(everything=True)
     torch.manual_seed(optim.seed)  # equal first weights on every rank
-    feed = worker.feed()
-    steps = math.ceil(feed.batches / optim.accumulate)
-    learner = build_learner(worker.config, worker.dataset.color_prior, workers=worker.ranks, steps_per_epoch=steps)
-    progress = resume(worker, learner)
+    loader = worker.loader()
+    steps = math.ceil(loader.batches / optim.accumulate)
+    state = build_train_state(worker.config, worker.dataset.color_prior, workers=worker.ranks, steps_per_epoch=steps)
+    progress = resume(worker, state)
     progress.adapt(steps)
-    learner.seek(progress.epoch * steps + progress.step)
+    state.set_step(progress.epoch * steps + progress.step)
     validator = Validator(worker)
     baseline = validator.baseline()
-    writer = _writer(worker, progress) if worker.leads else None
-    meter = TrainMeter(worker.output.uri, leads=worker.leads)
-    run = _Run(worker, learner, feed, validator, baseline, writer, meter)
+    writer = _writer(worker, progress) if worker.is_rank_zero else None
+    meter = TrainMeter(worker.output.uri, is_rank_zero=worker.is_rank_zero)
+    run = _Run(worker, state, loader, validator, baseline, writer, meter)
     while progress.epoch < optim.epochs:
         if is_exhausted(progress.rows, optim.best_metric, optim.patience):
             worker.say(f"stopped: {optim.patience} epochs without a better {optim.best_metric} (optim.patience)")
             break
         progress = run.epoch(progress)
-        report(worker, learner, progress, progress.rows[-1])
+        report(worker, state, progress, progress.rows[-1])
     if writer:
         writer.close()
 
@@ -72,8 +72,8 @@ class _Run:
     """A rank with all it works with."""
 
     worker: Worker
-    learner: Learner
-    feed: Feed
+    state: TrainState
+    loader: ShardLoader
     validator: Validator
     baseline: Mapping[str, float]
     """Validation scores of gray."""
@@ -88,8 +88,8 @@ class _Run:
         trained = time.monotonic()
         sums = dict(progress.sums)
         batches = sums.pop("batches")
-        model = self.learner.scored
-        self.worker.share_buffers(model)
+        model = self.state.eval_model
+        self.worker.broadcast_buffers(model)
         scores = self.validator.scores(model)
         if not all(map(math.isfinite, scores.values())):
             raise UserError(f"epoch {epoch}: the model diverged (validation MAE {scores['mae_ab']}); lower optim.lr")
@@ -99,7 +99,7 @@ class _Run:
             **losses,
             **scores,
             **{f"gray_{name}": value for name, value in self.baseline.items()},
-            "learning_rate": self.learner.rate,
+            "learning_rate": self.state.lr,
             "images_per_second": batches * optim.batch_size / progress.seconds,
             "data_wait_ms": self.meter.data_wait_ms,
             "seconds": progress.seconds + time.monotonic() - trained,
@@ -118,13 +118,13 @@ class _Run:
         worker, optim, epoch = self.worker, self.worker.config.optim, progress.epoch + 1
         begun = time.monotonic() - progress.seconds
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=worker.device))
-        batches = prefetch(self.feed.epoch(epoch, progress.step * optim.accumulate), self._pinned, optim.prefetch)
+        batches = prefetch(self.loader.epoch(epoch, progress.step * optim.accumulate), self._pinned, optim.prefetch)
         is_warned = False
         groups = self.meter.steps(_groups(batches, optim.accumulate))
         for step, group in enumerate(groups, progress.step + 1):
             # Dropout and mixtures are drawn from what names the step: a resumed run needs no state of generators.
             torch.manual_seed(hash((optim.seed, epoch, step, worker.rank)))
-            for name, value in self.learner.learn(*(self._vary(batch, epoch) for batch in group)).items():
+            for name, value in self.state.train_step(*(self._vary(batch, epoch) for batch in group)).items():
                 sums[name] += value * len(group)
             sums["batches"] += len(group)
             self.meter.losses(step, sums)
@@ -137,7 +137,7 @@ class _Run:
             if is_due:
                 seconds, totals = time.monotonic() - begun, _totals(worker, sums, progress)
                 now = replace(progress, step=step, sums=totals, seconds=seconds)
-                report(worker, self.learner, now, {"epoch": epoch, "step": step})
+                report(worker, self.state, now, {"epoch": epoch, "step": step})
         totals = _totals(worker, sums, progress)
         return replace(progress, sums=totals, seconds=time.monotonic() - begun)
 

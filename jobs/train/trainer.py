@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.errors import UserError
-from colorize_core.runtime.memory import ONE_HEAP
+from colorize_core.runtime.memory import SINGLE_ARENA_ENV
 from jobs.command.console import say
 from jobs.command.errors import root_cause
 from jobs.train.checkpoints import CHECKPOINTS, forget_broken_index
@@ -59,7 +59,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
                 preemption_grace_s=workers.preemption_grace or -_LEAVE_EARLY,
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=optim.keep_checkpoints),
-            worker_runtime_env={"env_vars": ONE_HEAP},  # Ray Train runs the loop in a thread
+            worker_runtime_env={"env_vars": SINGLE_ARENA_ENV},  # Ray Train runs the loop in a thread
             logging_config=LoggingConfig(log_level="INFO" if verbose else "CRITICAL"),
         ),
     )

@@ -71,7 +71,7 @@ class Validator:
         if self._truth is None:
             self._truth = self._collect(true)
         everything = self._collect(made)
-        return {"fid": self._worker.agree(fid(self._truth, everything) if self._worker.leads else 0.0)}
+        return {"fid": self._worker.broadcast(fid(self._truth, everything) if self._worker.is_rank_zero else 0.0)}
 
     def _collect(self, features: list[Tensor]) -> Tensor:
         """The features of all ranks, (N, 2048)."""

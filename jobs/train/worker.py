@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cluster.storage.stores import Storage
-from colorize_core.data.loader import Feed, open_shards
+from colorize_core.data.loader import ShardLoader, open_shards
 from colorize_core.data.shards import TRAIN, VAL, DatasetInfo
 from jobs.train.config import TrainConfig
 
@@ -33,7 +33,7 @@ class Worker:
     ranks: int
 
     @classmethod
-    def here(cls, setup: Mapping[str, Any]) -> "Worker":
+    def current(cls, setup: Mapping[str, Any]) -> "Worker":
         """The rank that this process is."""
         context = ray.train.get_context()
         return cls(
@@ -44,19 +44,19 @@ class Worker:
         )
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether it is the one that writes for all."""
         return self.rank == 0
 
     def say(self, line: str) -> None:
         """Print a line at the driver, once for all ranks."""
-        if self.leads:
+        if self.is_rank_zero:
             self.messages.put(line)
 
-    def feed(self) -> Feed:
+    def loader(self) -> ShardLoader:
         """Its share of the training photographs."""
         optim = self.config.optim
-        return Feed(
+        return ShardLoader(
             open_shards(self.files(TRAIN), self.shards.filesystem),
             self.shards.filesystem,
             ("id", "L", "ab"),
@@ -85,7 +85,7 @@ class Worker:
         dist.all_gather_object(values, value)
         return values
 
-    def agree(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """What the leading rank says."""
         if self.ranks == 1:
             return value
@@ -93,7 +93,7 @@ class Worker:
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def broadcast_buffers(self, model: nn.Module) -> None:
         """Give every rank the running statistics of the leading one, which the checkpoint holds."""
         if self.ranks > 1:
             for buffer in model.buffers():

@@ -20,7 +20,7 @@ from colorize_core.runtime import strips
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
 
 
-class Painted(nn.Module):
+class ConstantColor(nn.Module):
     """One color everywhere, CIELAB a and b."""
 
     def __init__(self, a: float, b: float) -> None:
@@ -76,16 +76,16 @@ def test_lightness_of_color_photographs_is_kept(colorizer: Colorizer, photos: np
 @pytest.mark.parametrize("color", [(100, 0), (-100, 0), (0, 100), (0, -100), (80, -100)])
 def test_lightness_is_kept_under_colors_that_no_screen_has(color: tuple[int, int]) -> None:
     """On every gray level, most of which cannot carry such a color."""
-    lightness_kept(Colorizer(Painted(*color), 64, "cpu"), np.tile(np.arange(256, dtype=np.uint8), (32, 1)))
+    lightness_kept(Colorizer(ConstantColor(*color), 64, "cpu"), np.tile(np.arange(256, dtype=np.uint8), (32, 1)))
 
 
 def test_the_picture_has_the_color_that_was_predicted() -> None:
-    out = picture(Colorizer(Painted(12, -9), 64, "cpu").colorize([file(np.full((40, 60), 128, np.uint8))])[0])
+    out = picture(Colorizer(ConstantColor(12, -9), 64, "cpu").colorize([file(np.full((40, 60), 128, np.uint8))])[0])
     np.testing.assert_allclose(rgb2lab(out)[..., 1:].mean(axis=(0, 1)), (12, -9), atol=0.6)  # a level of RGB
 
 
 def test_the_picture_of_a_network_without_color_is_the_gray_photograph(photos: np.ndarray) -> None:
-    out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(gray(photos[0]))])[0])
+    out = picture(Colorizer(ConstantColor(0, 0), 64, "cpu").colorize([file(gray(photos[0]))])[0])
     np.testing.assert_array_equal(out, np.dstack([gray(photos[0])] * 3))
 
 
@@ -117,14 +117,14 @@ def test_alpha_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
 def test_gray_of_16_bits_is_colored_from_all_its_bits() -> None:
     """Neighboring 8-bit levels apart by a fraction: the picture is the nearest level of it, not the one below."""
     pixels = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
-    result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)])[0]
+    result = Colorizer(ConstantColor(0, 0), 64, "cpu").colorize([file(pixels)])[0]
     assert result.bit_depth == 16
     np.testing.assert_array_equal(picture(result)[..., 0], np.floor(pixels / 257 + 0.5))
 
 
 def test_lightness_of_16_bits_is_kept(photos: np.ndarray) -> None:
     pixels = gray(photos[0]).astype(np.uint16) * 257
-    out = picture(Colorizer(Painted(20, 10), 64, "cpu").colorize([file(pixels)])[0])
+    out = picture(Colorizer(ConstantColor(20, 10), 64, "cpu").colorize([file(pixels)])[0])
     before = rgb2lab(np.dstack([gray(photos[0])] * 3))[..., 0]
     assert np.quantile(np.abs(rgb2lab(out)[..., 0] - before), 0.999) <= 100 / 255
 
@@ -178,7 +178,7 @@ def extremes() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", extremes())
 def test_lightness_is_kept_in_extreme_pictures_under_colors_far_out_of_gamut(name: str, upsampling: str) -> None:
     for color in ((300, 0), (-300, 300), (0, -300), (5, 5)):
-        lightness_kept(Colorizer(Painted(*color), 64, "cpu", upsampling=upsampling), extremes()[name])
+        lightness_kept(Colorizer(ConstantColor(*color), 64, "cpu", upsampling=upsampling), extremes()[name])
 
 
 def test_lightness_is_kept_under_colors_that_change_at_every_pixel(photos: np.ndarray) -> None:
@@ -195,7 +195,7 @@ def test_lightness_is_kept_under_colors_that_change_at_every_pixel(photos: np.nd
 def test_out_of_gamut_colors_keep_their_hue() -> None:
     """Mid gray under colors no screen has: the hue of the picture is that of the prediction, to a rounded level."""
     for a, b in ((120, 60), (-100, 80), (40, -130), (-60, -60)):
-        result = Colorizer(Painted(a, b), 64, "cpu").colorize([file(np.full((32, 32), 119, np.uint8))])[0]
+        result = Colorizer(ConstantColor(a, b), 64, "cpu").colorize([file(np.full((32, 32), 119, np.uint8))])[0]
         found = rgb2lab(picture(result))[0, 0, 1:]
         assert result.scores["gamut_clipped"] == 1
         assert np.degrees(np.arctan2(found[1], found[0]) - np.arctan2(b, a)) == pytest.approx(0, abs=1.5)
@@ -221,7 +221,9 @@ def wide_gray(photo: np.ndarray) -> np.ndarray:
 def test_16_bits_come_out_as_they_went_in(format: str, photos: np.ndarray) -> None:
     """Without color, the levels of 65535 are there again, to the two that float32 costs."""
     pixels = wide_gray(photos[0])
-    result = Colorizer(Painted(0, 0), 64, "cpu").colorize([file(pixels)], format, encoding=Encoding(bit_depth="same"))
+    result = Colorizer(ConstantColor(0, 0), 64, "cpu").colorize(
+        [file(pixels)], format, encoding=Encoding(bit_depth="same")
+    )
     written = decode(result[0].image or b"")
     assert written.bit_depth == 16
     assert np.abs(written.pixels.astype(int) - pixels[..., None]).max() <= 2
@@ -229,7 +231,7 @@ def test_16_bits_come_out_as_they_went_in(format: str, photos: np.ndarray) -> No
 
 def test_lightness_of_16_bits_is_kept_to_a_fiftieth_of_a_level(photos: np.ndarray) -> None:
     pixels = wide_gray(photos[0])
-    colorizer = Colorizer(Painted(20, 10), 64, "cpu")
+    colorizer = Colorizer(ConstantColor(20, 10), 64, "cpu")
     result = colorizer.colorize([file(pixels)], encoding=Encoding(bit_depth="same"))[0]
     before = rgb2lab(np.dstack([pixels] * 3) / 65535)[..., 0]
     after = rgb2lab(decode(result.image or b"").pixels / 65535)[..., 0]
@@ -239,7 +241,7 @@ def test_lightness_of_16_bits_is_kept_to_a_fiftieth_of_a_level(photos: np.ndarra
 def test_color_of_16_bits_is_colored_and_scored(photos: np.ndarray) -> None:
     wide = imagecodecs.png_encode(photos[0].astype(np.uint16) * 257, 1)
     encoding = Encoding(bit_depth="same")
-    results = Colorizer(Painted(10, 10), 64, "cpu").colorize([wide, file(photos[0])], encoding=encoding)
+    results = Colorizer(ConstantColor(10, 10), 64, "cpu").colorize([wide, file(photos[0])], encoding=encoding)
     assert [result.bit_depth for result in results] == [16, 8]
     errors = [result.scores.pop("max_lightness_error") for result in results]
     assert errors[0] < errors[1] / 10
@@ -249,7 +251,7 @@ def test_color_of_16_bits_is_colored_and_scored(photos: np.ndarray) -> None:
 # Memory
 
 
-class Fits(Painted):
+class Fits(ConstantColor):
     """Runs out of memory on more than so many pixels."""
 
     def __init__(self, pixels: int) -> None:
@@ -371,7 +373,7 @@ def test_a_picture_too_wide_for_its_format_does_not_cost_the_batch(
 
 def test_colors_that_are_no_numbers_are_not_ok() -> None:
     """A network that diverged, or overflowed: a black picture would be a silent loss."""
-    colorizer = Colorizer(Painted(float("nan"), 0), 64, "cpu")
+    colorizer = Colorizer(ConstantColor(float("nan"), 0), 64, "cpu")
     try:
         result = colorizer.colorize([file(np.full((40, 40), 128, np.uint8))])[0]
     except Exception:
@@ -403,7 +405,7 @@ def test_a_batch_gives_what_one_by_one_gives(colorizer: Colorizer, photos: np.nd
 
 
 def test_photographs_of_one_working_shape_run_together(photos: np.ndarray) -> None:
-    class Counter(Painted):
+    class Counter(ConstantColor):
         def forward(self, L: torch.Tensor) -> torch.Tensor:
             batches.append(len(L))
             return super().forward(L)
@@ -418,7 +420,7 @@ def test_photographs_of_one_working_shape_run_together(photos: np.ndarray) -> No
 def test_features_of_a_batch_stay_so_small_that_their_memory_is_kept(
     channels: int, batches: list[int], photos: np.ndarray
 ) -> None:
-    class Wide(Painted):
+    class Wide(ConstantColor):
         def forward(self, L: torch.Tensor) -> torch.Tensor:
             seen.append(len(L))
             torch.nn.functional.pad(L, (0, 0, 0, 0, 0, channels - 1))  # channels x 64 x 64 x 4 bytes
@@ -456,7 +458,7 @@ def vivid(size: int = 40) -> np.ndarray:
 
 
 def test_color_is_colored_anew_by_default() -> None:
-    out = picture(Colorizer(Painted(0, 0), 64, "cpu").colorize([file(vivid())])[0])
+    out = picture(Colorizer(ConstantColor(0, 0), 64, "cpu").colorize([file(vivid())])[0])
     assert (out[..., 0] == out[..., 2]).all()
 
 
@@ -537,7 +539,7 @@ def test_gamut_clipped_is_the_share_of_pixels_that_lost_chroma() -> None:
     """Nothing is out of gamut on the gray quarter; everything is on the black rest."""
     pixels = np.full((40, 60), 128, np.uint8)
     pixels[:, 15:] = 0
-    result = Colorizer(Painted(20, 20), 64, "cpu").colorize([file(pixels)])[0]
+    result = Colorizer(ConstantColor(20, 20), 64, "cpu").colorize([file(pixels)])[0]
     assert result.scores["gamut_clipped"] == 0.75
 
 
@@ -558,7 +560,7 @@ def test_a_colorizer_is_loaded_from_a_checkpoint(tmp_path: object, tiny_model: C
 def test_the_model_sees_the_working_size(size: int, shape: tuple[int, int], photos: np.ndarray) -> None:
     seen = []
 
-    class Look(Painted):
+    class Look(ConstantColor):
         def forward(self, L: torch.Tensor) -> torch.Tensor:
             seen.append(tuple(L.shape[-2:]))
             return super().forward(L)

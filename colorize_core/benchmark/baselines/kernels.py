@@ -29,12 +29,12 @@ from colorize_core.benchmark.baselines.clock import (
 )
 from colorize_core.benchmark.baselines.inference import encode_jpeg
 from colorize_core.color.kernels import clip_rows
-from colorize_core.color.pixels import levels_to_lab
+from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.colorizer import Colorizer
 from colorize_core.inference.prediction import predict_ab, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows
 from colorize_core.runtime.precision import Precision, autocast
-from colorize_core.runtime.stage_timer import StageClock
+from colorize_core.runtime.stage_timer import StageTimer
 
 _CPU = torch.device("cpu")
 _BATCHES = (4, 16)
@@ -51,7 +51,7 @@ def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> 
     """
     torch.set_num_threads(1)
     images = [decode(data) for data in photographs]
-    L = [levels_to_lab(pixels, _CPU)[:, :1] for pixels in images]
+    L = [pixels_to_lab(pixels, _CPU)[:, :1] for pixels in images]
 
     def resize(plane: Tensor) -> Tensor:
         height, width = plane.shape[-2:]
@@ -63,7 +63,7 @@ def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> 
     rgb = [to_srgb(plane, planes) for plane, planes in zip(L, large, strict=True)]
     return {
         JPEG_DECODE: _each(decode, photographs),
-        LIGHTNESS: _each(lambda pixels: levels_to_lab(pixels, _CPU), images),
+        LIGHTNESS: _each(lambda pixels: pixels_to_lab(pixels, _CPU), images),
         RESIZE: _each(resize, L),
         MODEL: cheapest_inference(model, small[0]),
         CHROMA: _each(enlarge, ab, L),
@@ -72,7 +72,7 @@ def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> 
     }
 
 
-def colorizer_alone(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[str, float]:
+def colorizer_without_ray(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[str, float]:
     """Core ms for each picture, by stage, of the Colorizer in this process, on one core.
 
     Args:
@@ -81,7 +81,7 @@ def colorizer_alone(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[
     """
     torch.set_num_threads(1)
     colorizer.colorize(photographs, "jpeg")
-    colorizer.stages = StageClock(time.process_time)
+    colorizer.stages = StageTimer(time.process_time)
     colorizer.colorize(photographs, "jpeg")
     return {stage: seconds / len(photographs) * 1000 for stage, seconds in colorizer.stages.take().items()}
 

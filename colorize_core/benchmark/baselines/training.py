@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from colorize_core.color.lab import normalize_ab, normalize_L
 from colorize_core.models.base import ColorModel
-from colorize_core.runtime.memory import keep_freed_memory
+from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.precision import Precision, autocast
 from colorize_core.training.losses import ColorLoss
-from colorize_core.training.optimizer import Descent
+from colorize_core.training.optimizer import ScheduledOptimizer
 from colorize_core.training.steps import Batch, Outputs, SupervisedStep
 
 WARM_UP = 2
@@ -90,7 +90,7 @@ class Levers:
     fused: bool = True
     """The optimizer's arithmetic in one kernel."""
     kept_memory: bool = True
-    """See `memory.keep_freed_memory`."""
+    """See `memory.retain_freed_memory`."""
     compiled: bool = False
 
     def without_each(self) -> dict[str, "Levers"]:
@@ -114,7 +114,9 @@ def make_step(model: ColorModel, device: torch.device, levers: Levers) -> Superv
     network: nn.Module = Outputs(model).to(device).to(memory_format=layout).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, fused=levers.fused)
     forward = torch.compile(network) if levers.compiled else network
-    return SupervisedStep(forward, ColorLoss({"l1": 1.0}), Descent(optimizer), autocast(levers.precision, device))
+    return SupervisedStep(
+        forward, ColorLoss({"l1": 1.0}), ScheduledOptimizer(optimizer), autocast(levers.precision, device)
+    )
 
 
 def make_batch(size: int, batch: int, device: torch.device) -> Batch:
@@ -134,7 +136,7 @@ def bare_pace(
     """
     torch.set_num_threads(cores)
     if levers.kept_memory:
-        keep_freed_memory(everything=True)
+        retain_freed_memory(everything=True)
     step, photographs = make_step(model, device, levers), make_batch(size, batch, device)
     times = []
     for _ in range(WARM_UP + steps):

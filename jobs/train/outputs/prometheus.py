@@ -17,9 +17,9 @@ Group = TypeVar("Group", bound=Sequence[tuple[Sequence[str], Any, Any]])
 class TrainMeter:
     """Times the steps of a rank and publishes its losses."""
 
-    def __init__(self, run: str, *, leads: bool) -> None:
-        """Measure a rank of `run`; losses and scores are those of the one that leads."""
-        self._run, self._leads = run, leads
+    def __init__(self, run: str, *, is_rank_zero: bool) -> None:
+        """Measure a rank of `run`; losses and scores are those of the one that is_rank_zero."""
+        self._run, self._leads = run, is_rank_zero
         self._told = time.monotonic()
         self._steps, self._waited = 0, 0.0
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cluster.nodes.facts import look_around, look_at_cuda, source_hash
+from cluster.nodes.facts import collect_cuda_facts, collect_node_facts, source_hash
 from cluster.nodes.query import Node, alive_nodes, ask_nodes
 
 
@@ -54,7 +54,7 @@ def test_a_fault_is_one_line(ray_local: None) -> None:
 def test_a_node_says_what_it_is(ray_local: None) -> None:
     nodes = alive_nodes()
     temp_dirs = {node.id: node.temp_dir for node in nodes}
-    (answer,) = ask_nodes(nodes, look_around, ["ray", "no-such-package"], temp_dirs, seconds=60, by_value=True)
+    (answer,) = ask_nodes(nodes, collect_node_facts, ["ray", "no-such-package"], temp_dirs, seconds=60, by_value=True)
     facts = answer.value
     assert facts["versions"]["ray"]
     assert facts["versions"]["no-such-package"] is None
@@ -102,6 +102,6 @@ def test_cuda_is_tried_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, 
     script.write_text("#!/bin/sh\necho 'CUDA driver error: device not ready' >&2\nexit 134\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    assert look_at_cuda(10) == {"fault": "CUDA driver error: device not ready"}
+    assert collect_cuda_facts(10) == {"fault": "CUDA driver error: device not ready"}
     script.write_text("#!/bin/sh\nexec sleep 60\n")
-    assert look_at_cuda(0.2) == {"fault": "PyTorch did not answer within 0 s"}
+    assert collect_cuda_facts(0.2) == {"fault": "PyTorch did not answer within 0 s"}

@@ -2,7 +2,7 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from colorize_core.benchmark.background_load import neighbors_at_work
+from colorize_core.benchmark.background_load import background_load
 from colorize_core.benchmark.process_usage import look
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models.base import ColorModel
@@ -12,7 +12,7 @@ def test_the_other_cores_work_during_the_block_alone(
     tiny_model: ColorModel, tmp_path: Path, photo_paths: list[Path]
 ) -> None:
     save_checkpoint(tmp_path, tiny_model, 32)
-    with neighbors_at_work(1, str(tmp_path), None, [photo_paths[0].read_bytes()]):
+    with background_load(1, str(tmp_path), None, [photo_paths[0].read_bytes()]):
         (neighbor,) = multiprocessing.active_children()
         before = look(neighbor.pid or 0).core_seconds
         time.sleep(2)

@@ -19,11 +19,11 @@ from colorize_core.benchmark.model_speed import matmul_peak, measure, speed_tabl
 from colorize_core.benchmark.process_usage import Watch
 from colorize_core.benchmark.sample_photos import HEIGHT, WIDTH, sample_photographs
 from colorize_core.benchmark.tables import markdown_table, stacked_bars
-from colorize_core.color.kernels import lab_of
+from colorize_core.color.kernels import pixels_to_lab_rows
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
-from colorize_core.data.screening import SquareRule, square
-from colorize_core.data.shards import pixels_to_lab
+from colorize_core.data.screening import ResizePolicy, square
+from colorize_core.data.shards import images_to_lab
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode
@@ -66,7 +66,7 @@ def square_photograph() -> bytes:
 
 
 def lab(jpeg: bytes) -> np.ndarray:
-    return lab_of(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
+    return pixels_to_lab_rows(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
 
 
 def test_sample_photographs_are_gray_or_not_and_the_same_every_time() -> None:
@@ -113,13 +113,13 @@ def test_the_limit_has_every_kernel(photographs: list[bytes]) -> None:
 
 def test_the_limits_kernels_leave_a_gray_photograph_as_it_is(photographs: list[bytes]) -> None:
     pixels = limit.decode(photographs[0])
-    L = limit.levels_to_lab(pixels, CPU)
+    L = limit.pixels_to_lab(pixels, CPU)
     rgb = limit.to_srgb(L, limit.enlarge(torch.zeros(1, 2, 48, 64), L))
     assert np.abs(rgb.astype(int) - pixels[..., None]).max() <= 1
 
 
 def test_the_colorizer_alone_is_told_by_stage(photographs: list[bytes]) -> None:
-    found = limit.colorizer_alone(Colorizer(colorful_model(), SIZE, "cpu"), photographs)
+    found = limit.colorizer_without_ray(Colorizer(colorful_model(), SIZE, "cpu"), photographs)
     assert set(found) < set(STAGES)
     assert found[INFER] > 0
 
@@ -143,7 +143,7 @@ def test_tutorial_photographs_are_on_the_networks_scale(tmp_path: os.PathLike[st
     with open(file, "wb") as sink:
         sink.write(next(sample_photographs(1, gray=False)))
     pixels = np.asarray(Image.open(file).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-    expected = lab_of(pixels)
+    expected = pixels_to_lab_rows(pixels)
     L, ab = TutorialPhotographs([file], SIZE)[0]
     flipped = torch.flip(L, [2]), torch.flip(ab, [2])
     L, ab = min(
@@ -180,14 +180,14 @@ def test_a_step_without_a_lever_is_made_without_it() -> None:
     for step, has in ((plain, False), (usual, True)):
         kernel = next(value for value in step.network.parameters() if value.shape[1:3] == (16, 3))
         assert kernel.is_contiguous(memory_format=torch.channels_last) is has
-        assert step.descent.optimizer.defaults["fused"] is has
+        assert step.optimizer.optimizer.defaults["fused"] is has
 
 
 @pytest.mark.parametrize("name", preparing.LOOPS)
 def test_loops_that_prepare_make_what_shards_hold(name: str) -> None:
     data = next(sample_photographs(1, gray=False))
     found = preparing.LOOPS[name](data, SIZE)
-    L, ab = lab_to_uint8(pixels_to_lab(square(decode(data), SquareRule(SIZE, "crop"))[None]))
+    L, ab = lab_to_uint8(images_to_lab(square(decode(data), ResizePolicy(SIZE, "crop"))[None]))
     ours = torch.cat((L, ab), dim=1)[0].permute(1, 2, 0).numpy()
     assert np.abs(found.astype(int) - ours).mean() < 1.5  # in levels; the ways to resize differ
 

@@ -80,9 +80,9 @@ def test_the_documents_figures_are_the_models() -> None:
 
 def test_the_documents_figures_are_the_discriminators() -> None:
     for layers, (number, _, logits, millions, gflop) in enumerate(rows("layers")):
-        judge = PatchGAN(layers)
-        assert (number, millions) == (str(layers), f"{parameters(judge) / 1e6:.2f}")
+        discriminator = PatchGAN(layers)
+        assert (number, millions) == (str(layers), f"{parameters(discriminator) / 1e6:.2f}")
         L, ab = torch.zeros(1, 1, 256, 256, device="meta"), torch.zeros(1, 2, 256, 256, device="meta")
-        judge = judge.eval().to("meta")
-        side = judge(L, ab).shape[-1]
-        assert (logits, gflop) == (f"{side}x{side}", f"{flops(judge, L, ab) / 1e9:.1f}")
+        discriminator = discriminator.eval().to("meta")
+        side = discriminator(L, ab).shape[-1]
+        assert (logits, gflop) == (f"{side}x{side}", f"{flops(discriminator, L, ab) / 1e9:.1f}")

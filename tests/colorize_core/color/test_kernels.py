@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from colorize_core.color.kernels import clip_rows, lab_of
+from colorize_core.color.kernels import clip_rows, pixels_to_lab_rows
 from colorize_core.color.lab import lab_to_rgb, to_uint8
 
 
@@ -16,7 +16,7 @@ def test_conversion_to_lab_is_that_of_scikit_image(kind: type[np.unsignedinteger
     corners = np.array(list(itertools.product((0, 1, white // 30, white), repeat=3)), kind)[:, None]
     for pixels in (random, corners, random[:1, :1]):
         expected = np.moveaxis(rgb2lab(pixels / white), 2, 0)
-        np.testing.assert_allclose(lab_of(pixels), expected, atol=3e-4)
+        np.testing.assert_allclose(pixels_to_lab_rows(pixels), expected, atol=3e-4)
 
 
 def test_clipped_levels_are_those_of_the_conversion_on_tensors() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.data.augment import Augmentation, augment, draw_uniform
 from colorize_core.data.degradation import OLD_PHOTO
-from colorize_core.data.shards import pixels_to_lab
+from colorize_core.data.shards import images_to_lab
 from colorize_core.errors import UserError
 
 AS_IT_IS = Augmentation(flip=False)
@@ -34,7 +34,7 @@ def pixels_of(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def rows(photos: np.ndarray) -> tuple[Tensor, Tensor]:
-    return lab_to_uint8(pixels_to_lab(photos[:, :128, :128]))
+    return lab_to_uint8(images_to_lab(photos[:, :128, :128]))
 
 
 def test_without_a_rule_photographs_are_only_scaled(rows: tuple[Tensor, Tensor]) -> None:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from colorize_core.data.crops import cut, draw_windows, resample
+from colorize_core.data.crops import cut, draw_crops, resample
 
 
 def noise(count: int, size: int) -> Tensor:
@@ -46,7 +46,7 @@ def test_ramps_are_where_they_should_be(window: tuple[float, float, float, float
 @pytest.mark.parametrize("side", [24, 64, 96])
 def test_windows_are_resampled_as_pillow_does(side: int) -> None:
     pixels = noise(4, 64)
-    windows = draw_windows(torch.rand((4, 4), generator=torch.Generator().manual_seed(1)), 64, 0.3)
+    windows = draw_crops(torch.rand((4, 4), generator=torch.Generator().manual_seed(1)), 64, 0.3)
     found = resample(pixels, windows, side)
     for photo, (top, left, height, width), made in zip(pixels, windows.tolist(), found, strict=True):
         box = (left, top, min(left + width, 64), min(top + height, 64))
@@ -66,7 +66,7 @@ def test_fine_patterns_become_gray_when_they_shrink() -> None:
 
 def test_windows_have_every_allowed_size_and_place() -> None:
     numbers = torch.rand((4000, 4), generator=torch.Generator().manual_seed(0))
-    top, left, height, width = draw_windows(numbers, 160, 0.5).unbind(1)
+    top, left, height, width = draw_crops(numbers, 160, 0.5).unbind(1)
     side = (height * width).sqrt()
     assert side.min() < 0.51 * 160
     assert side.max() > 0.99 * 160

@@ -13,7 +13,7 @@ from torch import Tensor
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.data import degradation as gray_style
 from colorize_core.data.degradation import FILMS, LUMINANCE, OLD_PHOTO, GrayStyle, restyle
-from colorize_core.data.shards import pixels_to_lab
+from colorize_core.data.shards import images_to_lab
 from colorize_core.errors import UserError
 
 EFFECTS = [field.name for field in fields(GrayStyle) if not field.name.endswith("_strength")]
@@ -35,7 +35,7 @@ def draws(count: int, seed: int = 0) -> gray_style.Draw:
 
 @pytest.fixture
 def rows(photos: np.ndarray) -> tuple[Tensor, Tensor]:
-    return lab_to_uint8(pixels_to_lab(photos))
+    return lab_to_uint8(images_to_lab(photos))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def gray(photos: np.ndarray) -> Tensor:
 
 def scene(rgb: tuple[int, int, int], side: int = 32) -> tuple[Tensor, Tensor]:
     """L and ab of one color."""
-    return lab_to_uint8(pixels_to_lab(np.full((1, side, side, 3), rgb, dtype=np.uint8)))
+    return lab_to_uint8(images_to_lab(np.full((1, side, side, 3), rgb, dtype=np.uint8)))
 
 
 def linear(rgb: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_old_plates_see_red_dark_and_blue_bright() -> None:
     """Beside each other, so that the exposure is the same for both."""
     pixels = np.full((1, 32, 32, 3), (200, 30, 30), dtype=np.uint8)
     pixels[:, :, 16:] = (90, 110, 200)
-    L, ab = lab_to_uint8(pixels_to_lab(pixels))
+    L, ab = lab_to_uint8(images_to_lab(pixels))
     ratios = []
     for name in ("panchromatic", "orthochromatic", "blue_sensitive"):
         found = gray_style.film(L, ab, torch.tensor([FILMS[name]]))
@@ -232,7 +232,7 @@ def test_neutral_parameters_are_the_exact_identity(gray: Tensor) -> None:
 
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_an_effect_befalls_the_share_it_should_and_spares_the_rest(effect: str, photos: np.ndarray) -> None:
-    L, ab = lab_to_uint8(pixels_to_lab(photos[:1, 96:128, 96:128]))
+    L, ab = lab_to_uint8(images_to_lab(photos[:1, 96:128, 96:128]))
     L, ab = L.expand(400, -1, -1, -1), ab.expand(400, -1, -1, -1)
     changed = (restyle(L, ab, replace(OFF, **{effect: 0.3}), draws(400)) != L.float() / 2.55 / 50 - 1).flatten(1).any(1)
     chosen = draws(400)(effect, 4)[:, 0] < 0.3

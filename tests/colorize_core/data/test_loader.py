@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyarrow import fs
 
-from colorize_core.data.loader import Feed, open_shards, prefetch
+from colorize_core.data.loader import ShardLoader, open_shards, prefetch
 from colorize_core.data.shards import encode_shard, make_table
 from colorize_core.errors import UserError
 
@@ -30,9 +30,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return written
 
 
-def feed(paths: list[str], **options: Any) -> Feed:
+def feed(paths: list[str], **options: Any) -> ShardLoader:
     settings: dict[str, Any] = {"batch_size": 8, "buffer": 40, "seed": 3}
-    return Feed(open_shards(paths, LOCAL), LOCAL, ("id", "L", "ab"), **settings | options)
+    return ShardLoader(open_shards(paths, LOCAL), LOCAL, ("id", "L", "ab"), **settings | options)
 
 
 def ids(batches: Any) -> list[list[str]]:

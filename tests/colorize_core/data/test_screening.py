@@ -7,10 +7,10 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from colorize_core.data import screening as ingest
-from colorize_core.data.screening import SquareRule
+from colorize_core.data.screening import ResizePolicy
 from colorize_core.photo.decode import Photo
 
-RULE = SquareRule(32, "squash")
+RULE = ResizePolicy(32, "squash")
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -72,7 +72,7 @@ def test_mean_chroma_is_that_of_scikit_image(photos: np.ndarray) -> None:
 @pytest.mark.parametrize("size", [(256, 256), (100, 256), (256, 30), (5, 7)])
 def test_a_square_has_the_side_that_is_asked_for(resize: str, size: tuple[int, int], photos: np.ndarray) -> None:
     photo = Photo(np.ascontiguousarray(photos[0, : size[0], : size[1]]), None, "PNG")
-    assert ingest.square(photo, SquareRule(32, resize)).shape == (32, 32, 3)
+    assert ingest.square(photo, ResizePolicy(32, resize)).shape == (32, 32, 3)
 
 
 def test_a_gray_photograph_becomes_an_rgb_square(photos: np.ndarray) -> None:
@@ -89,18 +89,18 @@ def halves() -> Photo:
 
 
 def test_squash_keeps_the_whole_picture() -> None:
-    squared = ingest.square(halves(), SquareRule(30, "squash"))
+    squared = ingest.square(halves(), ResizePolicy(30, "squash"))
     assert [tuple(squared[15, x]) for x in (3, 15, 26)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
 def test_crop_takes_the_central_square() -> None:
-    squared = ingest.square(halves(), SquareRule(30, "crop"))
+    squared = ingest.square(halves(), ResizePolicy(30, "crop"))
     assert (squared[:, 2:-2] == (0, 255, 0)).all()  # antialiasing looks two pixels beyond the border
 
 
 def test_a_square_of_the_right_side_is_not_resampled(photos: np.ndarray) -> None:
     for resize in ("squash", "crop"):
-        squared = ingest.square(Photo(photos[0], None, "PNG"), SquareRule(256, resize))
+        squared = ingest.square(Photo(photos[0], None, "PNG"), ResizePolicy(256, resize))
         np.testing.assert_array_equal(squared, photos[0])
 
 

@@ -13,8 +13,8 @@ from skimage.color import rgb2lab
 from colorize_core.data.shards import (
     DatasetInfo,
     encode_shard,
+    images_to_lab,
     make_table,
-    pixels_to_lab,
     read_batches,
     read_dataset_info,
 )
@@ -51,7 +51,7 @@ def info() -> DatasetInfo:
 
 
 def test_pixels_become_the_lab_of_scikit_image(photos: np.ndarray) -> None:
-    found = pixels_to_lab(photos[:2]).permute(0, 2, 3, 1).numpy()
+    found = images_to_lab(photos[:2]).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(found, rgb2lab(photos[:2]), atol=1e-3)  # the tolerance of test_color
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from skimage.color import lab2rgb
 
 from colorize_core.color import lab as color
-from colorize_core.inference.compositing import paint, paint_tensors
+from colorize_core.inference.compositing import compose_rgb_on_device, paint
 
 
 def lab_noise(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,7 +24,7 @@ def lab_noise(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("scale", [0, 5, 30, 150])
 def test_compiled_painting_is_that_of_torch(depth: int, scale: float) -> None:
     L, ab = lab_noise(scale)
-    expected, found = paint_tensors(L, ab, depth), paint(L, ab.clone(), depth)
+    expected, found = compose_rgb_on_device(L, ab, depth), paint(L, ab.clone(), depth)
     assert found.levels.dtype == expected.levels.dtype
     difference = np.abs(found.levels.astype(int) - expected.levels.astype(int))
     assert difference.max() <= (1 if depth == 8 else 257)  # a step of the bisection is less than a level of 255

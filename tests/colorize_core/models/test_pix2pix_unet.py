@@ -7,7 +7,7 @@ from colorize_core.errors import UserError
 from colorize_core.models import build_model
 from colorize_core.models.pix2pix_unet import Pix2PixUNet
 
-# Of the paper unet-gan's generator, by layer, as Keras prints them (model_description.ipynb): its BatchNorm counts four numbers
+# Of unet-gan's generator, by layer, as Keras prints them (model_description.ipynb): its BatchNorm counts four numbers
 # per channel, two of which are running statistics.
 KERAS_DOWNS = [1_024, 131_584, 525_312, 2_099_200, 4_196_352, 4_196_352, 4_196_352]
 KERAS_UPS = [4_196_352, 8_390_656, 8_390_656, 4_195_328, 1_049_088, 262_400]
@@ -96,7 +96,7 @@ def test_the_keras_variant_is_the_generator_of_unet_gan() -> None:
     [(8, "pix2pix", [1, 2, 3]), (7, "pix2pix", [1, 2]), (5, "pix2pix", []), (7, "keras", [0, 1, 2])],
 )
 def test_dropout_is_where_the_source_has_it(levels: int, variant: str, dropped: list[int]) -> None:
-    """pix2pix: in the blocks of 512 channels between the innermost and the narrower ones; the paper unet-gan: the first three."""
+    """pix2pix: in the blocks of 512 channels between the innermost and the narrower ones; unet-gan: the first three."""
     model = small(levels=levels, variant=variant, dropout=0.25)
     shares = {number: up[2].p for number, up in enumerate(model.ups) if len(up) == 3}
     assert shares == dict.fromkeys(dropped, 0.25)

@@ -11,7 +11,7 @@ from skimage import data as skimage_data
 
 from colorize_core.photo import xmp
 from colorize_core.photo.decode import Photo, PhotoError, decode
-from colorize_core.photo.encode import Encoding, encode, left_out
+from colorize_core.photo.encode import Encoding, encode, unsupported_features
 from colorize_core.photo.formats import WRITE_FORMATS
 from colorize_core.photo.provenance import ENHANCED, Provenance
 
@@ -202,8 +202,8 @@ def test_a_packet_too_long_for_jpeg_is_left_out_and_noted() -> None:
     packet = packet_of(opened(encode(RGB, "jpeg", photo, provenance=MADE)))
     assert ENHANCED.encode() in packet
     assert b"xxx" not in packet
-    assert left_out("jpeg", photo, MADE) == ["XMP too long for JPEG left out"]
-    assert left_out("png", photo, MADE) == []
+    assert unsupported_features("jpeg", photo, MADE) == ["XMP too long for JPEG left out"]
+    assert unsupported_features("png", photo, MADE) == []
 
 
 def test_hostile_metadata_never_costs_the_picture() -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from colorize_core.photo.decode import decode
-from colorize_core.photo.profiles import SRGB_PROFILE, wide_to_srgb
+from colorize_core.photo.profiles import SRGB_PROFILE, high_bit_depth_to_srgb
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -28,7 +28,7 @@ def srgb_of_linear(linear: np.ndarray) -> np.ndarray:
 
 def test_linear_gray_of_16_bits_becomes_srgb_by_its_formula() -> None:
     notes: list[str] = []
-    converted = wide_to_srgb(RAMP, linear_gray(), notes)
+    converted = high_bit_depth_to_srgb(RAMP, linear_gray(), notes)
     assert (converted.dtype, notes) == (np.uint16, [])
     expected = srgb_of_linear(RAMP / 65535) * 65535
     assert np.abs(converted - expected).max() < 65535 / 255 / 20
@@ -37,23 +37,23 @@ def test_linear_gray_of_16_bits_becomes_srgb_by_its_formula() -> None:
 def test_a_gray_photograph_of_16_bits_is_converted_when_it_is_decoded() -> None:
     sink = io.BytesIO()
     Image.fromarray(RAMP).save(sink, "TIFF", icc_profile=linear_gray())
-    np.testing.assert_array_equal(decode(sink.getvalue()).pixels, wide_to_srgb(RAMP, linear_gray(), []))
+    np.testing.assert_array_equal(decode(sink.getvalue()).pixels, high_bit_depth_to_srgb(RAMP, linear_gray(), []))
 
 
 def test_color_of_16_bits_is_converted_without_losing_bits() -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (50, 60, 3), dtype=np.uint16)
-    converted = wide_to_srgb(pixels, swapped(), [])
+    converted = high_bit_depth_to_srgb(pixels, swapped(), [])
     assert np.abs(converted.astype(int) - pixels[..., ::-1]).max() <= 2
 
 
 @pytest.mark.parametrize("profile", [None, SRGB_PROFILE])
 def test_srgb_is_left_as_it_is(profile: bytes | None) -> None:
-    assert wide_to_srgb(RAMP, profile, []) is RAMP
+    assert high_bit_depth_to_srgb(RAMP, profile, []) is RAMP
 
 
 @pytest.mark.parametrize("profile", [b"garbage", swapped()])
 def test_a_profile_that_does_not_fit_is_noted(profile: bytes) -> None:
     """Damaged, or of color for a gray picture."""
     notes: list[str] = []
-    np.testing.assert_array_equal(wide_to_srgb(RAMP, profile, notes), RAMP)
+    np.testing.assert_array_equal(high_bit_depth_to_srgb(RAMP, profile, notes), RAMP)
     assert notes == ["unusable color profile ignored"]

@@ -7,25 +7,25 @@ import sys
 import pytest
 from PIL import Image
 
-from colorize_core.inference.memory_budget import groups_within, needed_memory
-from colorize_core.runtime.memory import ONE_HEAP, show
+from colorize_core.inference.memory_budget import needed_memory, split_within_budget
+from colorize_core.runtime.memory import SINGLE_ARENA_ENV, show
 
 
 def test_groups_are_in_order_and_within_the_limit() -> None:
     needs = {0: 3, 2: 3, 3: 5, 7: 4, 8: 1}
-    assert list(groups_within(needs, 6)) == [[0, 2], [3], [7, 8]]
+    assert list(split_within_budget(needs, 6)) == [[0, 2], [3], [7, 8]]
 
 
 def test_what_is_more_than_the_limit_is_alone() -> None:
-    assert list(groups_within({0: 1, 1: 10, 2: 1}, 5)) == [[0], [1], [2]]
+    assert list(split_within_budget({0: 1, 1: 10, 2: 1}, 5)) == [[0], [1], [2]]
 
 
 def test_without_a_limit_all_are_one_group() -> None:
-    assert list(groups_within({0: 10**12, 1: 10**12}, None)) == [[0, 1]]
+    assert list(split_within_budget({0: 10**12, 1: 10**12}, None)) == [[0, 1]]
 
 
 def test_nothing_is_no_group() -> None:
-    assert list(groups_within({}, 5)) == []
+    assert list(split_within_budget({}, 5)) == []
 
 
 def test_need_grows_with_pixels_and_channels() -> None:
@@ -46,7 +46,7 @@ def test_sizes_for_people() -> None:
         (False, 1 << 24, 1, 0, {}),
         (False, 3 << 18, 300, 1, {}),
         (True, 1 << 27, 1, 0, {}),
-        (True, 1 << 27, 1, 1, ONE_HEAP),
+        (True, 1 << 27, 1, 1, SINGLE_ARENA_ENV),
     ],
 )
 def test_freed_memory_is_used_again(
@@ -54,14 +54,14 @@ def test_freed_memory_is_used_again(
 ) -> None:
     code = (
         "import resource, threading, numpy\n"
-        "from colorize_core.runtime.memory import keep_freed_memory\n"
+        "from colorize_core.runtime.memory import retain_freed_memory\n"
         "def work():\n"
         f"    some = lambda: [numpy.ones({size}, numpy.uint8) for _ in range({count})]\n"
         "    some()\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(10): some()\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
-        f"keep_freed_memory(everything={everything})\n"
+        f"retain_freed_memory(everything={everything})\n"
         f"if {threads}: threading.Thread(target=work).start()\n"
         "else: work()\n"
     )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from colorize_core.runtime.oom import in_halves, is_out_of_memory
+from colorize_core.runtime.oom import is_out_of_memory, run_with_oom_split
 
 
 def limited(most: int, error: Exception, seen: list[int]) -> object:
@@ -23,14 +23,14 @@ BATCH = torch.arange(6.0).view(6, 1)
 @pytest.mark.parametrize("most", [1, 2, 3, 5])
 def test_a_batch_that_does_not_fit_is_done_in_parts(error: Exception, most: int) -> None:
     seen: list[int] = []
-    results = in_halves(limited(most, error, seen), BATCH)
+    results = run_with_oom_split(limited(most, error, seen), BATCH)
     assert torch.equal(torch.cat(results), 2 * BATCH)
     assert seen[0] == 6
 
 
 def test_a_batch_that_fits_is_done_at_once() -> None:
     seen: list[int] = []
-    in_halves(limited(6, MemoryError(), seen), BATCH)
+    run_with_oom_split(limited(6, MemoryError(), seen), BATCH)
     assert seen == [6]
 
 
@@ -40,13 +40,13 @@ def test_an_item_that_does_not_fit_costs_no_other() -> None:
             raise MemoryError
         return 2 * batch
 
-    results = in_halves(double, BATCH)
+    results = run_with_oom_split(double, BATCH)
     assert [None if result is None else float(result) for result in results] == [0, 2, 4, 6, None, 10]
 
 
 def test_other_errors_are_raised() -> None:
     with pytest.raises(RuntimeError, match="shape"):
-        in_halves(limited(0, RuntimeError("shape mismatch"), []), BATCH)
+        run_with_oom_split(limited(0, RuntimeError("shape mismatch"), []), BATCH)
 
 
 def test_the_error_of_torchs_own_cpu_allocator_is_told() -> None:

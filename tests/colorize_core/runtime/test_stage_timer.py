@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from colorize_core.runtime.stage_timer import DECODE, FETCH, INFER, PUT, STAGES, StageClock, add_stages
+from colorize_core.runtime.stage_timer import DECODE, FETCH, INFER, PUT, STAGES, StageTimer, add_stages
 
 
 def test_a_stage_is_the_sum_of_its_blocks() -> None:
-    clock = StageClock()
+    clock = StageTimer()
     for _ in range(2):
         with clock.time(DECODE):
             time.sleep(0.01)
@@ -15,14 +15,14 @@ def test_a_stage_is_the_sum_of_its_blocks() -> None:
 
 
 def test_a_block_on_several_cores_counts_for_each() -> None:
-    clock = StageClock()
+    clock = StageTimer()
     with clock.time(INFER, cores=3):
         time.sleep(0.01)
     assert clock.take()[INFER] >= 0.03
 
 
 def test_threads_add_to_one_sum() -> None:
-    clock, together = StageClock(), threading.Barrier(4)
+    clock, together = StageTimer(), threading.Barrier(4)
 
     def work() -> None:
         with clock.time(DECODE):
@@ -38,14 +38,14 @@ def test_threads_add_to_one_sum() -> None:
 
 
 def test_a_block_that_fails_counts_too() -> None:
-    clock = StageClock()
+    clock = StageTimer()
     with pytest.raises(OSError, match="gone"), clock.time(FETCH):
         raise OSError("gone")
     assert list(clock.take()) == [FETCH]
 
 
 def test_what_was_taken_is_not_given_again() -> None:
-    clock = StageClock()
+    clock = StageTimer()
     with clock.time(PUT):
         pass
     assert list(clock.take()) == [PUT]

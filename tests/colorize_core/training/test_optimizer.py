@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from colorize_core.checkpoint.state import pack_state, unpack_state
-from colorize_core.training.optimizer import SCHEDULES, Descent, learning_rate_factor, learning_rate_scale
+from colorize_core.training.optimizer import SCHEDULES, ScheduledOptimizer, learning_rate_factor, learning_rate_scale
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])
@@ -37,45 +37,46 @@ def test_cosine_is_torchs() -> None:
         torchs.step()
 
 
-def descend(descent: Descent, weight: nn.Parameter, steps: int) -> None:
+def minimize(scheduled: ScheduledOptimizer, weight: nn.Parameter, steps: int) -> None:
     for _ in range(steps):
-        descent.step((weight - 3).square().sum())
+        scheduled.accumulate((weight - 3).square().sum())
+        scheduled.step()
 
 
-def make(**options: object) -> tuple[Descent, nn.Parameter]:
+def make(**options: object) -> tuple[ScheduledOptimizer, nn.Parameter]:
     weight = nn.Parameter(torch.zeros(2))
-    return Descent(torch.optim.SGD([weight], 0.1), **options), weight  # type: ignore[arg-type]
+    return ScheduledOptimizer(torch.optim.SGD([weight], 0.1), **options), weight  # type: ignore[arg-type]
 
 
 def test_a_step_is_down_the_gradient() -> None:
-    descent, weight = make()
-    descend(descent, weight, 1)
+    scheduled, weight = make()
+    minimize(scheduled, weight, 1)
     torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
 
 
 def test_long_gradients_are_shortened() -> None:
     """The gradient is (-6, -6), of norm 8.49: clipped to 1 its parts are 0.707."""
-    descent, weight = make(clip_norm=1.0)
-    descend(descent, weight, 1)
+    scheduled, weight = make(clip_norm=1.0)
+    minimize(scheduled, weight, 1)
     torch.testing.assert_close(weight.data, torch.full((2,), 0.1 / math.sqrt(2)), atol=1e-6, rtol=0)
 
 
 def test_the_schedule_moves_with_the_steps() -> None:
-    descent, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
-    descend(descent, weight, 5)
+    scheduled, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
+    minimize(scheduled, weight, 5)
     torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
 
 
 def test_gathered_gradients_are_one_step_of_weights_and_schedule() -> None:
     """Halves of the gradient of (w - 3)^2 at 0, then a factor of 0: it counts moves."""
-    descent, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
+    scheduled, weight = make(factor=lambda step: 1.0 if step == 0 else 0.0)
     for _ in range(2):
-        descent.gather((weight - 3).square().sum() / 2)
+        scheduled.accumulate((weight - 3).square().sum() / 2)
     assert torch.equal(weight.data, torch.zeros(2))
-    descent.move()
+    scheduled.step()
     torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
-    assert descent.state_dict()["steps"] == 1
-    descend(descent, weight, 1)
+    assert scheduled.state_dict()["steps"] == 1
+    minimize(scheduled, weight, 1)
     torch.testing.assert_close(weight.data, torch.full((2,), 0.6))
 
 
@@ -90,20 +91,20 @@ def test_a_resumed_descent_is_where_it_was(tmp_path: Path) -> None:
         return learning_rate_factor("cosine", step, 20, warmup=3)
 
     whole, expected = make(factor=factor)
-    descend(whole, expected, 8)
+    minimize(whole, expected, 8)
     (tmp_path / "state").write_bytes(pack_state(whole.state_dict()))
     resumed, weight = make(factor=factor)
     weight.data.copy_(expected.data)
     resumed.load_state_dict(unpack_state(tmp_path / "state"))
-    descend(whole, expected, 5)
-    descend(resumed, weight, 5)
+    minimize(whole, expected, 5)
+    minimize(resumed, weight, 5)
     assert torch.equal(weight, expected)
 
 
 def test_a_longer_run_follows_its_own_schedule() -> None:
     """More epochs: the rate is that of the longer schedule at once."""
     short, weight = make(factor=lambda step: learning_rate_factor("linear", step, 10))
-    descend(short, weight, 10)
+    minimize(short, weight, 10)
     longer, _ = make(factor=lambda step: learning_rate_factor("linear", step, 40))
     longer.load_state_dict(short.state_dict())
     assert longer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1)

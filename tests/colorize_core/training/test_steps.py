@@ -19,9 +19,9 @@ from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.training.gan_losses import KINDS
 from colorize_core.training.losses import ColorLoss
-from colorize_core.training.optimizer import Descent
+from colorize_core.training.optimizer import ScheduledOptimizer
 from colorize_core.training.steps import (
-    AdversarialRule,
+    AdversarialOptions,
     AdversarialStep,
     Batch,
     Outputs,
@@ -49,7 +49,7 @@ def adam(network: nn.Module) -> torch.optim.Optimizer:
 
 
 def supervised(model: ColorModel, weights: dict[str, float] | None = None) -> SupervisedStep:
-    return SupervisedStep(Outputs(model), ColorLoss(weights or {"l1": 1.0}), Descent(adam(model)))
+    return SupervisedStep(Outputs(model), ColorLoss(weights or {"l1": 1.0}), ScheduledOptimizer(adam(model)))
 
 
 def adversarial(generator: ColorModel, discriminator: nn.Module, **rule: Any) -> AdversarialStep:
@@ -57,9 +57,9 @@ def adversarial(generator: ColorModel, discriminator: nn.Module, **rule: Any) ->
         Outputs(generator),
         discriminator,
         ColorLoss({"l1": 2.0}),
-        AdversarialRule(**{"weight": 0.1} | rule),
-        Descent(adam(generator)),
-        Descent(adam(discriminator)),
+        AdversarialOptions(**{"weight": 0.1} | rule),
+        ScheduledOptimizer(adam(generator)),
+        ScheduledOptimizer(adam(discriminator)),
     )
 
 
@@ -93,8 +93,8 @@ def test_the_first_step_of_adam_is_the_learning_rate() -> None:
     """Kingma and Ba 2015: whatever the size of the gradient, against its sign."""
     model = Ramp()
     L = torch.ones(1, 1, 2, 2)
-    descent = Descent(torch.optim.Adam(model.parameters(), 0.01))
-    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 1.0}), descent)
+    optimizer = ScheduledOptimizer(torch.optim.Adam(model.parameters(), 0.01))
+    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 1.0}), optimizer)
     step(Batch(L, L, torch.ones(1, 2, 2, 2)))
     assert model.weight.item() == pytest.approx(0.01, rel=1e-5)
 
@@ -102,8 +102,8 @@ def test_the_first_step_of_adam_is_the_learning_rate() -> None:
 def test_a_step_of_gradient_descent_is_that_of_the_closed_form() -> None:
     """Loss (w - 3)^2 at w = 0: gradient -6, w = 0.6 at a rate of 0.1; the weight of the loss doubles it."""
     model = Ramp()
-    descent = Descent(torch.optim.SGD(model.parameters(), 0.1))
-    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 2.0}), descent)
+    optimizer = ScheduledOptimizer(torch.optim.SGD(model.parameters(), 0.1))
+    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 2.0}), optimizer)
     L = torch.ones(1, 1, 2, 2)
     losses = step(Batch(L, L, torch.full((1, 2, 2, 2), 3.0)))
     assert model.weight.item() == pytest.approx(1.2)
@@ -206,8 +206,8 @@ def test_the_discriminator_gets_no_gradient_from_the_generators_update() -> None
     step = adversarial(generator, discriminator)
     own: list[list[torch.Tensor | None]] = []
     later: list[list[torch.Tensor | None]] = []
-    gradients_when(step.discriminator_descent.optimizer, discriminator, own)
-    gradients_when(step.generator_descent.optimizer, discriminator, later)
+    gradients_when(step.discriminator_optimizer.optimizer, discriminator, own)
+    gradients_when(step.generator_optimizer.optimizer, discriminator, later)
     step(batch(0))
     for before, after in zip(own[0], later[0], strict=True):
         assert before is not None
@@ -218,7 +218,7 @@ def test_the_generator_gets_no_gradient_from_the_discriminators_update() -> None
     generator, discriminator = networks()
     step = adversarial(generator, discriminator)
     seen: list[list[torch.Tensor | None]] = []
-    gradients_when(step.discriminator_descent.optimizer, generator, seen)
+    gradients_when(step.discriminator_optimizer.optimizer, generator, seen)
     step(batch(0))
     assert seen == [[None] * len(list(generator.parameters()))]
 
@@ -443,8 +443,8 @@ def test_a_resumed_run_continues_identically_with_fused_steps_of_channels_last(t
 
     def fused(model: ColorModel) -> SupervisedStep:
         network = Outputs(model).to(memory_format=torch.channels_last)
-        descent = Descent(torch.optim.AdamW(network.parameters(), 1e-2, fused=True))
-        return SupervisedStep(network, ColorLoss({"l1": 1.0}), descent)
+        optimizer = ScheduledOptimizer(torch.optim.AdamW(network.parameters(), 1e-2, fused=True))
+        return SupervisedStep(network, ColorLoss({"l1": 1.0}), optimizer)
 
     whole, resumed = networks()[0], networks()[0]
     step, resumed_step = fused(whole), fused(resumed)
@@ -479,12 +479,12 @@ import json, sys, torch, torch.distributed as dist
 from functools import partial
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from colorize_core.training.optimizer import Descent
+from colorize_core.training.optimizer import ScheduledOptimizer
 from colorize_core.training.losses import ColorLoss
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training.steps import AdversarialRule, AdversarialStep, Batch, Outputs, SupervisedStep
+from colorize_core.training.steps import AdversarialOptions, AdversarialStep, Batch, Outputs, SupervisedStep
 
 class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def __init__(self):
@@ -493,20 +493,21 @@ class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def forward(self, L):
         return self.net(L)
 
-def learn(kind, model, steps, parts):
+def train(kind, model, steps, parts):
     torch.manual_seed(0 if model == "apart" else rank)  # DDP must make the weights equal, not the seed
     generator = Apart() if model == "apart" else build_model("encoder_decoder", widths=[8, 8], latent=8)
     norm = "instance" if kind == "wgan_gp" or model == "apart" else "batch"
-    generator, judge = Outputs(generator), PatchGAN(layers=2, width=8, norm=norm)
-    generator, judge = DistributedDataParallel(generator), DistributedDataParallel(judge)
+    generator, discriminator = Outputs(generator), PatchGAN(layers=2, width=8, norm=norm)
+    generator, discriminator = DistributedDataParallel(generator), DistributedDataParallel(discriminator)
     # Adam divides by the size of a gradient, and would lift the rounding of tiny ones
-    optimizer = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
-    descent = lambda network: Descent(optimizer(network.parameters()))
+    torchs = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
+    optimizer = lambda network: ScheduledOptimizer(torchs(network.parameters()))
     if kind == "supervised":
-        step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), descent(generator))
+        step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), optimizer(generator))
     else:
-        rule = AdversarialRule(kind, 0.1, r1=float(kind == "wgan_gp"))
-        step = AdversarialStep(generator, judge, ColorLoss({"l1": 1.0}), rule, descent(generator), descent(judge))
+        rule = AdversarialOptions(kind, 0.1, r1=float(kind == "wgan_gp"))
+        optimizers = optimizer(generator), optimizer(discriminator)
+        step = AdversarialStep(generator, discriminator, ColorLoss({"l1": 1.0}), rule, *optimizers)
     first = [p.detach().clone() for p in generator.parameters()]
     batches, totals = torch.Generator().manual_seed(5), []
     for _ in range(steps):
@@ -519,11 +520,11 @@ def learn(kind, model, steps, parts):
         totals.append(total / world)
     assert torch.stack(totals).isfinite().all()
     assert not any(torch.equal(p, q) for p, q in zip(first, generator.parameters(), strict=True))
-    return torch.stack(totals), [[p.detach() for p in n.module.parameters()] for n in (generator, judge)]
+    return torch.stack(totals), [[p.detach() for p in n.module.parameters()] for n in (generator, discriminator)]
 
 rank, world, folder, cases = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
-torch.save([learn(*case) for case in cases], f"{folder}/rank{rank}")
+torch.save([train(*case) for case in cases], f"{folder}/rank{rank}")
 dist.destroy_process_group()
 """
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.stores import LocalStorage
-from jobs.archive.actor import CALLS, ColorizeActor
+from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
 from jobs.archive.config import ArchiveConfig
 
 
@@ -30,7 +30,7 @@ class Seconds:
 class Meeting(LocalStorage):
     """Writes nothing before as many pictures are to be written as an actor has batches in hand."""
 
-    meeting = threading.Barrier(CALLS)
+    meeting = threading.Barrier(MAX_CONCURRENT_BATCHES)
 
     def child(self, prefix: str) -> "Meeting":
         return self
@@ -43,7 +43,7 @@ class Meeting(LocalStorage):
 @pytest.fixture
 def rows(photo_paths: list[Path]) -> list[pa.Table]:
     """Batches of one photograph, as `fetch` makes them."""
-    files = [(f"{number}.jpg", path.read_bytes()) for number, path in enumerate(photo_paths[:CALLS])]
+    files = [(f"{number}.jpg", path.read_bytes()) for number, path in enumerate(photo_paths[:MAX_CONCURRENT_BATCHES])]
     return [pa.table({"key": [key], "data": [data], "status": [""], "error": [""]}) for key, data in files]
 
 
@@ -54,8 +54,8 @@ def test_one_batch_is_colored_while_another_is_written(
     config = ArchiveConfig(source="x", output=str(tmp_path), checkpoint=tiny_checkpoint)
     progress: Any = seconds
     actor = ColorizeActor(config, output, progress)
-    with ThreadPoolExecutor(CALLS) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENT_BATCHES) as pool:
         done = pa.concat_tables(pool.map(actor, rows))
-    assert done.column("status").to_pylist() == ["ok"] * CALLS
+    assert done.column("status").to_pylist() == ["ok"] * MAX_CONCURRENT_BATCHES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(done.column("output_key").to_pylist())
     assert all({"decode", "infer", "encode", "put"} <= batch.keys() for batch in seconds.batches)

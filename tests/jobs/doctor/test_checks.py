@@ -15,7 +15,7 @@ from jobs.doctor.checks import (
     check_token,
     check_versions,
 )
-from jobs.run.requirements import PUBLISHED_FILES, Processes
+from jobs.run.requirements import PUBLISHED_FILES, ResourceRequest
 
 GB = 10**9
 
@@ -139,13 +139,19 @@ def test_a_gpu_node_that_does_not_answer_fails() -> None:
 @pytest.mark.parametrize(
     ("need", "words"),
     [
-        (Processes("workers", 2, 1, 1), "workers: 2 with 1 CPU and 1 GPU each need more than the cluster's 1 GPU"),
-        (Processes("actors", 8, 1, 0, 0.75), "8 with 1 CPU each, with 0.75 beside them, need more than the cluster's"),
-        (Processes("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but the nodes have room for 0 of them"),
-        (Processes("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but the nodes have room for 2 of them"),
+        (
+            ResourceRequest("workers", 2, 1, 1),
+            "workers: 2 with 1 CPU and 1 GPU each need more than the cluster's 1 GPU",
+        ),
+        (
+            ResourceRequest("actors", 8, 1, 0, 0.75),
+            "8 with 1 CPU each, with 0.75 beside them, need more than the cluster's",
+        ),
+        (ResourceRequest("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but the nodes have room for 0 of them"),
+        (ResourceRequest("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but the nodes have room for 2 of them"),
     ],
 )
-def test_what_the_cluster_has_no_room_for_fails(need: Processes, words: str) -> None:
+def test_what_the_cluster_has_no_room_for_fails(need: ResourceRequest, words: str) -> None:
     nodes = [node("a"), node("b", GPU=1.0)]  # of four CPUs each
     finding = check_room(need, nodes, can_grow=False)
     assert finding.verdict == "fail"
@@ -154,14 +160,14 @@ def test_what_the_cluster_has_no_room_for_fails(need: Processes, words: str) -> 
 
 def test_what_fits_is_well_and_a_cluster_that_may_grow_is_waited_for() -> None:
     nodes = [node("a"), node("b")]
-    assert check_room(Processes("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
-    later = check_room(Processes("workers", 4, 2, 1), nodes, can_grow=True)
+    assert check_room(ResourceRequest("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
+    later = check_room(ResourceRequest("workers", 4, 2, 1), nodes, can_grow=True)
     assert later.verdict == "warn"
     assert "where no autoscaler adds them" in later.advice
 
 
 def test_processes_may_share_a_gpu() -> None:
-    shared = Processes("actors", 10, 0.1, 0.1)
+    shared = ResourceRequest("actors", 10, 0.1, 0.1)
     assert check_room(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
 
 

@@ -17,7 +17,7 @@ from jobs.cli import main
 from jobs.doctor import checks as doctor_checks
 from jobs.doctor.preflight import require_room
 from jobs.doctor.storage import check_storage, missing_weights, probe
-from jobs.run.requirements import Needs, Processes, Weights
+from jobs.run.requirements import Requirements, ResourceRequest, Weights
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]
@@ -205,7 +205,9 @@ def test_a_folder_that_another_machine_does_not_share(tmp_path: Path) -> None:
 def test_a_node_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
     store = open_storage(str(tmp_path), StorageOptions())
     gone = Node("0" * 56, "10.0.0.9", {}, "/tmp")
-    silent, output = check_storage(Needs(Processes("tasks", 1, 1, 0), writes={"output": store}), [gone], 30)
+    silent, output = check_storage(
+        Requirements(ResourceRequest("tasks", 1, 1, 0), writes={"output": store}), [gone], 30
+    )
     assert (silent.check, silent.verdict) == ("nodes", "fail")
     assert output.verdict == "ok"
     assert list(store.list()) == []
@@ -229,11 +231,11 @@ def test_what_does_not_fit_this_machine_is_refused_and_a_cluster_is_waited_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    require_room(Processes("workers", 5, 1, 0), RayOptions())
+    require_room(ResourceRequest("workers", 5, 1, 0), RayOptions())
     assert capsys.readouterr().out == ""
     with pytest.raises(UserError, match="workers: 6 with 1 CPU each need more than the cluster's 5 CPUs"):
-        require_room(Processes("workers", 6, 1, 0), RayOptions())
-    require_room(Processes("workers", 6, 1, 0), RayOptions(address="auto"))
+        require_room(ResourceRequest("workers", 6, 1, 0), RayOptions())
+    require_room(ResourceRequest("workers", 6, 1, 0), RayOptions(address="auto"))
     assert capsys.readouterr().out.startswith("doctor: room: workers: 6 with 1 CPU each need more than")
 
 

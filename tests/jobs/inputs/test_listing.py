@@ -12,7 +12,7 @@ import pytest
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs.inputs import listing as manifest
-from jobs.inputs.listing import Listing, ListingSection
+from jobs.inputs.listing import Listing, ListingOptions
 
 ENDINGS = (".jpg", ".png")
 OPTIONS = StorageOptions()
@@ -36,7 +36,7 @@ def listed(output: Storage, listing: Listing) -> list[dict[str, object]]:
 
 
 def write(source: Storage, output: Storage, **rule: object) -> Listing:
-    return manifest.write_manifest(source, output, ENDINGS, ListingSection.model_validate(rule), OPTIONS)
+    return manifest.write_manifest(source, output, ENDINGS, ListingOptions.model_validate(rule), OPTIONS)
 
 
 def keys(source: Storage, output: Storage, **rule: object) -> list[object]:
@@ -81,7 +81,7 @@ def test_inputs_are_chosen(source: Storage, output: Storage, rule: dict[str, obj
 def test_a_survey_counts_the_same_and_draws_a_few(source: Storage, output: Storage) -> None:
     for number in range(30):
         source.write(f"d{number}.jpg", b"12")
-    listing, some = manifest.survey(source, ENDINGS, ListingSection(), OPTIONS, some=5)
+    listing, some = manifest.survey(source, ENDINGS, ListingOptions(), OPTIONS, some=5)
     assert listing == write(source, output)
     assert len({entry.key for entry in some}) == 5
 
@@ -164,7 +164,7 @@ def test_an_s3_inventory_is_followed(s3_endpoint: str, bucket: str, output: Stor
         "files": [{"key": name, "size": 1, "MD5checksum": ""}],
     }
     store.write("inventory/manifest.json", json.dumps(record).encode())
-    rule = ListingSection(manifest=f"s3://{bucket}/inventory/manifest.json")
+    rule = ListingOptions(manifest=f"s3://{bucket}/inventory/manifest.json")
     listing = manifest.write_manifest(store.child("gray"), output, ENDINGS, rule, options)
     assert [(row["key"], row["size"]) for row in listed(output, listing)] == [("ü 1.jpg", 10), ("b/2.jpg", 20)]
     with pytest.raises(UserError, match=f"an inventory of the bucket {bucket}, but the source is"):
@@ -172,4 +172,4 @@ def test_an_s3_inventory_is_followed(s3_endpoint: str, bucket: str, output: Stor
 
 
 def test_inputs_of_unknown_size_pass_limits_of_size() -> None:
-    assert ListingSection(max_bytes=1).selects(Entry("a.jpg", -1), ENDINGS)
+    assert ListingOptions(max_bytes=1).selects(Entry("a.jpg", -1), ENDINGS)

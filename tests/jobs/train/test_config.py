@@ -15,8 +15,8 @@ from jobs.train.config import (
     DiscriminatorSection,
     GrayStyleSection,
     LossSection,
+    OptimOptions,
     TrainConfig,
-    OptimSection,
 )
 
 NEEDED = ["shards=x", "output=y", "model.name=lite"]
@@ -36,7 +36,7 @@ def test_every_loss_of_the_core_has_a_weight() -> None:
 
 def test_kinds_and_schedules_are_those_of_the_core() -> None:
     assert DiscriminatorSection.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
-    properties = OptimSection.model_json_schema()["properties"]
+    properties = OptimOptions.model_json_schema()["properties"]
     assert properties["schedule"]["enum"] == list(SCHEDULES)
     assert properties["lr_scaling"]["enum"] == list(SCALINGS)
 

@@ -17,7 +17,7 @@ from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.runtime.precision import autocast
-from colorize_core.training.optimizer import Descent, learning_rate_factor, learning_rate_scale
+from colorize_core.training.optimizer import ScheduledOptimizer, learning_rate_factor, learning_rate_scale
 from colorize_core.training.steps import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.run.checkpoints import read_checkpoint
 from jobs.train.config import TrainConfig
@@ -27,7 +27,7 @@ SIZES = "sizes.json"
 
 
 @dataclass
-class Learner:
+class TrainState:
     """A model in training."""
 
     model: ColorModel
@@ -37,11 +37,11 @@ class Learner:
     """Their moving average, with optim.ema."""
 
     @property
-    def scored(self) -> ColorModel:
+    def eval_model(self) -> ColorModel:
         """The weights that are validated and kept: the average where there is one."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
-    def learn(self, *batches: Batch) -> dict[str, Tensor]:
+    def train_step(self, *batches: Batch) -> dict[str, Tensor]:
         """Take one step; returns the losses by name."""
         losses = self.step(*batches)
         if self.average:
@@ -49,13 +49,15 @@ class Learner:
         return losses
 
     @property
-    def rate(self) -> float:
+    def lr(self) -> float:
         """Learning rate of the model's last step."""
-        return self.step.descents[0].rate
+        return self.step.optimizers[0].lr
 
     def save(self, directory: str, working_size: int, progress: dict[str, Any]) -> None:
         """Write a checkpoint of the scored weights, what `restore` needs, and the sizes that both files must have."""
-        save_checkpoint(directory, self.scored, working_size, {"epoch": progress["epoch"], "step": progress["step"]})
+        save_checkpoint(
+            directory, self.eval_model, working_size, {"epoch": progress["epoch"], "step": progress["step"]}
+        )
         state: dict[str, Any] = {"step": self.step.state_dict(), "progress": progress}
         if self.average:
             state["raw"] = self.model.state_dict()
@@ -69,22 +71,22 @@ class Learner:
         """Continue from what `save` wrote; returns its progress. Raises UserError, unchanged, if it is damaged."""
         saved, _ = load_checkpoint(directory)
         state = unpack_state(Path(directory) / _STATE)
-        load_weights(self.scored, saved.state_dict(), directory)
+        load_weights(self.eval_model, saved.state_dict(), directory)
         if self.average:
             load_weights(self.model, state["raw"], directory)
             self.average.n_averaged.copy_(state["averaged_steps"])
         self.step.load_state_dict(state["step"])
         return state["progress"]
 
-    def seek(self, steps: int) -> None:
+    def set_step(self, steps: int) -> None:
         """Be at a step of the learning rates' schedule."""
-        for descent in self.step.descents:
-            descent.seek(steps)
+        for scheduled in self.step.optimizers:
+            scheduled.set_step(steps)
 
 
-def build_learner(
+def build_train_state(
     config: TrainConfig, color_prior: list[list[float]], *, workers: int, steps_per_epoch: int
-) -> Learner:
+) -> TrainState:
     """The model on this worker's device and its step: through DDP where there are several workers."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
@@ -104,21 +106,21 @@ def build_learner(
         steps=optim.epochs * steps_per_epoch,
         warmup=round(optim.warmup_epochs * steps_per_epoch),
     )
-    descent = Descent(optimizer, clip_norm=optim.clip_norm, factor=factor)
+    scheduled = ScheduledOptimizer(optimizer, clip_norm=optim.clip_norm, factor=factor)
     loss = config.loss.build(color_prior).to(device)
     context = autocast(optim.precision, device)
     forward = torch.compile(network) if optim.compile else network
     if not config.loss.adversarial:
-        return Learner(model, SupervisedStep(forward, loss, descent, context), average)
+        return TrainState(model, SupervisedStep(forward, loss, scheduled, context), average)
     rule = config.discriminator
-    judge: nn.Module = PatchGAN(rule.layers, norm=rule.norm).to(memory_format=torch.channels_last)
+    discriminator: nn.Module = PatchGAN(rule.layers, norm=rule.norm).to(memory_format=torch.channels_last)
     if device.type == "cuda":
-        judge = nn.SyncBatchNorm.convert_sync_batchnorm(judge)
-    judge = ray.train.torch.prepare_model(judge)
-    judge_optimizer = torch.optim.Adam(
-        judge.parameters(), lr=scale * (rule.lr or optim.lr), betas=rule.betas or optim.betas, fused=True
+        discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
+    discriminator = ray.train.torch.prepare_model(discriminator)
+    adam = torch.optim.Adam(
+        discriminator.parameters(), lr=scale * (rule.lr or optim.lr), betas=rule.betas or optim.betas, fused=True
     )
-    judge_descent = Descent(judge_optimizer, factor=factor)
+    discriminator_optimizer = ScheduledOptimizer(adam, factor=factor)
     adversary = rule.rule(config.loss.adversarial)
-    step = AdversarialStep(forward, judge, loss, adversary, descent, judge_descent, context)
-    return Learner(model, step, average)
+    step = AdversarialStep(forward, discriminator, loss, adversary, scheduled, discriminator_optimizer, context)
+    return TrainState(model, step, average)
