@@ -1,11 +1,11 @@
-"""What cannot be reached from here."""
+"""Exceptions of the cluster package."""
+
+from colorize_core.errors import UserError
 
 
 class ClusterError(Exception):
-    """A cluster or a store does not answer; the message is one line that says which, why and what to check."""
+    """A cluster or a store does not answer; the message is one line: which, why and what to check. Exit code 1."""
 
 
-class ConfigError(Exception):
-    """A mistake in a configuration or on the command line; the message is one line that says what, where and what to
-    do.
-    """
+class ConfigError(UserError):
+    """A mistake in a configuration or on the command line."""

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 METADATA = "http://169.254.169.254"
 """AWS's Instance Metadata Service, as every EC2 machine sees it."""
@@ -39,7 +39,7 @@ def taken_at(metadata: str) -> datetime | None:
         if error.code == 404:
             return None
         raise
-    return datetime.strptime(said["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    return datetime.strptime(said["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def drain(address: str, seconds: int) -> None:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"spot: {options.metadata} does not answer ({error})", file=sys.stderr, flush=True)
         if moment is None:
             time.sleep(_POLL_SECONDS)
-    left = max(int((moment - datetime.now(timezone.utc)).total_seconds()), 1)
+    left = max(int((moment - datetime.now(UTC)).total_seconds()), 1)
     print(f"spot: this machine goes at {moment:%H:%M:%S} UTC, in {left} s", flush=True)
     drain(options.address, left)
     return 0

@@ -1,5 +1,5 @@
-"""The one exception whose message is written for the person at the terminal."""
+"""Exceptions whose message is one line for the person at the terminal."""
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used; the message is one line that says what, where and what to do."""
+    """A mistake in what the user gave; the message says what is wrong, where, and what to do. Exit code 2."""

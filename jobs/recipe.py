@@ -19,7 +19,7 @@ from jobs.prepare import job as prepare
 from jobs.prepare.config import PrepareConfig
 from jobs.run.record import flatten
 from jobs.train import job as train
-from jobs.train.config import ModelSection, TrainConfig, WorkersSection
+from jobs.train.config import ModelOptions, TrainConfig, WorkersOptions
 
 _SHARDS, _EVALUATION, _PUBLISHED = "shards", "evaluation", "published"
 
@@ -41,11 +41,11 @@ class RecipeConfig(StorageJobConfig):
     """Keys of `prepare`."""
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Keys of `train` by name of the stage, in order; a stage begins with the weights the one before ended with."""
-    published: ModelSection | None = None
+    published: ModelOptions | None = None
     """A network with published weights to evaluate, instead of stages."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
     """Keys of `evaluate`."""
-    workers: WorkersSection = Field(default_factory=WorkersSection)
+    workers: WorkersOptions = Field(default_factory=WorkersOptions)
     """Where each stage trains."""
 
     @model_validator(mode="after")
@@ -144,7 +144,7 @@ def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
     return True
 
 
-def _write_published(model: ModelSection, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
+def _write_published(model: ModelOptions, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
     """A checkpoint of published weights, which have no run of ours behind them."""
     from colorize_core.checkpoint.weights import checkpoint_files
     from colorize_core.data.shards import read_dataset_info

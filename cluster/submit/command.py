@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -140,7 +140,7 @@ def _submit(client: "JobClient", config: SubmitConfig, package: Package | None) 
     if package:
         runtime |= {"working_dir": package.folder, "excludes": [*EXCLUDES, *config.excludes]}
         _say(f"{package} from {package.folder} to {client.get_address()}")
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     job = f"{config.name or config.verb or 'job'}-{stamp}-{uuid4().hex[:4]}"
     driver = config.driver
     try:

@@ -15,7 +15,7 @@ _SECRET = re.compile(r"secret|token|password|passwd|credential|access_key|api_ke
 _OWN_RUNTIME = ("working_dir", "excludes", "env_vars")
 
 
-class DriverSection(Section):
+class DriverOptions(Section):
     """What the job's driver takes of the node it runs on; nothing, on the head, when all are left out."""
 
     cpus: float | None = Field(None, ge=0)
@@ -64,7 +64,7 @@ class SubmitConfig(Section):
     Values are never printed; who may talk to the cluster can read them."""
     runtime_env: dict[str, Any] = Field(default_factory=dict)
     """Further keys of Ray's runtime environment, such as config: {setup_timeout_seconds: 1200}."""
-    driver: DriverSection = Field(default_factory=DriverSection)
+    driver: DriverOptions = Field(default_factory=DriverOptions)
     """What the job's driver takes of the node it runs on."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+$")
     """Begins the job's id, before the time; the verb when empty."""

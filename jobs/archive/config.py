@@ -7,7 +7,7 @@ from pydantic import ByteSize, Field, model_validator
 from colorize_core.starter import STARTER
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
-from jobs.run.actors import ActorsSection
+from jobs.run.actors import ActorsOptions
 
 FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
 RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS
@@ -79,7 +79,7 @@ class ArchiveConfig(PipelineJobConfig):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of the model's arithmetic; auto is bf16 where the device is faster in it, two to three times mostly, which
     changes ab by 0.2 on average (measured with lite)."""
-    actors: ActorsSection = Field(default_factory=ActorsSection)
+    actors: ActorsOptions = Field(default_factory=ActorsOptions)
     """The processes that hold the model."""
     batch_size: int = Field(32, ge=1)
     """Photographs an actor works on at once."""

@@ -91,7 +91,7 @@ def run(config: ArchiveConfig, verbose: bool) -> int:
         _announce(job)
         start = time.monotonic()
         with ray_session(config.ray, verbose=verbose):
-            check_start(needs(config))
+            check_start(requirements(config))
             done = _colorize(job) + _retry(job)
         seconds = time.monotonic() - start
         counts = rows.count_statuses(rows.read_rows(output))
@@ -119,7 +119,7 @@ def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
     return source, output, check_checkpoint(config.checkpoint, config.storage)
 
 
-def needs(config: ArchiveConfig) -> Requirements:
+def requirements(config: ArchiveConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
     return Requirements(

@@ -113,11 +113,11 @@ def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Itera
     from jobs.doctor.storage import check_storage, check_weights
 
     job = importlib.import_module(f"jobs.{verb}.job")
-    needs: Requirements = job.needs(config)
+    requirements: Requirements = job.requirements(config)
     seconds = _timeout(config)
-    yield check_room(needs.processes, nodes, can_grow=local_cores(config.ray) is None)
-    stored = check_storage(needs, [node for node in nodes if not node.is_here], seconds)
-    weights = check_weights(needs, nodes, seconds)
+    yield check_room(requirements.processes, nodes, can_grow=local_cores(config.ray) is None)
+    stored = check_storage(requirements, [node for node in nodes if not node.is_here], seconds)
+    weights = check_weights(requirements, nodes, seconds)
     yield from [*stored, *weights]
     if any(each.verdict == "fail" for each in (*stored, *weights)):
         return  # the job would only say the same of them

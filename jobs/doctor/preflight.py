@@ -24,7 +24,7 @@ def require_room(need: ResourceRequest, options: RayOptions) -> None:
     _report([room])
 
 
-def check_start(needs: Requirements) -> None:
+def check_start(requirements: Requirements) -> None:
     """Make sure that the nodes of a cluster can do a job; prints a line for what may turn out badly.
 
     Alone on one machine a job finds out by itself: then nothing is asked. Nodes that do not answer are left to Ray,
@@ -45,7 +45,7 @@ def check_start(needs: Requirements) -> None:
     for finding in silent:
         say(f"doctor: {finding.check}: {finding.said}; {finding.advice}")
     answering = [node for node in others if node.name in facts]
-    _report(check_storage(needs, answering, _SECONDS))
+    _report(check_storage(requirements, answering, _SECONDS))
 
 
 def _report(findings: list[Finding]) -> None:

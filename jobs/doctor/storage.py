@@ -11,7 +11,7 @@ from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from jobs.doctor.checks import Finding, check_answers
-from jobs.run.requirements import PUBLISHED_FILES, Requirements, Weights
+from jobs.run.requirements import PUBLISHED_FILES, PretrainedWeights, Requirements
 
 _ATTEMPTS = 2
 _ADVICE = (
@@ -30,26 +30,26 @@ _ADVICE = (
 )
 
 
-def check_storage(needs: Requirements, others: Sequence[Node], seconds: float) -> list[Finding]:
+def check_storage(requirements: Requirements, others: Sequence[Node], seconds: float) -> list[Finding]:
     """Read and write as the job will.
 
     An object below OUTPUT/_state is written here, read and answered by the other nodes, and deleted.
 
     Args:
-        needs: of the job.
+        requirements: of the job.
         others: nodes besides the one this process runs on.
         seconds: after which a node counts as one that does not answer.
     """
-    reads, faults = _find_files(needs.reads)
-    writes = {key: _impatient(store) for key, store in needs.writes.items()}
+    reads, faults = _find_files(requirements.reads)
+    writes = {key: _impatient(store) for key, store in requirements.writes.items()}
     with _marks(writes) as (mark, unwritable):
         faults |= unwritable
         reads = {key: each for key, each in reads.items() if key not in faults}
         writes = {key: each for key, each in writes.items() if key not in faults}
         answers = ask_nodes(others, probe, reads, writes, mark, seconds=seconds)
     findings = check_answers(answers)
-    for key, store in {**{key: store for key, (store, _) in needs.reads.items()}, **needs.writes}.items():
-        done = "written" if key in needs.writes else "read"
+    for key, store in {**{key: store for key, (store, _) in requirements.reads.items()}, **requirements.writes}.items():
+        done = "written" if key in requirements.writes else "read"
         there = {answer.node.name: answer.value[key] for answer in answers if not answer.fault and key in answer.value}
         if key in faults:
             fault = faults[key].removeprefix(f"{store.uri}: ")
@@ -163,13 +163,13 @@ def _impatient(store: Storage) -> Storage:
     return S3Storage(store.bucket, store.prefix, options)
 
 
-def check_weights(needs: Requirements, nodes: Sequence[Node], seconds: float) -> list[Finding]:
+def check_weights(requirements: Requirements, nodes: Sequence[Node], seconds: float) -> list[Finding]:
     """Whether the files of weights that workers load are at hand on every node."""
-    if not needs.weights:
+    if not requirements.weights:
         return []
-    answers = ask_nodes(nodes, missing_weights, needs.weights, seconds=seconds)
+    answers = ask_nodes(nodes, missing_weights, requirements.weights, seconds=seconds)
     findings = check_answers(answers)
-    for key, weights in needs.weights.items():
+    for key, weights in requirements.weights.items():
         lacking = [answer.node.name for answer in answers if not answer.fault and key in answer.value]
         what = weights.location or f"the published {weights.published}"
         if not lacking:
@@ -184,7 +184,7 @@ def check_weights(needs: Requirements, nodes: Sequence[Node], seconds: float) ->
     return findings
 
 
-def missing_weights(weights: Mapping[str, Weights]) -> list[str]:
+def missing_weights(weights: Mapping[str, PretrainedWeights]) -> list[str]:
     """Keys of weights that are not on this machine; URIs count as being everywhere."""
     from torch import hub
 

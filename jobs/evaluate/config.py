@@ -9,14 +9,14 @@ from pydantic import Field, field_validator
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
 from jobs.command.config import Output, PipelineJobConfig
-from jobs.run.actors import ActorsSection
-from jobs.run.weights_config import FidSection
+from jobs.run.actors import ActorsOptions
+from jobs.run.weights_config import FidOptions
 
 Definition = Literal["gray-to-glory", "unet-gan", "resnet18-losses"]
 _RENAMED_DEFINITIONS = {"seed-000": "gray-to-glory", "seed-002": "unet-gan", "seed-003": "resnet18-losses"}
 
 
-class LpipsSection(Section):
+class LpipsOptions(Section):
     """Perceptual similarity; its backbone's weights are not part of the package."""
 
     backbone: Literal["vgg", "alex", "none"] = "vgg"
@@ -48,13 +48,13 @@ class EvaluateConfig(PipelineJobConfig):
     """Which photographs."""
     definitions: list[Definition] = Field(default_factory=list)
     """Papers whose metrics are added as each computed them: gray-to-glory, unet-gan, resnet18-losses."""
-    lpips: LpipsSection = Field(default_factory=LpipsSection)
+    lpips: LpipsOptions = Field(default_factory=LpipsOptions)
     """Perceptual similarity."""
-    fid: FidSection = Field(default_factory=FidSection)
+    fid: FidOptions = Field(default_factory=FidOptions)
     """FID and KID."""
     batch_size: int = Field(16, ge=1)
     """Photographs at once."""
-    actors: ActorsSection = Field(default_factory=ActorsSection)
+    actors: ActorsOptions = Field(default_factory=ActorsOptions)
     """The processes that hold the models."""
     resamples: int = Field(1000, ge=100)
     """Bootstrap resamples behind the intervals."""

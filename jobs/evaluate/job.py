@@ -21,7 +21,7 @@ from jobs.run.checkpoints import checkpoint_reads, read_checkpoint
 from jobs.run.parquet import parquet_bytes
 from jobs.run.record import now, versions
 from jobs.run.report_files import report_at_end
-from jobs.run.requirements import Published, Requirements, Weights
+from jobs.run.requirements import PretrainedWeights, Published, Requirements
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
     if without:
         say(f"evaluate: without LPIPS: {without}")
     with ray_session(config.ray, verbose=verbose):
-        check_start(needs(config))
+        check_start(requirements(config))
         rows = _score(config, inputs, with_lpips=without is None)
     rows, distances = _set_metrics(rows, inputs.names)
     result: dict[str, Any] = {
@@ -122,14 +122,14 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
     return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
-def needs(config: EvaluateConfig) -> Requirements:
+def requirements(config: EvaluateConfig) -> Requirements:
     """What an evaluation needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
     checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
-    weights = config.fid.needs()
+    weights = config.fid.requirements()
     if config.lpips.backbone != "none":
         published: Published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
-        weights["lpips.weights"] = Weights(config.lpips.weights, published)
+        weights["lpips.weights"] = PretrainedWeights(config.lpips.weights, published)
     return Requirements(
         config.actors.processes(reserved=_READ_CPUS),
         reads={"shards": (shards, "dataset.json"), **checkpoint_reads(checkpoints, config.storage)},

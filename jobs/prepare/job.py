@@ -39,7 +39,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
     say(f"prepare: {listing.count} photographs in {source.uri}")
     with ray_session(config.ray, verbose=verbose):
-        check_start(needs(config))
+        check_start(requirements(config))
         inspected = _inspect(config, source, output, listing.count)
         rejects = _reject_duplicates(inspected)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
@@ -65,7 +65,7 @@ def run(config: PrepareConfig, verbose: bool) -> int:
     return DONE
 
 
-def needs(config: PrepareConfig) -> Requirements:
+def requirements(config: PrepareConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
     return Requirements(

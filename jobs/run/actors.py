@@ -12,7 +12,7 @@ from jobs.command.console import say
 from jobs.run.requirements import ResourceRequest
 
 
-class ActorsSection(Section):
+class ActorsOptions(Section):
     """The processes that hold the models."""
 
     count: int | Literal["auto"] = "auto"
@@ -36,7 +36,7 @@ class ActorsSection(Section):
         return count
 
 
-def count_actors(actors: ActorsSection, options: RayOptions, *, reserved: float, batches: int) -> int:
+def count_actors(actors: ActorsOptions, options: RayOptions, *, reserved: float, batches: int) -> int:
     """How many actors to start on the cluster at hand.
 
     Args:

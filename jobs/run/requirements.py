@@ -18,7 +18,7 @@ PUBLISHED_FILES: Mapping[Published, str] = {
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """Weights that workers load besides checkpoints."""
 
     location: str | None
@@ -51,5 +51,5 @@ class Requirements:
     """By key: where, and a file there; None for any."""
     writes: Mapping[str, Storage] = field(default_factory=dict)
     """By key."""
-    weights: Mapping[str, Weights] = field(default_factory=dict)
+    weights: Mapping[str, PretrainedWeights] = field(default_factory=dict)
     """By key."""

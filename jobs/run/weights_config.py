@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.config.loading import Section
-from jobs.run.requirements import Weights
+from jobs.run.requirements import PretrainedWeights
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class WeightsSource:
     """Path or URI; None downloads them."""
 
 
-class FidSection(Section):
+class FidOptions(Section):
     """Distances between the set of pictures and the set of photographs."""
 
     weights: str | None = None
@@ -26,7 +26,7 @@ class FidSection(Section):
             return None
         return WeightsSource(None if self.weights == "download" else self.weights)
 
-    def needs(self) -> dict[str, Weights]:
+    def requirements(self) -> dict[str, PretrainedWeights]:
         """The weights that workers load, by key."""
         source = self.source()
-        return {"fid.weights": Weights(source.path, "inception")} if source else {}
+        return {"fid.weights": PretrainedWeights(source.path, "inception")} if source else {}

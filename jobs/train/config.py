@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from cluster.config.loading import Section
 from jobs.command.config import Output, StorageJobConfig
-from jobs.run.weights_config import FidSection
-from jobs.train.outputs.mlflow import TrackingSection
+from jobs.run.weights_config import FidOptions
+from jobs.train.outputs.mlflow import TrackingOptions
 
 if TYPE_CHECKING:
     from colorize_core.data.augment import Augmentation
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NEEDS_SEPARATE_IMAGES = "a gradient penalty needs images judged apart, and norm=batch mixes them"
 
 
-class ModelSection(Section):
+class ModelOptions(Section):
     """Which network."""
 
     name: str
@@ -30,7 +30,7 @@ class ModelSection(Section):
     same architecture."""
 
 
-class LossSection(Section):
+class LossOptions(Section):
     """Weights of the losses; 0 leaves one out."""
 
     l1: float = Field(0.0, ge=0)
@@ -57,7 +57,7 @@ class LossSection(Section):
     """Path or URI of torchvision's VGG-16 state dict, for perceptual; downloaded when empty."""
 
     @model_validator(mode="after")
-    def _check(self) -> "LossSection":
+    def _check(self) -> "LossOptions":
         if not self.weights().keys() - {"tv"}:
             raise ValueError("no loss compares with the truth; give loss.l1 or another one a weight")
         return self
@@ -80,7 +80,7 @@ class LossSection(Section):
         )
 
 
-class DiscriminatorSection(Section):
+class DiscriminatorOptions(Section):
     """The PatchGAN, with loss.adversarial."""
 
     layers: int = Field(3, ge=0, le=5)
@@ -101,7 +101,7 @@ class DiscriminatorSection(Section):
     """Weight of the R1 penalty; 0 leaves it out."""
 
     @model_validator(mode="after")
-    def _check(self) -> "DiscriminatorSection":
+    def _check(self) -> "DiscriminatorOptions":
         if self.norm == "batch" and (self.r1 or self.loss == "wgan_gp"):
             raise ValueError(f"{_NEEDS_SEPARATE_IMAGES}; use discriminator.norm=instance, spectral or none")
         if "gradient_penalty" in self.model_fields_set and self.loss != "wgan_gp":
@@ -117,7 +117,7 @@ class DiscriminatorSection(Section):
         return AdversarialOptions(self.loss, weight, self.label_smoothing, self.gradient_penalty, self.r1)
 
 
-class GrayStyleSection(Section):
+class GrayStyleOptions(Section):
     """Gray styles of the input alone: for each a probability, and the largest strength that is drawn."""
 
     film: float = Field(0.0, ge=0, le=1)
@@ -150,7 +150,7 @@ class GrayStyleSection(Section):
     """How far the quality falls below 100."""
 
 
-class AugmentSection(Section):
+class AugmentOptions(Section):
     """How photographs are varied: the same for a photograph and an epoch, whatever the batch and the workers."""
 
     flip: bool = True
@@ -160,7 +160,7 @@ class AugmentSection(Section):
     zoom: float | None = Field(None, gt=0, lt=1)
     """Smallest share of a photograph's side that a random window shows (0.5), its shape a little stretched, resampled
     to augment.crop or to the photograph's size; squares are cut out as they are when empty."""
-    style: GrayStyleSection = Field(default_factory=GrayStyleSection)
+    style: GrayStyleOptions = Field(default_factory=GrayStyleOptions)
     """Gray styles of the input alone."""
     chroma: float = Field(1.0, gt=0)
     """What ab is multiplied by: networks that learn a mean or a median of possible colors give pale ones, and 1.25
@@ -228,7 +228,7 @@ class OptimOptions(Section):
     """Validation photographs in the sample grid of each epoch."""
 
 
-class WorkersSection(Section):
+class WorkersOptions(Section):
     """Where to train."""
 
     count: int = Field(1, ge=1)
@@ -245,7 +245,7 @@ class WorkersSection(Section):
     will take a node away, also within an epoch."""
 
     @model_validator(mode="after")
-    def _check(self) -> "WorkersSection":
+    def _check(self) -> "WorkersOptions":
         if self.min is not None and self.min > self.count:
             raise ValueError(f"min is more than count = {self.count}")
         return self
@@ -264,21 +264,21 @@ class TrainConfig(StorageJobConfig):
     """Dataset of `prepare`, with a train and a val split."""
     output: Output
     """Where the run goes."""
-    model: ModelSection
+    model: ModelOptions
     """Which network."""
-    loss: LossSection
+    loss: LossOptions
     """Weights of the losses."""
-    discriminator: DiscriminatorSection = Field(default_factory=DiscriminatorSection)
+    discriminator: DiscriminatorOptions = Field(default_factory=DiscriminatorOptions)
     """The PatchGAN, with loss.adversarial."""
-    augment: AugmentSection = Field(default_factory=AugmentSection)
+    augment: AugmentOptions = Field(default_factory=AugmentOptions)
     """How photographs are varied."""
     optim: OptimOptions = Field(default_factory=OptimOptions)
     """How to optimize."""
-    workers: WorkersSection = Field(default_factory=WorkersSection)
+    workers: WorkersOptions = Field(default_factory=WorkersOptions)
     """Where to train."""
-    fid: FidSection = Field(default_factory=FidSection)
+    fid: FidOptions = Field(default_factory=FidOptions)
     """FID of each epoch's pictures; a few hundred validation photographs give a rough one."""
-    tracking: TrackingSection = Field(default_factory=TrackingSection)
+    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     """Recording the run elsewhere too."""
 
     @model_validator(mode="after")

@@ -15,9 +15,9 @@ from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
-from jobs.run.requirements import Requirements, ResourceRequest, Weights
+from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 from jobs.train.checkpoints import is_complete
-from jobs.train.config import ModelSection, TrainConfig
+from jobs.train.config import ModelOptions, TrainConfig
 from jobs.train.metrics_file import read_metrics
 from jobs.train.outputs.curves import run_curves
 from jobs.train.outputs.mlflow import require_mlflow
@@ -78,7 +78,7 @@ def run(config: TrainConfig, verbose: bool) -> int:
         say(f"train: {inputs.output.uri} has all its {config.optim.epochs} epochs; raise optim.epochs to go on")
     else:
         with ray_session(config.ray, verbose=verbose):
-            needed = needs(config)
+            needed = requirements(config)
             require_room(needed.processes, config.ray)
             check_start(needed)
             from jobs.train.trainer import fit
@@ -136,22 +136,24 @@ def check_inputs(config: TrainConfig) -> _Inputs:
     return _Inputs(shards, output, dataset, fingerprints)
 
 
-def needs(config: TrainConfig) -> Requirements:
+def requirements(config: TrainConfig) -> Requirements:
     """What a run needs of the machines it runs on."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
     starts = {"model.init_from": config.model.init_from} if config.model.init_from else {}
     reads = {"shards": (shards, "dataset.json"), **checkpoint_reads(starts, config.storage)}
-    weights = config.fid.needs()
+    weights = config.fid.requirements()
     if config.loss.perceptual:
-        weights["loss.vgg_weights"] = Weights(config.loss.vgg_weights, "vgg16")
+        weights["loss.vgg_weights"] = PretrainedWeights(config.loss.vgg_weights, "vgg16")
     if backbone := config.model.options.get("backbone_weights"):
-        weights["model.options.backbone_weights"] = Weights(None if backbone == "imagenet" else backbone, "resnet18")
+        weights["model.options.backbone_weights"] = PretrainedWeights(
+            None if backbone == "imagenet" else backbone, "resnet18"
+        )
     workers = config.workers
     processes = ResourceRequest("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
     return Requirements(processes, reads, {"output": output}, weights)
 
 
-def build_untrained(model: ModelSection) -> "ColorModel":
+def build_untrained(model: ModelOptions) -> "ColorModel":
     """The network with its first weights; raises UserError for an unknown name or option, or weights not to be had."""
     from colorize_core.models import build_model
 

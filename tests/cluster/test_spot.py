@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -59,8 +59,8 @@ def test_a_machine_that_stays(metadata: str) -> None:
 
 
 def test_a_machine_that_goes(metadata: str) -> None:
-    announce(datetime(2026, 11, 21, 8, 22, tzinfo=timezone.utc))
-    assert spot.taken_at(metadata) == datetime(2026, 11, 21, 8, 22, tzinfo=timezone.utc)
+    announce(datetime(2026, 11, 21, 8, 22, tzinfo=UTC))
+    assert spot.taken_at(metadata) == datetime(2026, 11, 21, 8, 22, tzinfo=UTC)
 
 
 def test_a_machine_that_is_not_of_aws(free_port: int) -> None:
@@ -74,7 +74,7 @@ def test_the_watch_passes_the_notice_on_and_ends(metadata: str, monkeypatch: pyt
 
     def soon(url: str) -> datetime | None:
         answer = asked(url)
-        announce(datetime.now(timezone.utc) + timedelta(seconds=110))
+        announce(datetime.now(UTC) + timedelta(seconds=110))
         return answer
 
     monkeypatch.setattr(spot, "taken_at", soon)
@@ -88,7 +88,7 @@ def test_the_watch_passes_the_notice_on_and_ends(metadata: str, monkeypatch: pyt
 def test_a_fault_of_the_metadata_service_does_not_end_the_watch(
     metadata: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = iter([OSError("timed out"), datetime.now(timezone.utc)])
+    answers = iter([OSError("timed out"), datetime.now(UTC)])
 
     def answer(url: str) -> datetime:
         if isinstance(said := next(answers), OSError):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -23,7 +23,7 @@ class Notice(BaseHTTPRequestHandler):
         self._answer("token")
 
     def do_GET(self) -> None:
-        end = datetime.now(timezone.utc) + timedelta(seconds=90)
+        end = datetime.now(UTC) + timedelta(seconds=90)
         self._answer(json.dumps({"action": "terminate", "time": end.strftime("%Y-%m-%dT%H:%M:%SZ")}))
 
     def log_message(self, *arguments: object) -> None:

@@ -15,7 +15,7 @@ _RUN = "mlflow.json"
 _LONGEST_VALUE = 500  # characters that every version of the server takes
 
 
-class TrackingSection(Section):
+class TrackingOptions(Section):
     """Recording the run elsewhere too."""
 
     mlflow: str | None = None
@@ -33,7 +33,7 @@ def require_mlflow() -> None:
 class MlflowTracker:
     """An MLflow run: the configuration as parameters, each epoch's row as metrics."""
 
-    def __init__(self, tracking: TrackingSection, parameters: Mapping[str, Any], output: Storage) -> None:
+    def __init__(self, tracking: TrackingOptions, parameters: Mapping[str, Any], output: Storage) -> None:
         """Begin the run with these parameters, or go on with the one that OUTPUT/mlflow.json names.
 
         Raises:

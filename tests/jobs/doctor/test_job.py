@@ -17,7 +17,7 @@ from jobs.cli import main
 from jobs.doctor import checks as doctor_checks
 from jobs.doctor.preflight import require_room
 from jobs.doctor.storage import check_storage, missing_weights, probe
-from jobs.run.requirements import Requirements, ResourceRequest, Weights
+from jobs.run.requirements import Requirements, ResourceRequest
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]
@@ -216,9 +216,9 @@ def test_a_node_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
 def test_weights_are_looked_for_in_the_cache_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights = {
-        "lpips.weights": Weights(None, "vgg16"),
-        "fid.weights": Weights(str(tmp_path / "inception.pth"), "inception"),
-        "loss.vgg_weights": Weights("s3://bucket/vgg16.pth", "vgg16"),
+        "lpips.weights": PretrainedWeights(None, "vgg16"),
+        "fid.weights": PretrainedWeights(str(tmp_path / "inception.pth"), "inception"),
+        "loss.vgg_weights": PretrainedWeights("s3://bucket/vgg16.pth", "vgg16"),
     }
     assert missing_weights(weights) == ["lpips.weights", "fid.weights"]
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)

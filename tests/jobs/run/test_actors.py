@@ -4,47 +4,47 @@ import pytest
 
 from cluster.session import RayOptions
 from colorize_core.errors import UserError
-from jobs.run.actors import ActorsSection, count_actors
+from jobs.run.actors import ActorsOptions, count_actors
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 
 
-def count(actors: ActorsSection, reserved: float = 1.0, batches: int = 100) -> int:
+def count(actors: ActorsOptions, reserved: float = 1.0, batches: int = 100) -> int:
     return count_actors(actors, RayOptions(), reserved=reserved, batches=batches)
 
 
 def test_a_number_is_taken_as_given() -> None:
-    assert count(ActorsSection(count=4)) == 4
+    assert count(ActorsOptions(count=4)) == 4
 
 
 def test_there_are_no_more_actors_than_batches() -> None:
-    assert count(ActorsSection(count=4), batches=3) == 3
+    assert count(ActorsOptions(count=4), batches=3) == 3
 
 
 def test_auto_is_one_for_each_core_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert count(ActorsSection()) == 3
-    assert count(ActorsSection(), reserved=3) == 2
-    assert count(ActorsSection(cpus=1.5)) == 2
+    assert count(ActorsOptions()) == 3
+    assert count(ActorsOptions(), reserved=3) == 2
+    assert count(ActorsOptions(cpus=1.5)) == 2
 
 
 def test_actors_that_take_every_cpu_are_refused() -> None:
     with pytest.raises(UserError, match=r"5 with 1 CPUs each leave nothing of the cluster's 5 CPUs"):
-        count(ActorsSection(count=5))
+        count(ActorsOptions(count=5))
 
 
 def test_actors_with_more_gpus_than_there_are_are_refused() -> None:
     with pytest.raises(UserError, match=r"2 with 64 GPUs each need more than the cluster's \d+ GPUs"):
-        count(ActorsSection(count=2, gpus=64))
+        count(ActorsOptions(count=2, gpus=64))
 
 
 def test_a_named_cluster_may_have_no_room_yet(capsys: pytest.CaptureFixture[str]) -> None:
     named = RayOptions(address="auto")
-    assert count_actors(ActorsSection(count=8, gpus=64), named, reserved=1.0, batches=100) == 8
+    assert count_actors(ActorsOptions(count=8, gpus=64), named, reserved=1.0, batches=100) == 8
     assert "room for 0 of 8 now; the others wait for it to grow" in capsys.readouterr().out
 
 
 def test_auto_on_a_named_cluster_without_gpus_is_refused() -> None:
     with pytest.raises(UserError, match="1 with 64 GPUs each need more"):
-        count_actors(ActorsSection(gpus=64), RayOptions(address="auto"), reserved=1.0, batches=100)
+        count_actors(ActorsOptions(gpus=64), RayOptions(address="auto"), reserved=1.0, batches=100)

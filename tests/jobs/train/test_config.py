@@ -11,10 +11,10 @@ from colorize_core.training.gan_losses import KINDS
 from colorize_core.training.losses import LOSSES
 from colorize_core.training.optimizer import SCALINGS, SCHEDULES
 from jobs.train.config import (
-    AugmentSection,
-    DiscriminatorSection,
-    GrayStyleSection,
-    LossSection,
+    AugmentOptions,
+    DiscriminatorOptions,
+    GrayStyleOptions,
+    LossOptions,
     OptimOptions,
     TrainConfig,
 )
@@ -29,26 +29,26 @@ def error_of(*overrides: str) -> str:
 
 
 def test_every_loss_of_the_core_has_a_weight() -> None:
-    everything = LossSection(**dict.fromkeys(LOSSES, 1.0))
+    everything = LossOptions(**dict.fromkeys(LOSSES, 1.0))
     assert tuple(everything.weights()) == LOSSES
-    assert LossSection(l1=2, adversarial=1).weights() == {"l1": 2}
+    assert LossOptions(l1=2, adversarial=1).weights() == {"l1": 2}
 
 
 def test_kinds_and_schedules_are_those_of_the_core() -> None:
-    assert DiscriminatorSection.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
+    assert DiscriminatorOptions.model_json_schema()["properties"]["loss"]["enum"] == list(KINDS)
     properties = OptimOptions.model_json_schema()["properties"]
     assert properties["schedule"]["enum"] == list(SCHEDULES)
     assert properties["lr_scaling"]["enum"] == list(SCALINGS)
 
 
 def test_augmentation_has_the_fields_and_defaults_of_the_core() -> None:
-    assert AugmentSection().rule() == Augmentation()
-    assert GrayStyleSection().model_dump() == asdict(GrayStyle())
+    assert AugmentOptions().rule() == Augmentation()
+    assert GrayStyleOptions().model_dump() == asdict(GrayStyle())
 
 
 def test_what_augmentation_says_reaches_the_core() -> None:
     style = asdict(OLD_PHOTO)
-    section = AugmentSection(flip=False, crop=64, zoom=0.5, style=GrayStyleSection(**style), chroma=1.25)
+    section = AugmentOptions(flip=False, crop=64, zoom=0.5, style=GrayStyleOptions(**style), chroma=1.25)
     assert section.rule() == Augmentation(flip=False, crop=64, zoom=0.5, style=OLD_PHOTO, chroma=1.25)
 
 

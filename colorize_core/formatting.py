@@ -1,0 +1,65 @@
+"""Numbers, errors and nested keys as text, the same on terminals, in logs and on pages."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_MAX_ERROR_CHARACTERS = 200
+
+
+def format_bytes(number: float) -> str:
+    """Bytes in decimal units: 812 bytes, 74 kB, 3.1 MB, 1.5 GB, 2.0 TB."""
+    if number < 1000:
+        return f"{number:.0f} bytes"
+    if number < 1e6:
+        return f"{number / 1e3:.0f} kB"
+    for size, unit in ((1e9, "MB"), (1e12, "GB")):
+        if number < size:
+            return f"{number / size * 1000:.1f} {unit}"
+    return f"{number / 1e12:.1f} TB"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as 8 s, 2 min 5 s or 3 h 20 min."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def first_line(error: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -> str:
+    """The first line of an error's message, at most `limit` characters; its type's name where it has no message."""
+    lines = str(error).strip().splitlines()
+    if lines:
+        return lines[0][:limit]
+    return type(error).__name__ if isinstance(error, BaseException) else ""
+
+
+def last_line(text: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -> str:
+    """The last line of a text, at most `limit` characters: where tracebacks and logs say what went wrong."""
+    return (str(text).strip().splitlines() or [""])[-1][:limit]
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys; an empty mapping stays a value."""
+    return dict(_leaves(values, prefix))
+
+
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested mappings, in place; what is not a mapping on the way is replaced by one."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        if not isinstance(inner, dict):
+            inner = values[parent] = {}
+        values = inner
+    values[last] = value
