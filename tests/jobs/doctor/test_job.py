@@ -17,7 +17,7 @@ from jobs.cli import main
 from jobs.doctor import checks as doctor_checks
 from jobs.doctor.preflight import require_room
 from jobs.doctor.storage import check_storage, missing_weights, probe
-from jobs.run.requirements import Requirements, ResourceRequest
+from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]
