@@ -116,4 +116,4 @@ DEFINITIONS: dict[str, tuple[Column, ...]] = {
         _mean("mse", "MSE (resnet18-losses)", 1, False),
     ),
 }
-"""What each paper reports, as it computed it (docs/METRICS.md)."""
+"""What each paper reports, as it computed it (docs/reference/metrics.md)."""

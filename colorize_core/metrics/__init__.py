@@ -1,4 +1,4 @@
-"""Metrics: per image, of sets, their trivial baselines and intervals. docs/METRICS.md defines each.
+"""Metrics: per image, of sets, their trivial baselines and intervals. docs/reference/metrics.md defines each.
 
 Every per-image metric takes a batch and returns one value per image, so that means, intervals and worst cases are all
 made from the same numbers. RGB metrics are of the images people get: uint8, peak 255, truth rounded the same way.

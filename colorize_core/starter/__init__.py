@@ -1,4 +1,4 @@
-"""The weights that come with the project, beside this file; docs/STARTER.md is their model card."""
+"""The weights that come with the project, beside this file; docs/results/starter.md is their model card."""
 
 from pathlib import Path
 

@@ -212,7 +212,7 @@ def check_token(*, is_asked: bool, open_file: Path | None, is_remote: bool) -> F
     if not is_asked:
         if not is_remote:
             return Finding("token", "ok", "no authentication, and no cluster that others could reach")
-        advice = "start every node, and this command, with RAY_AUTH_MODE=token and the same token (docs/CLUSTERS.md)"
+        advice = "start every node, and this command, with RAY_AUTH_MODE=token and the same token (docs/guides/clusters.md)"
         return Finding("token", "warn", "whoever reaches the cluster's ports can run code on it", advice)
     if open_file:
         advice = f"chmod 600 {open_file}"

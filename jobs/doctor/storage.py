@@ -19,7 +19,7 @@ _ADVICE = (
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "nable to locate credentials"),
         "give the machine credentials: the role of the instance, or AWS_* in the environment that Ray was started in",
     ),
-    (("AccessDenied", "403", "Forbidden"), "allow what docs/OPERATING.md lists under Permissions"),
+    (("AccessDenied", "403", "Forbidden"), "allow what docs/guides/archives.md lists under Permissions"),
     (("NoSuchBucket",), "make the bucket, or mend its name"),
     (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
     (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),

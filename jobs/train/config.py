@@ -22,7 +22,7 @@ class ModelOptions(Section):
     """Which network."""
 
     name: str
-    """Architecture: see docs/MODELS.md."""
+    """Architecture: see docs/reference/models.md."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture, such as backbone_weights of resnet_unet (imagenet, a path, or null)."""
     init_from: str | None = None

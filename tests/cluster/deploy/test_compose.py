@@ -1,4 +1,4 @@
-"""Docker Compose: the cluster on one machine, and the commands that docs/CLUSTERS.md gives for it."""
+"""Docker Compose: the cluster on one machine, and the commands that docs/guides/clusters.md gives for it."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def documented() -> list[str]:
     """Arguments of each `submit` in the documentation."""
-    text = (ROOT / "docs" / "CLUSTERS.md").read_text().replace("\\\n", " ")
+    text = (ROOT / "docs" / "guides" / "clusters.md").read_text().replace("\\\n", " ")
     return re.findall(r"^docker compose .*run --rm submit (.+)$", text, re.MULTILINE)
 
 
@@ -72,7 +72,7 @@ def test_secrets_come_from_outside(compose: dict[str, Any]) -> None:
     assert not secrets_in(compose)
     wanted = set(re.findall(r"\$\{(\w+):\?", (HERE / "compose.yaml").read_text()))
     assert wanted == {"RAY_AUTH_TOKEN", "S3_SECRET_KEY"}
-    (made,) = re.findall(r"^printf '(.*)' ", (ROOT / "docs" / "CLUSTERS.md").read_text(), re.MULTILINE)
+    (made,) = re.findall(r"^printf '(.*)' ", (ROOT / "docs" / "guides" / "clusters.md").read_text(), re.MULTILINE)
     assert set(re.findall(r"(\w+)=%s", made.replace("\\n", " "))) == wanted | {"PHOTOS"}
 
 

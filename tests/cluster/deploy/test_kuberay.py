@@ -15,8 +15,8 @@ from tests.cluster.deploy.kuberay_schema import MANIFESTS
 
 FILES = ("kuberay/raycluster.yaml", "kuberay/rayjob-train.yaml", "kuberay/rayjob-archive.yaml")
 SPOT_SECONDS = 120  # from AWS's notice to the end of the machine
-ACTOR_BYTES = 1.5e9  # an actor's libraries, model and threads (docs/OPERATING.md)
-READING_CPUS = 0.75  # beside the actors' (docs/OPERATING.md)
+ACTOR_BYTES = 1.5e9  # an actor's libraries, model and threads (docs/guides/archives.md)
+READING_CPUS = 0.75  # beside the actors' (docs/guides/archives.md)
 
 
 @pytest.fixture(params=FILES)

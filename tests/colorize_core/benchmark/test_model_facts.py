@@ -9,7 +9,7 @@ from colorize_core.benchmark.model_facts import flops, milliseconds, parameters,
 from colorize_core.models import build_model, model_names
 from colorize_core.models.patchgan import PatchGAN
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "MODELS.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "models.md"
 
 
 def rows(first_column: str) -> list[list[str]]:
