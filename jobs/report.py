@@ -1,4 +1,4 @@
-"""`colorize report RUN...`: web pages of archive runs and evaluations, and what blind ratings say."""
+"""`colorize report RUN...`: write the pages of archive runs and evaluations, and evaluate blind ratings."""
 
 import json
 import re
@@ -27,39 +27,44 @@ _ARCHIVE, _EVALUATION = "archive", "evaluation"
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """A run to report on."""
+class _ReportedRun:
+    """A run whose page is written."""
 
     output: Storage
     kind: str
+    """archive or evaluation."""
 
 
 def plan(config: ReportConfig) -> str:
-    """What would run."""
-    subjects = _subjects(config)
-    lines = [f"report would write {each.output.uri}/report/index.html of an {each.kind}" for each in subjects]
-    return "\n".join(lines or [f"report would count the votes of {', '.join(config.ratings)}"])
+    """Return what would be written, for --dry-run."""
+    runs = _find_runs(config)
+    lines = [f"report would write {each.output.uri}/report/index.html ({each.kind})" for each in runs]
+    return "\n".join(lines or [f"report would count the votes in {', '.join(config.ratings)}"])
 
 
 def run(config: ReportConfig, verbose: bool) -> int:
-    """Check every run and every file of ratings, then write the pages."""
-    subjects = _subjects(config)
-    preferences = _read(config) if config.ratings else None
-    pages = [_write(subject, config, preferences) for subject in subjects]
+    """Check every run and every ratings file, then write the pages and print the preference rates."""
+    runs = _find_runs(config)
+    preferences = _read_preferences(config) if config.ratings else None
+    pages = [_write_page(each, config, preferences) for each in runs]
     if preferences is not None:
-        _tell(preferences)
+        _print_preferences(preferences)
     if pages:
         summary("report", [("open", page) for page in pages])
     return DONE
 
 
-def _subjects(config: ReportConfig) -> list[_Subject]:
-    """The runs with what each is; raises UserError for one that is neither, before anything is written."""
-    subjects = [_Subject(output, _kind(output)) for output in reach(config.storage, *config.run)]
-    for subject in subjects:
-        if config.ratings and subject.kind != _EVALUATION:
-            raise UserError(f"{subject.output.uri}: ratings are of evaluations, and this is an archive run")
-    return subjects
+def _find_runs(config: ReportConfig) -> list[_ReportedRun]:
+    """Return the configured runs with their kinds.
+
+    Raises:
+        UserError: a location is neither an archive run nor an evaluation, or has ratings and is not an evaluation.
+    """
+    runs = [_ReportedRun(output, _kind(output)) for output in reach(config.storage, *config.run)]
+    for each in runs:
+        if config.ratings and each.kind != _EVALUATION:
+            raise UserError(f"{each.output.uri}: an archive run has no ratings; give the evaluation that was rated")
+    return runs
 
 
 def _kind(output: Storage) -> str:
@@ -68,37 +73,41 @@ def _kind(output: Storage) -> str:
         return _ARCHIVE
     if output.exists(RESULT) and output.exists(PER_IMAGE):
         return _EVALUATION
-    hints = {"recipe": "; its evaluation lies in evaluation/", "train": "; evaluate its best/, and report on that"}
-    found = f"a run of {verb!r}{hints.get(verb, '')}" if verb else "no run"
-    raise UserError(f"{output.uri}: reports are of archive runs and of evaluations; there is {found}")
+    hints = {
+        "recipe": "; give its subfolder evaluation/",
+        "train": "; run colorize evaluate on its best/, then report on that output",
+    }
+    found = f"the output of {verb!r}{hints.get(verb, '')}" if verb else "no run"
+    raise UserError(f"{output.uri}: not an output of archive or evaluate: found {found}")
 
 
-def _write(subject: _Subject, config: ReportConfig, preferences: "Preferences | None") -> str:
-    output = subject.output
-    if subject.kind == _EVALUATION:
+def _write_page(run: _ReportedRun, config: ReportConfig, preferences: "Preferences | None") -> str:
+    """Write the page of a run; return its location."""
+    output = run.output
+    if run.kind == _EVALUATION:
         return write_evaluation_report(output, config.storage, config.pictures, preferences)
     source = json.loads(output.read(RUN_FILE))["config"]["source"]
     return write_archive_report(output, open_storage(source, config.storage), config.pictures)
 
 
-def _read(config: ReportConfig) -> "Preferences":
+def _read_preferences(config: ReportConfig) -> "Preferences":
+    """Read the ratings files; raises UserError if one cannot be read or is damaged."""
     from colorize_core.report.evaluation.study import read_ratings
 
     files = {}
     for location in config.ratings:
         folder, _, name = location.rpartition("/")
         try:
-            files[location] = open_storage(folder or ("/" if location.startswith("/") else "."), config.storage).read(
-                name
-            )
+            storage = open_storage(folder or ("/" if location.startswith("/") else "."), config.storage)
+            files[location] = storage.read(name)
         except OSError as error:
             raise UserError(f"{location}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     return read_ratings(files)
 
 
-def _tell(preferences: "Preferences") -> None:
+def _print_preferences(preferences: "Preferences") -> None:
     files = "1 file" if preferences.raters == 1 else f"{preferences.raters} files"
-    say(f"{preferences.votes} votes in {files}; 95% Wilson intervals, undecided votes left out")
+    say(f"{preferences.votes} votes in {files}; 95% Wilson intervals, undecided votes excluded")
     rates = [
         (
             f"{each.one} to {each.other}",
@@ -106,11 +115,11 @@ def _tell(preferences: "Preferences") -> None:
         )
         for each in preferences.rates
     ]
-    summary("preferred", rates or [("nothing", "no pair has a vote")])
+    summary("preference rates", rates or [("none", "no pair has a vote")])
     if preferences.strengths:
         strengths = preferences.strengths.items()
         chances = [(name, f"{value:.1%} [{low:.1%}, {high:.1%}]") for name, (value, low, high) in strengths]
-        summary("chance to be preferred to an average contestant (Bradley-Terry, 95% bootstrap)", chances)
+        summary("probability of being preferred to an average contestant (Bradley-Terry, 95% bootstrap)", chances)
 
 
 def as_keys(arguments: Sequence[str]) -> list[str]:

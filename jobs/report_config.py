@@ -1,4 +1,4 @@
-"""What can be said of a report."""
+"""Configuration of `colorize report`."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from jobs.command.config import VerbConfig
 
 
 class ReportConfig(VerbConfig):
-    """Write the web page RUN/report/index.html of archive runs and evaluations: `colorize report RUN...`.
+    """Write the page RUN/report/index.html of archive runs and evaluations: `colorize report RUN...`.
 
-    The page opens from a folder, from S3 static hosting or over HTTP. That of an evaluation leads to a page for blind
-    ratings; `colorize report --ratings FILE...` turns the files it saves into preference rates, and
-    `colorize report RUN --ratings FILE...` shows them on the page as well.
+    The page can be opened from a folder, from S3 static hosting or over HTTP. The page of an evaluation links to a page
+    for blind ratings; `colorize report --ratings FILE...` computes preference rates from the files that it saves, and
+    `colorize report RUN --ratings FILE...` also shows them on the page of the evaluation.
     """
 
     run: list[str] = Field(default_factory=list)
-    """Outputs of archive or evaluate, local or s3://; the words before the first key."""
+    """Outputs of archive or evaluate, local or s3://; also given as plain arguments."""
     ratings: list[str] = Field(default_factory=list)
-    """Files saved by the rating page of one evaluation, one for each rater."""
+    """Files saved by the rating page of one evaluation, one per rater."""
     pictures: int | None = Field(None, ge=1, le=2000)
-    """Size of the fair sample on the page; 120 of an archive and 24 of an evaluation when left out."""
+    """Number of photographs in the random sample on the page; default 120 for an archive, 24 for an evaluation."""
     storage: StorageOptions = Field(default_factory=StorageOptions)
-    """How to reach S3."""
+    """Access to S3."""
 
     @field_validator("run", "ratings", mode="before")
     @classmethod
@@ -33,7 +33,7 @@ class ReportConfig(VerbConfig):
     @model_validator(mode="after")
     def _check(self) -> "ReportConfig":
         if not self.run and not self.ratings:
-            raise ValueError("say of which run: colorize report RUN, an output of archive or evaluate")
+            raise ValueError("no run given; use colorize report RUN, where RUN is an output of archive or evaluate")
         if self.ratings and len(self.run) > 1:
-            raise ValueError("ratings are of one evaluation; give one run")
+            raise ValueError("ratings belong to one evaluation; give exactly one run")
         return self

@@ -169,10 +169,10 @@ def test_a_million_rows_make_a_small_page_quickly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say of which run"),
-        (["/nowhere"], "/nowhere: reports are of archive runs and of evaluations; there is no run"),
+        ([], "no run given"),
+        (["/nowhere"], "/nowhere: not an output of archive or evaluate: found no run"),
         (["--ratings", "/nowhere/ratings.json"], "/nowhere/ratings.json: cannot be read"),
-        (["run=[a, b]", "ratings=x"], "ratings are of one evaluation"),
+        (["run=[a, b]", "ratings=x"], "ratings belong to one evaluation"),
         (["picture=3", "x"], "did you mean pictures?"),
         (["s3://"], "needs a bucket"),
     ],
@@ -181,12 +181,12 @@ def test_mistakes_are_one_line(one_line: OneLine, arguments: list[str], words: s
     assert words in one_line(["report", *arguments], 1 if arguments == ["s3://"] else 2)
 
 
-def test_other_runs_are_told_apart(one_line: OneLine, tmp_path: Path, archive_run: Path) -> None:
+def test_outputs_of_other_verbs_and_ratings_of_an_archive_are_refused(one_line: OneLine, tmp_path: Path, archive_run: Path) -> None:
     (tmp_path / "run.json").write_text('{"verb": "recipe"}')
-    assert "a run of 'recipe'; its evaluation lies in evaluation/" in one_line(["report", str(tmp_path)], 2)
+    assert "the output of 'recipe'; give its subfolder evaluation/" in one_line(["report", str(tmp_path)], 2)
     (tmp_path / "ratings.json").write_text("{}")
     line = one_line(["report", str(archive_run), "--ratings", str(tmp_path / "ratings.json")], 2)
-    assert "ratings are of evaluations, and this is an archive run" in line
+    assert "an archive run has no ratings" in line
 
 
 def test_what_is_no_file_of_ratings_is_one_line(one_line: OneLine, tmp_path: Path) -> None:
