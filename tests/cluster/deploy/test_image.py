@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.cluster.deploy.deployment import HERE, ROOT
@@ -37,9 +38,10 @@ def test_what_is_copied_or_mounted_is_there_and_let_in() -> None:
 
 
 def test_what_the_package_is_built_from_is_let_in() -> None:
-    (listed,) = re.findall(r"^packages = \[(.+)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    folders = {name.split(".")[0] for name in re.findall(r'"([\w.]+)"', listed)}
-    assert {*folders, "pyproject.toml", "README.md"} <= set(taken())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    needed = {*folders, "pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    assert needed <= set(taken())
 
 
 def test_nothing_else_is_let_in() -> None:

@@ -268,7 +268,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(takes: bool, capsys: pytest.C
 
 
 def test_help_needs_no_ray() -> None:
-    code = "import sys; from cluster.submit import main; main(['--help']); assert 'ray' not in sys.modules"
+    code = "import sys; from cluster.submit.command import main; main(['--help']); assert 'ray' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "pass_env" in done.stdout
 
