@@ -1,1 +1,3 @@
-"""The science of colorization: torch, numpy and pyarrow, without Ray."""
+"""Colorization itself: color science, models, training, metrics. Uses torch, numpy and pyarrow, never Ray."""
+
+__version__ = "0.2.0"

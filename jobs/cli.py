@@ -12,6 +12,7 @@ from cluster.config.command_line import EXIT_CODES, complain
 from cluster.config.command_line import FAILED as FAILED
 from cluster.config.command_line import TOO_MANY_FAILED as TOO_MANY_FAILED
 from cluster.config.command_line import USAGE as USAGE
+from colorize_core import __version__
 
 VERBS = {
     "prepare": "photographs to Lab shards for training",
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         return DONE if arguments else USAGE
+    if arguments[0] in ("-V", "--version"):
+        print(f"colorize {__version__}")
+        return DONE
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         return complain(f"unknown verb {verb!r}; verbs are {', '.join(VERBS)}")

@@ -1,9 +1,9 @@
 """Where a color picture comes from, said in its metadata and never drawn into it."""
 
 import functools
-import importlib.metadata
 from dataclasses import dataclass
 
+from colorize_core import __version__
 from colorize_core.photo import xmp
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -35,11 +35,8 @@ _OF_THE_OLD_FILE = (
 
 
 def software() -> str:
-    """Name and version of this software; the name alone where it runs without being installed."""
-    try:
-        return f"colorize {importlib.metadata.version('colorize')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "colorize"
+    """Return the name and version of this software."""
+    return f"colorize {__version__}"
 
 
 @dataclass(frozen=True)

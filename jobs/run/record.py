@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.storage.stores import Storage
+from colorize_core import __version__
 from colorize_core.errors import UserError
 
 RUN_FILE = "run.json"
-_PACKAGES = ("colorize", "ray", "torch", "torchvision", "pyarrow", "numpy", "pillow")
+_PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "numpy", "pillow")
 
 
 def begin_run(
@@ -101,13 +102,14 @@ def _short(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what computes the results."""
-    return {"python": platform.python_version()} | {package: _version(package) for package in _PACKAGES}
+    known = {"python": platform.python_version(), "colorize": __version__}
+    return known | {package: _version(package) for package in _PACKAGES}
 
 
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # run from a working directory, as `ray job submit` does
+    except importlib.metadata.PackageNotFoundError:
         return "not installed"
 
 

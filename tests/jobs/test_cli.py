@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+import colorize_core
 from jobs.cli import VERBS, main
 
 HEAVY = ("torch", "ray", "pyarrow", "PIL", "numpy")
@@ -13,6 +14,11 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(verb in text for verb in VERBS)
+
+
+def test_version_is_the_one_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"colorize {colorize_core.__version__}\n"
 
 
 def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from colorize_core import __version__
 from jobs.archive.config import ArchiveConfig
 from jobs.command.config import VerbConfig
 from jobs.prepare.config import PrepareConfig
@@ -35,8 +36,7 @@ def pinned(package: str) -> str:
 
 def image() -> str:
     """Name and tag that the image has before somebody pushes it."""
-    version = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    return f"colorize:{version[0]}"
+    return f"colorize:{__version__}"
 
 
 def amount(quantity: str | int) -> float:
