@@ -1,5 +1,5 @@
-"""Exceptions whose message is one line for the person at the terminal."""
+"""Base class of exceptions that are reported to the user in one line."""
 
 
 class UserError(Exception):
-    """A mistake in what the user gave; the message says what is wrong, where, and what to do. Exit code 2."""
+    """An invalid input of the user; the message says what is wrong, where, and what to do. Exit code 2."""

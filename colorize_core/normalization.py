@@ -1,6 +1,6 @@
-"""The scale that networks see: L / 50 - 1 and ab / 110.
+"""Scale of network inputs and outputs: L / 50 - 1 and ab / 110.
 
-The sRGB gamut lies in a [-86.2, 98.2], b [-107.9, 94.5], so 110 never clips.
+The sRGB gamut spans a [-86.2, 98.2] and b [-107.9, 94.5], so 110 never clips.
 """
 
 L_CENTER = 50.0

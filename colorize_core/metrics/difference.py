@@ -5,7 +5,7 @@ from torch import Tensor
 
 from colorize_core.color.bins import SIGMA, bin_centers, nearest_bins, rebalancing_weights
 from colorize_core.color.lab import chroma
-from colorize_core.runtime.strips import row_strips
+from colorize_core.runtime.strips import row_slices
 
 _AUC_LIMIT = 150.0  # CIELAB units, the largest threshold of Zhang et al. 2016
 _KCHROMA = 25.0**7
@@ -23,7 +23,7 @@ def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
     """
     batch, _, height, width = predicted.shape
     total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
-    for rows in row_strips(height, batch * width):
+    for rows in row_slices(height, batch * width):
         difference = ciede2000_map(predicted[:, :, rows], truth[:, :, rows])
         total += difference.sum(dim=(1, 2), dtype=torch.float64)
     return total / (height * width)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.runtime.strips import row_strips
+from colorize_core.runtime.strips import row_slices
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _ssim(predicted: Tensor, truth: Tensor, window: _Window, data_range: float) 
         return torch.full((batch,), float("nan"), dtype=torch.float64, device=predicted.device)
     total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
     inside_rows, inside_columns = height - size + 1, width - size + 1
-    for rows in row_strips(inside_rows, batch * width):
+    for rows in row_slices(inside_rows, batch * width):
         seen = slice(rows.start, rows.stop + size - 1)
         similarity = _map(predicted[:, :, seen].float(), truth[:, :, seen].float(), window, data_range)
         total += similarity.sum(dim=(1, 2, 3), dtype=torch.float64)

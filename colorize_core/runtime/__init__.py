@@ -1,1 +1,1 @@
-"""Memory, precision, subprocesses and timers of a process."""
+"""Process-level helpers: memory, precision, subprocesses, timers, small files."""

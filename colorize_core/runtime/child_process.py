@@ -1,4 +1,4 @@
-"""Work in a process of its own: its memory, threads and caches are nobody else's."""
+"""Run a function in a new process, so that its memory, threads and caches are separate from the caller's."""
 
 import multiprocessing
 import signal
@@ -10,10 +10,12 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def run_in_subprocess(work: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs) -> Result:
-    """What `work`, a function of a module, returns or raises in a new process."""
+def run_in_subprocess(
+    function: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs
+) -> Result:
+    """Call a module-level function in a new process; return its result or raise its exception."""
     spawn = multiprocessing.get_context("spawn")
-    # Ctrl-C ends that process without a word; this one says what has to be said.
-    quiet = (signal.SIGINT, signal.SIG_DFL)
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=signal.signal, initargs=quiet) as pool:
-        return pool.submit(work, *args, **options).result()
+    # Ctrl-C ends the child silently; the parent reports the interruption.
+    default_sigint = (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=signal.signal, initargs=default_sigint) as pool:
+        return pool.submit(function, *args, **options).result()

@@ -1,4 +1,4 @@
-"""Compile loops over pixels with numba."""
+"""Compilation of loops over pixels with numba."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,8 @@ import numba
 
 
 def compile_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, or take what an earlier process compiled; without a place to keep it, each does it."""
-    # Python's rule for divisions by zero would be a branch in every loop.
+    """Compile a loop at its first call, cached on disk; without a writable cache, every process compiles again."""
+    # error_model="numpy": Python's check for division by zero would add a branch to every loop.
     try:
         return numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
     except RuntimeError:

@@ -1,17 +1,21 @@
-"""Small files by path or URI, for code that runs without a cluster."""
+"""Reading of small files by path or URI, for code that runs without a cluster."""
 
 from pyarrow import fs
 
 from colorize_core.errors import UserError
+from colorize_core.formatting import first_line
 
 
 def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
     """Resolve a location to a pyarrow file system and a path on it.
 
     Args:
-        path_or_uri: a local path, an s3:// URI, or a path on `filesystem` where that is given.
-        filesystem: an opened file system, for endpoints and retries of the caller's choice. S3 without one takes
-            its endpoint from AWS_ENDPOINT_URL and its credentials from the environment.
+        path_or_uri: a local path, an s3:// URI, or a path on `filesystem` if that is given.
+        filesystem: an open file system, configured by the caller (endpoint, retries). Without one, S3 takes its
+            endpoint from AWS_ENDPOINT_URL and its credentials from the environment.
+
+    Raises:
+        UserError: the URI cannot be opened.
     """
     if filesystem is not None:
         return filesystem, path_or_uri
@@ -24,7 +28,7 @@ def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[f
 
 
 def read_file(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> bytes:
-    """Read a whole file; raises UserError in one line when it is not there or cannot be read."""
+    """Read a whole file; raises UserError if it does not exist or cannot be read."""
     system, path = locate(path_or_uri, filesystem)
     try:
         with system.open_input_stream(path) as stream:
@@ -32,4 +36,4 @@ def read_file(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> byte
     except FileNotFoundError:
         raise UserError(f"{path_or_uri}: no such file") from None
     except OSError as error:
-        raise UserError(f"{path_or_uri}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path_or_uri}: cannot be read ({first_line(error)})") from error

@@ -1,34 +1,29 @@
-"""How much memory coloring a photograph takes, told from its header; and memory that is used again."""
+"""Tuning of glibc's allocator: freed memory is kept and reused instead of being returned to the system."""
 
 import ctypes
 
-# Of mallopt(3), which takes a number and a value.
+# Parameters of mallopt(3), and values.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
-_KEPT = 256 << 20
-_HEAP = 64 << 20  # of each thread but the first
+_RETAINED_TOTAL = 256 << 20
+_HEAP = 64 << 20  # size of the heap of each thread except the first
 _NO_LIMIT = -1
 
 MAX_RETAINED_BYTES = 32 << 20
-"""Size in bytes up to which `retain_freed_memory` has a process keep what it frees; glibc allows no larger limit."""
+"""Size in bytes of the largest block that `retain_freed_memory` keeps; glibc allows no larger limit."""
 SINGLE_ARENA_ENV = {"MALLOC_ARENA_MAX": "1"}
-"""Environment of a process in which another thread than the first keeps everything: glibc would give that heaps of its
-own, in which nothing is larger than 64 MB."""
-
-
-def show(size: int) -> str:
-    """Bytes for people, in MB or GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+"""Environment for a process in which a thread other than the first must keep all memory: by default glibc gives such
+threads heaps of their own, which cannot hold blocks above 64 MB."""
 
 
 def retain_freed_memory(*, everything: bool = False) -> None:
-    """Have this process keep what it frees and use it again; without effect but on Linux's libc.
+    """Make this process keep freed memory and reuse it; does nothing without glibc.
 
-    By default each picture and each layer of a model gets its memory from the system anew, in pages that are cleared
-    first: a tenth of the time of a photograph of 640x480 with lite, a third of a training step of encoder_decoder.
+    By default, the memory of each image and each layer is requested from the system anew, as zeroed pages. That takes
+    a tenth of the time of a 640x480 photograph with lite, and a third of a training step of encoder_decoder.
 
     Args:
-        everything: for work that takes the same memory again and again, as training does. Else 256 MB are kept, and
-            what is larger than 32 MB goes back at once: the next photograph may be a small one.
+        everything: keep all memory, for work that allocates the same sizes repeatedly, as training does. Otherwise
+            256 MB are kept and blocks above 32 MB are returned at once, since the next photograph may be smaller.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -39,5 +34,5 @@ def retain_freed_memory(*, everything: bool = False) -> None:
         mallopt(_TRIM_THRESHOLD, _NO_LIMIT)
     else:
         mallopt(_MMAP_THRESHOLD, MAX_RETAINED_BYTES)
-        mallopt(_TOP_PAD, _HEAP)  # or a heap of another thread goes back as soon as it is empty
-        mallopt(_TRIM_THRESHOLD, _KEPT)
+        mallopt(_TOP_PAD, _HEAP)  # without it, the heap of another thread is returned as soon as it is empty
+        mallopt(_TRIM_THRESHOLD, _RETAINED_TOTAL)

@@ -1,4 +1,4 @@
-"""What networks compute in."""
+"""Numeric precision of networks: float32, or bfloat16 by autocast."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,28 +11,28 @@ Autocast = Callable[[], AbstractContextManager[Any]]
 
 
 def autocast(precision: Precision, device: torch.device) -> Autocast:
-    """The context in which networks run.
+    """Return a factory of the context in which networks run.
 
     Args:
-        precision: fp32, bf16, or auto: what is faster on the device (`bf16_is_faster`).
-        device: of the networks.
+        precision: fp32, bf16, or auto (the faster of both on the device, `bf16_is_faster`).
+        device: device of the networks.
     """
-    enabled = chosen(precision, device) == "bf16"
+    enabled = resolve_precision(precision, device) == "bf16"
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def chosen(precision: Precision, device: torch.device) -> Precision:
-    """What auto stands for on a device, bf16 or fp32; the others as they are."""
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Resolve auto to bf16 or fp32 for a device; return the others unchanged."""
     if precision != "auto":
         return precision
     return "bf16" if bf16_is_faster(device) else "fp32"
 
 
 def bf16_is_faster(device: torch.device) -> bool:
-    """Whether the device multiplies matrices of bfloat16 faster than those of float32.
+    """Return True if the device multiplies bfloat16 matrices faster than float32 matrices.
 
-    GPUs do since Ampere, Intel's CPUs with AMX, AMD's with AVX-512 BF16. On Intel's, AVX-512 BF16 alone has half the
-    pace of float32 (measured).
+    This holds for GPUs since Ampere, Intel CPUs with AMX, and AMD CPUs with AVX-512 BF16. On Intel CPUs, AVX-512 BF16
+    without AMX runs at half the speed of float32 (measured).
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage of coloring photographs."""
+"""Core-seconds spent in each stage of coloring photographs."""
 
 import threading
 import time
@@ -15,44 +15,45 @@ FETCH, DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE, PUT = STAGES = (
     "encode",
     "put",
 )
-"""In the order of the work: bytes from the store; to pixels; lightness at the size the model sees; the model; chroma at
-full size and its levels; PSNR and SSIM of inputs in color; to bytes; to the store."""
+"""Stages in processing order: read bytes from the storage; decode to pixels; resize lightness to the working size;
+run the model; enlarge chroma to full size and compose pixel values; compute PSNR and SSIM for color inputs; encode;
+write bytes to the storage."""
 
 
 class StageTimer:
-    """Adds up what stages take, by as many threads as there are.
+    """Accumulates seconds by stage, across threads.
 
-    Seconds are those of cores: two threads that decode for a second spend two. `INFER` counts once for each thread of
-    the model's arithmetic on a CPU, and once on a GPU. `FETCH` and `PUT` wait more than they work: a batch counts once,
-    however many requests are under way.
+    Seconds are core-seconds: two threads that decode for one second add two. `INFER` on a CPU counts once for each of
+    torch's compute threads, on a GPU once. `FETCH` and `PUT` are mostly waiting: a batch counts once, however many
+    requests are in flight.
     """
 
-    def __init__(self, read: Callable[[], float] = time.perf_counter) -> None:
-        """At nothing; `read` is the clock, such as `time.process_time` where other work is not to count."""
-        self._read = read
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Start with empty totals; `clock` may be e.g. `time.process_time`, to exclude other processes."""
+        self._clock = clock
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def time(self, stage: str, cores: int = 1) -> Iterator[None]:
-        """Add what a block takes on a number of cores, however it ends."""
-        start = self._read()
+        """Add the duration of the block times `cores` to a stage, also if the block raises."""
+        start = self._clock()
         try:
             yield
         finally:
-            spent = (self._read() - start) * cores
+            spent = (self._clock() - start) * cores
             with self._lock:
                 self._seconds[stage] = self._seconds.get(stage, 0.0) + spent
 
-    def take(self) -> dict[str, float]:
-        """Seconds by stage since they were last taken, in the order of `STAGES`; begins again at nothing."""
+    def pop(self) -> dict[str, float]:
+        """Return seconds by stage since the last call, in the order of `STAGES`, and reset the totals."""
         with self._lock:
-            taken, self._seconds = self._seconds, {}
-        return add_stages([taken])
+            seconds, self._seconds = self._seconds, {}
+        return add_stages([seconds])
 
 
 def add_stages(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Sums of seconds by stage, in the order of `STAGES`; those without any are left out."""
+    """Sum seconds by stage, in the order of `STAGES`; stages without seconds are omitted."""
     sums: dict[str, float] = {}
     for part in parts:
         for stage, seconds in part.items():

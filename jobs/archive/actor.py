@@ -114,14 +114,14 @@ class ColorizeActor:
         own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
         with self._turn:
             done = colorize(self._colorizer, self._config, own_keys, own_contents)
-            spent = self._colorizer.stages.take()
+            spent = self._colorizer.stages.pop()
         results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
         for index, result in zip(readable, done, strict=True):
             results[index] = result
         clock = StageTimer()
         with clock.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
-        spent = add_stages([spent, clock.take()])
+        spent = add_stages([spent, clock.pop()])
         self._progress.spend(spent)
         self._progress.add(len(rows))
         self._record(rows, spent)

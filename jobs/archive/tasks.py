@@ -19,7 +19,7 @@ def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.
     clock = StageTimer()
     with clock.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
-    spent = clock.take()
+    spent = clock.pop()
     progress.spend(spent)
     metrics.record_stages(run, spent, len(files))
     metrics.INPUT_BYTES.record(run, sum(len(file.data) for file in files))

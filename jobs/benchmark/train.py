@@ -122,7 +122,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     from colorize_core.benchmark.baselines.training import Levers, bare_pace, tutorial_pace
     from colorize_core.models import build_model
     from colorize_core.runtime.child_process import run_in_subprocess
-    from colorize_core.runtime.precision import chosen
+    from colorize_core.runtime.precision import resolve_precision
 
     job_config = _job(config, work, cores)
     job = run_verb("train", job_config, work)
@@ -135,7 +135,7 @@ def _round(config: TrainBenchmark, work: Path, cores: int) -> Round:
     device = torch.device("cuda" if config.gpu else "cpu")
     tutorial = run_in_subprocess(tutorial_pace, model, files, size, batch, steps, cores=cores, device=device)
     pace = partial(bare_pace, model, size, batch, steps, cores=cores, device=device)
-    levers = Levers(chosen(job_config.optim.precision, device), compiled=job_config.optim.compile)
+    levers = Levers(resolve_precision(job_config.optim.precision, device), compiled=job_config.optim.compile)
     return Round(
         job=float(epochs[-1]["images_per_second"]),
         data_wait_ms=float(epochs[-1]["data_wait_ms"]),

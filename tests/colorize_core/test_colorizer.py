@@ -577,8 +577,8 @@ def test_a_model_is_put_into_evaluation_mode(tiny_model: ColorModel) -> None:
 def test_the_time_of_each_stage_is_taken(tiny_model: ColorModel, photos: np.ndarray, threads: int) -> None:
     colorizer = Colorizer(tiny_model, 64, "cpu", threads=threads)
     colorizer.colorize([file(gray(photos[0])), b"no photograph"])
-    spent = colorizer.stages.take()
+    spent = colorizer.stages.pop()
     assert list(spent) == [DECODE, SHRINK, INFER, PAINT, ENCODE]
     assert all(seconds > 0 for seconds in spent.values())
     colorizer.colorize([file(photos[0])])
-    assert list(colorizer.stages.take()) == [DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE]
+    assert list(colorizer.stages.pop()) == [DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE]

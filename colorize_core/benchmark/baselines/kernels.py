@@ -83,7 +83,7 @@ def colorizer_without_ray(colorizer: Colorizer, photographs: Sequence[bytes]) ->
     colorizer.colorize(photographs, "jpeg")
     colorizer.stages = StageTimer(time.process_time)
     colorizer.colorize(photographs, "jpeg")
-    return {stage: seconds / len(photographs) * 1000 for stage, seconds in colorizer.stages.take().items()}
+    return {stage: seconds / len(photographs) * 1000 for stage, seconds in colorizer.stages.pop().items()}
 
 
 def _each(kernel: Callable[..., object], *inputs: Sequence[object]) -> float:

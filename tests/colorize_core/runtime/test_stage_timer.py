@@ -11,14 +11,14 @@ def test_a_stage_is_the_sum_of_its_blocks() -> None:
     for _ in range(2):
         with clock.time(DECODE):
             time.sleep(0.01)
-    assert clock.take()[DECODE] >= 0.02
+    assert clock.pop()[DECODE] >= 0.02
 
 
 def test_a_block_on_several_cores_counts_for_each() -> None:
     clock = StageTimer()
     with clock.time(INFER, cores=3):
         time.sleep(0.01)
-    assert clock.take()[INFER] >= 0.03
+    assert clock.pop()[INFER] >= 0.03
 
 
 def test_threads_add_to_one_sum() -> None:
@@ -34,22 +34,22 @@ def test_threads_add_to_one_sum() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert clock.take()[DECODE] >= 0.04
+    assert clock.pop()[DECODE] >= 0.04
 
 
 def test_a_block_that_fails_counts_too() -> None:
     clock = StageTimer()
     with pytest.raises(OSError, match="gone"), clock.time(FETCH):
         raise OSError("gone")
-    assert list(clock.take()) == [FETCH]
+    assert list(clock.pop()) == [FETCH]
 
 
 def test_what_was_taken_is_not_given_again() -> None:
     clock = StageTimer()
     with clock.time(PUT):
         pass
-    assert list(clock.take()) == [PUT]
-    assert clock.take() == {}
+    assert list(clock.pop()) == [PUT]
+    assert clock.pop() == {}
 
 
 def test_sums_are_in_the_order_of_the_work() -> None:
