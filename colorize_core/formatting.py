@@ -1,6 +1,6 @@
 """Numbers, errors and nested keys as text, the same on terminals, in logs and on pages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _MAX_ERROR_CHARACTERS = 200
@@ -63,3 +63,13 @@ def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
             inner = values[parent] = {}
         values = inner
     values[last] = value
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Format a Markdown table; the columns with the indices `right` are aligned to the right."""
+    rule = "".join("---:|" if index in right else "---|" for index in range(len(headings)))
+    return "\n".join([_markdown_row(headings), f"|{rule}", *map(_markdown_row, rows)])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

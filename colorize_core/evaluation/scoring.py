@@ -1,6 +1,6 @@
 """Scoring predictions on photographs whose colors are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +10,11 @@ from colorize_core import metrics
 from colorize_core.color.bins import bin_prior
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize_core.inference.prediction import colorize_lightness
+from colorize_core.metrics.comparison import Comparison, Photographs
+from colorize_core.metrics.registry import METRICS, Metric, columns_of, validation_metrics
 
 GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
 BASELINES = (GRAY, CONSTANT, ORACLE)
-
-# Ranges of 8-bit a and b in the paper unet-gan's training set, to which its two channels are scaled.
-_UNET_GAN_LOW, _UNET_GAN_HIGH = (42.0, 20.0), (226.0, 223.0)
 
 
 def ceiling_name(working_size: int) -> str:
@@ -36,35 +35,16 @@ def assemble(L: Tensor, ab: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def score(predicted_ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
-    """The metrics of training, per image.
+    """Compute the metrics that training reports on the validation split.
 
     Args:
         predicted_ab: (B, 2, H, W) float, CIELAB units.
-        rgb: (B, 3, H, W) uint8, the photographs themselves.
+        rgb: (B, 3, H, W) uint8, the photographs.
 
     Returns:
-        (B,) float by name: mae_ab, psnr, ssim.
+        (B,) float by name of the metric.
     """
-    L, ab = split_rgb(rgb)
-    image = assemble(L, predicted_ab)
-    return {
-        "mae_ab": metrics.mae_ab(predicted_ab, ab),
-        "psnr": metrics.psnr(image, rgb),
-        "ssim": metrics.ssim(image, rgb),
-    }
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """What of a batch of photographs every prediction is compared with, computed once for all."""
-
-    rgb: Tensor
-    L: Tensor
-    ab: Tensor
-    colorfulness: Tensor
-    lpips: list[Tensor]
-    lpips_unit: list[Tensor]
-    """Features of LPIPS; none where they are not wanted."""
+    return _scores(predicted_ab, Photographs(rgb, *split_rgb(rgb)), validation_metrics())
 
 
 @dataclass
@@ -72,15 +52,17 @@ class Scorer:
     """All metrics of an evaluation."""
 
     color_prior: Sequence[Sequence[float]]
-    """Of the dataset, for the rebalanced AuC."""
+    """Color prior of the dataset, for the rebalanced AuC."""
     lpips: metrics.LPIPS | None = None
-    """Where its weights are at hand."""
+    """Network of LPIPS; None leaves LPIPS out."""
     definitions: Sequence[str] = ()
-    """Papers whose own metrics are wanted too: names of `columns.DEFINITIONS`."""
+    """Papers whose own metrics are computed too: names of tables in `metrics.registry`."""
 
     def __post_init__(self) -> None:
-        """Weigh the bins."""
+        """Select the metrics to compute, and weight the color bins."""
         self._bin_weights = metrics.rarity(bin_prior(self.color_prior))
+        shown = columns_of(self.definitions)
+        self._computed = [METRICS[name] for name in dict.fromkeys(name for each in shown for name in each.needs)]
 
     @torch.inference_mode()
     def __call__(self, predicted: Mapping[str, Tensor], rgb: Tensor) -> dict[str, dict[str, Tensor]]:
@@ -88,54 +70,22 @@ class Scorer:
 
         Args:
             predicted: (B, 2, H, W) float ab by name, CIELAB units.
-            rgb: (B, 3, H, W) uint8, the photographs themselves.
+            rgb: (B, 3, H, W) uint8, the photographs.
 
         Returns:
-            By name, (B,) float by metric (what `columns` needs).
+            By name of the prediction, (B,) float by metric.
         """
-        truth = self._describe(rgb)
-        return {name: self._score(ab, truth) for name, ab in predicted.items()}
-
-    def _describe(self, rgb: Tensor) -> _Truth:
-        features = self.lpips.features(rgb) if self.lpips else []
-        unit = self.lpips.features(rgb, unit_range=True) if self.lpips and "gray-to-glory" in self.definitions else []
-        return _Truth(rgb, *split_rgb(rgb), metrics.colorfulness(rgb), features, unit)
-
-    def _score(self, predicted_ab: Tensor, truth: _Truth) -> dict[str, Tensor]:
-        image = assemble(truth.L, predicted_ab)
-        error = metrics.mse(image, truth.rgb)
-        area, weight = metrics.rebalanced_auc(predicted_ab, truth.ab, self._bin_weights)
-        lab, true_lab = rgb_to_lab(image.float() / 255), torch.cat((truth.L, truth.ab), dim=1)
-        scores = {
-            "mae_ab": metrics.mae_ab(predicted_ab, truth.ab),
-            "mse": error,
-            "psnr": metrics.psnr_of_mse(error),
-            "ssim": metrics.ssim(image, truth.rgb),
-            "ssim_uniform": metrics.ssim_uniform(image, truth.rgb),
-            "ciede2000": metrics.ciede2000(lab, true_lab),
-            "colorfulness": metrics.colorfulness(image),
-            "colorfulness_truth": truth.colorfulness,
-            "auc": metrics.auc(predicted_ab, truth.ab),
-            "auc_rebalanced": area,
-            "auc_weight": weight,
-        }
-        if self.lpips:
-            scores["lpips"] = self.lpips.distance(self.lpips.features(image), truth.lpips)
-        if self.lpips and truth.lpips_unit:
-            made = self.lpips.features(image, unit_range=True)
-            scores["lpips_unit"] = self.lpips.distance(made, truth.lpips_unit)
-        if "unet-gan" in self.definitions:
-            scores |= _unet_gan(predicted_ab, truth.ab)
-        return scores
+        truth = Photographs(rgb, *split_rgb(rgb), bin_weights=self._bin_weights, network=self.lpips)
+        return {name: _scores(ab, truth, self._computed) for name, ab in predicted.items()}
 
 
-def _unet_gan(predicted_ab: Tensor, ab: Tensor) -> dict[str, Tensor]:
-    """PSNR and SSIM of the two channels of ab, scaled to [0, 1] by the ranges of the paper's training set."""
-    low = torch.tensor(_UNET_GAN_LOW, device=ab.device).view(1, 2, 1, 1)
-    width = torch.tensor(_UNET_GAN_HIGH, device=ab.device).view(1, 2, 1, 1) - low
-    x, y = ((each + 128 - low) / width for each in (predicted_ab, ab))
-    error = (x - y).double().square().mean(dim=(1, 2, 3))
-    return {"psnr_ab": metrics.psnr_of_mse(error, peak=1.0), "ssim_ab": metrics.ssim_unit(x, y)}
+def _scores(predicted_ab: Tensor, truth: Photographs, computed: Iterable[Metric]) -> dict[str, Tensor]:
+    batch = Comparison(predicted_ab, assemble(truth.L, predicted_ab), truth)
+    scores = {}
+    for metric in computed:
+        if metric.score and (values := metric.score(batch)) is not None:
+            scores[metric.name] = values
+    return scores
 
 
 @torch.inference_mode()

@@ -1,29 +1,73 @@
-"""The tables of an evaluation: values with intervals, baselines first, what is worse than gray marked."""
+"""Tables of an evaluation: values with intervals, baselines first, models that are worse than gray marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from colorize_core.formatting import markdown_table
+from colorize_core.metrics.registry import FURTHER, MAIN, METRICS, Metric, columns_of, metrics_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from colorize_core.evaluation.columns import Column
+RANKED_BY = METRICS["mae_ab"]
+"""Metric by which a model is compared with the gray baseline."""
 
-_DISTANCES = {"fid": ("FID", 2), "kid": ("KID x 1000", 2)}
+
+@dataclass(frozen=True)
+class Cell:
+    """A value in a table, as text."""
+
+    value: str
+    low: str = ""
+    """Bounds of the 95% interval; empty for metrics without one."""
+    high: str = ""
+    best: bool = False
+    """True for the best of several checkpoints."""
+
+    @property
+    def interval(self) -> str:
+        """The interval as text: 0.0712 to 0.0744."""
+        return f"{self.low} to {self.high}" if self.low else ""
 
 
-def columns_of(definitions: Sequence[str]) -> "dict[str, Column]":
-    """Every column that may be computed, by name."""
-    from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD
+@dataclass(frozen=True)
+class Row:
+    """The metrics of a baseline or of a checkpoint."""
 
-    chosen = [*STANDARD, *MORE, *(column for name in definitions for column in DEFINITIONS[name])]
-    return {column.name: column for column in reversed(chosen)}
+    name: str
+    kind: Literal["model", "baseline"]
+    worse: bool
+    """True for a checkpoint that is worse than the gray baseline."""
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Metrics by model."""
+
+    title: str
+    """Empty for the main table."""
+    columns: list[str]
+    """Headings of the metrics."""
+    rows: list[Row]
 
 
 def summarize_scores(
-    rows: "pa.Table", names: Sequence[str], columns: "dict[str, Column]", resamples: int
+    rows: "pa.Table", names: Sequence[str], definitions: Sequence[str], resamples: int
 ) -> dict[str, dict[str, Any]]:
-    """Value and 95% bootstrap interval of every column, by model in the order of `names`."""
+    """Compute every metric of a set with its 95% bootstrap interval.
+
+    Args:
+        rows: key, model and the metrics per image.
+        names: models, in the order of the result.
+        definitions: papers whose own metrics are computed too.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        By model and metric: value, low and high.
+    """
     import pyarrow.compute as pc
 
     from colorize_core.metrics import bootstrap_interval
@@ -33,68 +77,78 @@ def summarize_scores(
         own = rows.filter(pc.equal(rows.column("model"), name))
         scores = {each: own.column(each).to_numpy() for each in own.column_names if each not in ("key", "model")}
         result[name] = {}
-        for column in columns.values():
-            if not set(column.needs) <= scores.keys():
+        for metric in columns_of(definitions):
+            if metric.statistic is None or not set(metric.needs) <= scores.keys():
                 continue
-            low, high = bootstrap_interval(partial(column.value, scores), len(own), resamples=resamples)
-            result[name][column.name] = {"value": column.value(scores), "low": low, "high": high}
+            low, high = bootstrap_interval(partial(metric.value, scores), len(own), resamples=resamples)
+            result[name][metric.name] = {"value": metric.value(scores), "low": low, "high": high}
     return result
 
 
-def render(result: dict[str, Any], definitions: Sequence[str]) -> str:
-    """The results as Markdown: the standard table, one of further metrics, and one for each paper's definitions."""
-    from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD
+def score_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Arrange the content of metrics.json as tables: the main one, further metrics, and one for each paper."""
+    papers = result["config"]["definitions"]
+    titles = {MAIN: "", FURTHER: "Further metrics"} | {name: f"As {name} computes" for name in papers}
+    return [_table(result, title, metrics_of(name)) for name, title in titles.items()]
 
-    parts = [_table(result, STANDARD, distances=True), _notes(result)]
-    parts += ["### Further metrics", _table(result, MORE)]
-    for name in definitions:
-        parts += [f"### As {name} computes", _table(result, DEFINITIONS[name])]
+
+def _table(result: Mapping[str, Any], title: str, metrics: Sequence[Metric]) -> Table:
+    models, worse = result["models"], below_gray(result)
+    shown = [metric for metric in metrics if metric.name in next(iter(models.values()))]
+    rows = []
+    for name in models:
+        kind: Literal["model", "baseline"] = "model" if name in result["checkpoints"] else "baseline"
+        rows.append(Row(name, kind, name in worse, [_cell(result, name, metric) for metric in shown]))
+    return Table(title, [metric.heading for metric in shown], rows)
+
+
+def _cell(result: Mapping[str, Any], name: str, metric: Metric) -> Cell:
+    score, checkpoints = result["models"][name][metric.name], result["checkpoints"]
+    values = [result["models"][each][metric.name]["value"] for each in checkpoints]
+    best = name in checkpoints and len(values) > 1 and score["value"] == metric.best(values)
+    low, high = (metric.format(score[bound]) if bound in score else "" for bound in ("low", "high"))
+    return Cell(metric.format(score["value"]), low, high, best)
+
+
+def render_markdown(result: Mapping[str, Any]) -> str:
+    """Render the tables of an evaluation, with its notes, as Markdown."""
+    parts = []
+    for table in score_tables(result):
+        if table.title:
+            parts.append(f"### {table.title}")
+        rows = [[f"{row.name}{' ⚠' if row.worse else ''}", *map(_markdown_cell, row.cells)] for row in table.rows]
+        parts.append(markdown_table(["model", *table.columns], rows))
+        if not table.title:
+            parts.append(_notes(result))
     return "\n\n".join(parts) + "\n"
 
 
-def _table(result: dict[str, Any], columns: "Sequence[Column]", *, distances: bool = False) -> str:
-    models = result["models"]
-    there = next(iter(models.values()))
-    shown = [column for column in columns if column.name in there]
-    header = ["model", *(f"{column.title} {'↑' if column.higher_is_better else '↓'}" for column in shown)]
-    sets = [name for name in _DISTANCES if distances and name in there]
-    header += [f"{_DISTANCES[name][0]} ↓" for name in sets]
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    worse = below_gray(result)
-    for model, scores in models.items():
-        cells = [_cell(scores[column.name], column.digits) for column in shown]
-        factor = {"fid": 1, "kid": 1000}
-        cells += [f"{factor[name] * scores[name]['value']:.{_DISTANCES[name][1]}f}" for name in sets]
-        lines.append(f"| {model}{' ⚠' if model in worse else ''} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _markdown_cell(cell: Cell) -> str:
+    return f"{cell.value} [{cell.low}, {cell.high}]" if cell.low else cell.value
 
 
-def _cell(score: dict[str, float], digits: int) -> str:
-    return f"{score['value']:.{digits}f} [{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
+def below_gray(result: Mapping[str, Any]) -> list[str]:
+    """Return the checkpoints whose MAE is worse than that of the gray baseline."""
+    scores = {name: result["models"][name][RANKED_BY.name]["value"] for name in ("gray", *result["checkpoints"])}
+    return [name for name in result["checkpoints"] if RANKED_BY.is_better(scores["gray"], scores[name])]
 
 
-def below_gray(result: dict[str, Any]) -> list[str]:
-    """Models whose MAE is worse than leaving the photographs gray."""
-    gray = result["models"]["gray"]["mae_ab"]["value"]
-    return [name for name in result["checkpoints"] if result["models"][name]["mae_ab"]["value"] > gray]
-
-
-def _notes(result: dict[str, Any]) -> str:
+def _notes(result: Mapping[str, Any]) -> str:
     models, count = result["models"], result["photographs"]
-    there = next(iter(models.values()))
+    first = next(iter(models.values()))
     note = (
         f"{count} photographs of the {result['split']} split at {result['size']} px, with 95% bootstrap intervals over "
-        "images; PSNR, SSIM and what follows are of uint8 RGB. Oracle color is the best single color for each "
-        "photograph, the ceiling its true chroma passed through the working size."
+        "images. PSNR, SSIM, LPIPS and CIEDE2000 are computed on uint8 RGB. The oracle color is the best single color "
+        "for each photograph; the ceiling is its true chroma at the working size of a model."
     )
-    if "lpips" in there:
-        note += f" LPIPS with {result['lpips']}."
+    if "lpips" in first:
+        note += f" LPIPS with the backbone {result['lpips']}."
     elif result["config"]["lpips"]["backbone"] != "none":
-        note += " LPIPS was not computed: its backbone's weights were not at hand."
-    if "fid" in there:
+        note += " LPIPS was not computed: the weights of its backbone were not available."
+    if "fid" in first:
         from colorize_core.metrics.distribution import FULL_RANK
 
-        note += f" FID and KID against the same {count} photographs."
+        note += f" FID and KID are against the same {count} photographs."
         if count < FULL_RANK:
             note += f" With fewer than {FULL_RANK} FID is far too large: compare it in this table only, or read KID."
     if worse := below_gray(result):

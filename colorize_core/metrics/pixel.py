@@ -1,12 +1,11 @@
-"""Errors of pixels: of ab, and of the RGB that people get."""
+"""Metrics of pixel values: errors of ab and of uint8 RGB, and colorfulness."""
 
 import torch
 from torch import Tensor
 
+from colorize_core.metrics.registry import PSNR_CAP
 from colorize_core.normalization import AB_SCALE
-from colorize_core.runtime.strips import row_strips
-
-PSNR_CAP = 100.0  # dB; identical images would be infinite and swamp a mean
+from colorize_core.runtime.strips import row_slices
 
 
 def mae_ab(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -34,7 +33,7 @@ def mse(predicted: Tensor, truth: Tensor) -> Tensor:
     """
     batch, _, height, width = predicted.shape
     squares = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
-    for rows in row_strips(height, batch * width):
+    for rows in row_slices(height, batch * width):
         difference = predicted[:, :, rows].float() - truth[:, :, rows].float()
         squares += difference.square().sum(dim=(1, 2, 3), dtype=torch.float64)
     return squares / (3 * height * width)
@@ -48,3 +47,18 @@ def psnr_of_mse(mse: Tensor, peak: float = 255.0) -> Tensor:
 def psnr(predicted: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, peak 255, per image, at most `PSNR_CAP`; arguments as of `mse`."""
     return psnr_of_mse(mse(predicted, truth))
+
+
+def colorfulness(rgb: Tensor) -> Tensor:
+    """Colorfulness M3, per image (Hasler and Suesstrunk 2003), with signed opponent channels.
+
+    Args:
+        rgb: (B, 3, H, W) uint8 sRGB.
+
+    Returns:
+        (B,) float64: 0 is gray, 15 slightly, 45 quite, 82 highly colorful.
+    """
+    red, green, blue = rgb.double().flatten(2).unbind(1)
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    deviation = torch.hypot(red_green.std(dim=1, correction=0), yellow_blue.std(dim=1, correction=0))
+    return deviation + 0.3 * torch.hypot(red_green.mean(dim=1), yellow_blue.mean(dim=1))

@@ -10,7 +10,7 @@ from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from colorize_core.evaluation.table import columns_of, render, summarize_scores
+from colorize_core.evaluation.table import render_markdown, summarize_scores
 from jobs.command.console import say, summary
 from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
@@ -70,7 +70,7 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
         "size": inputs.dataset.size,
         "shards": inputs.dataset.fingerprint,
         "checkpoints": {name: weights for name, (_, weights) in inputs.checkpoints.items()},
-        "models": summarize_scores(rows, inputs.names, columns_of(config.definitions), config.resamples),
+        "models": summarize_scores(rows, inputs.names, config.definitions, config.resamples),
         "lpips": without or config.lpips.backbone,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
@@ -78,7 +78,7 @@ def run(config: EvaluateConfig, verbose: bool) -> int:
     }
     for name, values in distances.items():
         result["models"][name] |= values
-    table = render(result, config.definitions)
+    table = render_markdown(result)
     output = inputs.output
     output.write(PER_IMAGE, parquet_bytes(rows))
     output.write("grid.png", _grid(config, inputs), "image/png")

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from colorize_core.evaluation.table import score_tables
 from colorize_core.report.charts import color_ramp, interval_chart
-from colorize_core.report.evaluation.scores import distribution_charts, interval_charts, score_tables, training_charts
+from colorize_core.report.evaluation.scores import distribution_charts, interval_charts, training_charts
 from colorize_core.report.evaluation.study import Preferences
 from colorize_core.report.formatting import flat, queries
 from colorize_core.report.page import moment, render
@@ -129,7 +130,7 @@ def evaluation_page(
         worse=worse,
         facts=_facts(result),
         note=_note(result),
-        tables=score_tables(result, worse),
+        tables=score_tables(result),
         intervals=interval_charts(result, baselines),
         preferences=preferences,
         rates=_rates(preferences),

@@ -1,87 +1,56 @@
-"""The scores of an evaluation for its page: tables, intervals, spreads, curves of training."""
+"""Charts of an evaluation for its page: intervals, distributions per image, curves of training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from colorize_core.evaluation.columns import DEFINITIONS, MORE, STANDARD, Column
+from colorize_core.metrics.registry import MAIN, Metric, metrics_of
 from colorize_core.report.archive.measures import histogram
 from colorize_core.report.charts import curve_chart, interval_chart, overlaid_chart
 
-_DISTANCES = {"fid": ("FID", 1.0), "kid": ("KID x 1000", 1000.0)}
 _SPREAD_BARS = 30
-_PER_IMAGE = {"mae_ab": "MAE (ab/110)", "psnr": "PSNR (dB)", "ciede2000": "CIEDE2000", "lpips": "LPIPS"}
 _CURVES = {"mae_ab": "validation MAE (ab/110)", "psnr": "validation PSNR (dB)", "loss": "training loss"}
 
 
-def score_tables(result: Mapping[str, Any], worse: Sequence[str]) -> list[dict[str, Any]]:
-    """The tables of an evaluation, as its table.md has them; `worse` names the models that are worse than gray."""
-    tables = [_table(result, worse, "", STANDARD, distances=True), _table(result, worse, "Further metrics", MORE)]
-    papers = result["config"]["definitions"]
-    return tables + [_table(result, worse, f"As {name} computes", DEFINITIONS[name]) for name in papers]
-
-
-def _table(
-    result: Mapping[str, Any], worse: Sequence[str], title: str, columns: Sequence[Column], *, distances: bool = False
-) -> dict[str, Any]:
-    models, there = result["models"], next(iter(result["models"].values()))
-    shown = [column for column in columns if column.name in there]
-    heads = [f"{column.title} {'↑' if column.higher_is_better else '↓'}" for column in shown]
-    sets = [name for name in _DISTANCES if distances and name in there]
-    checkpoints = list(result["checkpoints"])
-    rows = []
-    for name, scores in models.items():
-        kind = "model" if name in checkpoints else "baseline"
-        cells = [_cell(models, checkpoints, name, column) for column in shown]
-        cells += [{"value": f"{_DISTANCES[each][1] * scores[each]['value']:.2f}", "interval": ""} for each in sets]
-        rows.append({"name": name, "kind": kind, "worse": name in worse, "cells": cells})
-    return {"title": title, "columns": [*heads, *(f"{_DISTANCES[each][0]} ↓" for each in sets)], "rows": rows}
-
-
-def _cell(models: Mapping[str, Any], checkpoints: Sequence[str], name: str, column: Column) -> dict[str, Any]:
-    score = models[name][column.name]
-    values = [models[each][column.name]["value"] for each in checkpoints]
-    best = max(values) if column.higher_is_better else min(values)
-    return {
-        "value": f"{score['value']:.{column.digits}f}",
-        "interval": f"{score['low']:.{column.digits}f} to {score['high']:.{column.digits}f}",
-        "best": name in checkpoints and len(checkpoints) > 1 and score["value"] == best,
-    }
-
-
 def interval_charts(result: Mapping[str, Any], baselines: Sequence[str]) -> list[dict[str, Any]]:
-    """A chart of the values and intervals of each standard column."""
-    there = next(iter(result["models"].values()))
+    """Chart the values and intervals of each metric of the main table that has intervals."""
+    first = next(iter(result["models"].values()))
     charts = []
-    for column in STANDARD:
-        if column.name in there:
-            values = {name: _interval(scores[column.name]) for name, scores in result["models"].items()}
-            better = "more is better" if column.higher_is_better else "less is better"
-            chart = interval_chart(values, baselines, column.title)
-            charts.append({"title": column.title, "meaning": better, "chart": chart})
+    for metric in _main_metrics(first):
+        values = {name: _interval(scores[metric.name], metric) for name, scores in result["models"].items()}
+        better = "more is better" if metric.higher_is_better else "less is better"
+        chart = interval_chart(values, baselines, metric.title)
+        charts.append({"title": metric.title, "meaning": better, "chart": chart})
     return charts
 
 
-def _interval(score: Mapping[str, float]) -> tuple[float, float, float]:
-    return score["value"], score["low"], score["high"]
+def _main_metrics(names: Container[str]) -> list[Metric]:
+    """Return the metrics of the main table that are computed from metrics per image and are among `names`."""
+    return [metric for metric in metrics_of(MAIN) if metric.statistic and metric.name in names]
+
+
+def _interval(score: Mapping[str, float], metric: Metric) -> tuple[float, float, float]:
+    return metric.factor * score["value"], metric.factor * score["low"], metric.factor * score["high"]
 
 
 def distribution_charts(rows: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Charts of scores per image (rows of per_image.parquet), the named models over each other."""
+    """Chart the spread of each metric per image of the main table (rows of per_image.parquet), the models together."""
     charts = []
-    for metric, title in _PER_IMAGE.items():
-        if metric not in rows.column_names:
-            continue
-        values = {name: rows.filter(pc.equal(rows.column("model"), name)).column(metric).to_numpy() for name in names}
+    for metric in _main_metrics(rows.column_names):
+        by_model = {name: rows.filter(pc.equal(rows.column("model"), name)) for name in names}
+        values = {name: metric.factor * own.column(metric.name).to_numpy() for name, own in by_model.items()}
         together = np.concatenate(list(values.values()))
-        low, high = np.quantile(together[np.isfinite(together)], [0.005, 0.995])
+        finite = together[np.isfinite(together)]
+        if not len(finite):
+            continue
+        low, high = np.quantile(finite, [0.005, 0.995])
         edges = np.linspace(low, high if high > low else low + 1, _SPREAD_BARS + 1)
         shares = {name: 100 * histogram(each, edges) for name, each in values.items()}
-        chart = overlaid_chart(edges, shares, ["gray"], f"{title} of {', '.join(names)}")
-        charts.append({"title": title, "chart": chart})
+        chart = overlaid_chart(edges, shares, ["gray"], f"{metric.title} of {', '.join(names)}")
+        charts.append({"title": metric.title, "chart": chart})
     return charts
 
 

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
-from colorize_core.evaluation.table import render
+from colorize_core.evaluation.table import render_markdown
 from jobs.cli import main
 from jobs.evaluate.config import name_checkpoints
 from tests.jobs.report_runs import data_of
@@ -165,7 +165,7 @@ def score(mae: float) -> dict:
 def test_a_model_below_gray_is_marked() -> None:
     models = {"gray": score(0.09), "constant color": score(0.08), "good": score(0.07), "bad": score(0.1)}
     result = {"models": models, "checkpoints": {"good": "", "bad": ""}, "photographs": 5, "split": "test", "size": 64}
-    table = render({**result, "config": {"lpips": {"backbone": "none"}}}, [])
+    table = render_markdown({**result, "config": {"lpips": {"backbone": "none"}, "definitions": []}})
     assert "| bad ⚠ | 0.1000 [0.0900, 0.1100] |" in table
     assert "worse than leaving the photographs gray, by MAE: bad." in table
     assert "| good | 0.0700" in table
@@ -181,8 +181,8 @@ def test_definitions_of_papers_add_their_tables(
     assert main(["evaluate", *arguments, "lpips.backbone=none", *spelling]) == 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert "### As unet-gan computes" in table
-    assert "PSNR of ab, 32 photographs (unet-gan) ↑" in table
-    assert "MSE (resnet18-losses) ↓" in table
+    assert "PSNR of ab, 32 photographs (dB) ↑" in table
+    assert "### As resnet18-losses computes" in table
     rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
     assert {"psnr_ab", "ssim_ab"} <= set(rows.columns)
 
