@@ -1,8 +1,8 @@
-"""sRGB and CIELAB on tensors, the scale networks see, and the sRGB gamut.
+"""Conversion of tensors between sRGB, CIELAB and the scale of networks; the sRGB gamut.
 
-CIELAB is that of scikit-image: illuminant D65, 2 degree observer, sRGB primaries. Every function takes
+CIELAB is defined as in scikit-image: illuminant D65, 2 degree observer, sRGB primaries. Every function takes
 channels-first tensors on any device, computes in float32 and keeps the batch dimension. Gradients are finite for every
-color: roots are taken of values clamped away from 0, where their slope is infinite.
+color: arguments of roots are clamped away from 0, where the slope is infinite.
 """
 
 import torch
@@ -18,10 +18,10 @@ XYZ_FROM_RGB = (
 )
 WHITE_D65 = (0.95047, 1.0, 1.08883)
 
-# How far linear light may be outside [0, 1]. Below, a fifteenth of a level of 255, where the curve is steep; above, a
-# hundredth, and neutral white is there: the digits of the matrix do not quite add up to those of the white point.
+# Tolerance of linear light outside [0, 1]. Below 0 it is 1/15 of an 8-bit step, since the curve is steep there; above
+# 1 it is 1/100, which neutral white needs: the rows of the matrix do not add up exactly to the white point.
 GAMUT_BELOW, GAMUT_ABOVE = 2e-5, 1e-4
-GAMUT_BISECTIONS = 10  # chroma to 1/1024 of its excess
+GAMUT_BISECTIONS = 10  # resolve chroma to 1/1024
 
 
 def _matmul(matrix: Tensor, pixels: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
 
 
-def _lab_to_linear(lab: Tensor) -> Tensor:
-    """CIELAB (B, 3, H, W) to linear sRGB, outside [0, 1] where the color is out of gamut."""
+def lab_to_linear(lab: Tensor) -> Tensor:
+    """Convert CIELAB (B, 3, H, W) to linear sRGB, which is outside [0, 1] where the color is out of gamut."""
     L, a, b = lab.float().unbind(1)
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, (fy - b / 200).clamp_min(0)), dim=1)
@@ -69,32 +69,32 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W) float32 sRGB in [0, 1].
     """
-    linear = _lab_to_linear(lab)
+    linear = lab_to_linear(lab)
     encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
     return encoded.clamp_(0, 1)
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Round sRGB in [0, 1] to uint8 in [0, 255], same shape."""
+    """Convert sRGB in [0, 1] to uint8 in [0, 255] by rounding and clipping, same shape."""
     return (rgb * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def chroma(ab: Tensor) -> Tensor:
-    """Chroma sqrt(a^2 + b^2) of (B, 2, H, W) CIELAB a and b, as (B, H, W)."""
-    # On a CPU torch's norm over a dimension of two takes 30 times as long.
+    """Return the chroma sqrt(a^2 + b^2), (B, H, W), of (B, 2, H, W) CIELAB a and b."""
+    # On a CPU, torch's norm over a dimension of size 2 takes 30 times as long.
     return torch.hypot(*ab.float().unbind(1))
 
 
 def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring colors into the sRGB gamut by lowering chroma at constant lightness and hue.
+    """Map colors into the sRGB gamut by reducing chroma at constant lightness and hue.
 
-    Clipping RGB channels instead would change the lightness of the photograph.
+    Clipping the RGB channels instead would change the lightness of the photograph.
 
     Args:
         lab: (B, 3, H, W) float, CIELAB units, L in [0, 100].
 
     Returns:
-        The fitted (B, 3, H, W) float32, and a bool (B, H, W) that marks the pixels that were changed.
+        The mapped colors (B, 3, H, W) float32, and a bool (B, H, W) mask of the pixels that changed.
     """
     lab = lab.float()
     outside = _outside_gamut(lab)
@@ -114,7 +114,7 @@ def fit_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _outside_gamut(lab: Tensor) -> Tensor:
-    linear = _lab_to_linear(lab)
+    linear = lab_to_linear(lab)
     return (linear.amin(1) < -GAMUT_BELOW) | (linear.amax(1) > 1 + GAMUT_ABOVE)
 
 
@@ -123,22 +123,22 @@ def _scale_chroma(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def normalize_L(L: Tensor) -> Tensor:
-    """Lightness in [0, 100] to the scale of networks, [-1, 1]."""
+    """Scale lightness from [0, 100] to the network range [-1, 1]."""
     return L / L_CENTER - 1
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """CIELAB a and b to the scale of networks, within [-1, 1] for every sRGB color."""
+    """Scale CIELAB a and b to the network range, within [-1, 1] for every sRGB color."""
     return ab / AB_SCALE
 
 
 def denormalize_ab(ab: Tensor) -> Tensor:
-    """Network scale back to CIELAB a and b."""
+    """Scale network values back to CIELAB a and b."""
     return ab * AB_SCALE
 
 
 def lab_to_uint8(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """CIELAB to the 8-bit convention of OpenCV: L * 255 / 100, a + 128, b + 128.
+    """Convert CIELAB to the 8-bit convention of OpenCV: L * 255 / 100, a + 128, b + 128.
 
     Args:
         lab: (B, 3, H, W) float, CIELAB units.
@@ -152,5 +152,5 @@ def lab_to_uint8(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def network_scale(L: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
-    """8-bit L and ab (see `lab_to_uint8`) to the float32 scale of networks, on their device."""
+    """Convert 8-bit L and ab (see `lab_to_uint8`) to the float32 network range, on their device."""
     return normalize_L(L.float() / 2.55), normalize_ab(ab.float() - 128)

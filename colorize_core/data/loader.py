@@ -1,8 +1,7 @@
-"""The photographs of an epoch as batches: in another order each time, the same on every machine, from any batch on.
+"""Training batches from Lab shards, in a reproducible order that can be resumed at any batch.
 
-Row groups are permuted by seed and epoch, and dealt to the ranks as equally long stretches of rows; each rank then
-shuffles its rows in a buffer. The order depends on nothing else, so that a run that was cut off continues as if
-nothing had happened.
+Seed and epoch permute the row groups, which are divided among the ranks as ranges of equally many rows; each rank then
+shuffles its rows in a buffer. The order depends on nothing else, so an interrupted run continues exactly where it was.
 """
 
 import queue
@@ -31,15 +30,15 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Shard:
-    """A file and what its footer says, so that it is read once."""
+    """A shard file with its Parquet footer, which is read only once."""
 
     path: str
     footer: pq.FileMetaData
 
 
 @dataclass(frozen=True)
-class _Stretch:
-    """Rows of a row group."""
+class _RowRange:
+    """A range of rows of one row group."""
 
     shard: Shard
     group: int
@@ -48,10 +47,10 @@ class _Stretch:
 
 
 def open_shards(paths: Sequence[str], filesystem: fs.FileSystem) -> list[Shard]:
-    """Read the footers of shard files; raises UserError for one that is missing or damaged."""
+    """Read the footers of shard files; raises UserError if one is missing or damaged."""
 
     def read(path: str) -> Shard:
-        with _reading(path), filesystem.open_input_file(path) as source:
+        with _shard_errors(path), filesystem.open_input_file(path) as source:
             return Shard(path, pq.read_metadata(source))
 
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
@@ -60,29 +59,32 @@ def open_shards(paths: Sequence[str], filesystem: fs.FileSystem) -> list[Shard]:
 
 @dataclass(frozen=True)
 class ShardLoader:
-    """What one rank reads of shards, epoch by epoch."""
+    """Reader of one rank's share of the shards, epoch by epoch."""
 
     shards: Sequence[Shard]
     filesystem: fs.FileSystem
     columns: Sequence[str]
     batch_size: int
-    buffer: int
-    """Rows to shuffle among; 0 keeps the order they are stored in within a row group."""
+    shuffle_buffer: int
+    """Rows in the shuffle buffer; 0 keeps the stored order within a row group."""
     seed: int
     rank: int = 0
-    ranks: int = 1
+    world_size: int = 1
 
     @property
     def batches(self) -> int:
-        """In an epoch, the same number on every rank; what fills no batch is left out, in each epoch something else."""
+        """Number of batches per epoch, equal on all ranks.
+
+        Rows that do not fill a batch are dropped; they differ from epoch to epoch.
+        """
         return self._rows // self.batch_size
 
     @property
     def _rows(self) -> int:
-        return sum(shard.footer.num_rows for shard in self.shards) // self.ranks
+        return sum(shard.footer.num_rows for shard in self.shards) // self.world_size
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[dict[str, Any]]:
-        """Batches of an epoch, without the first `skip`.
+        """Read the batches of an epoch, without the first `skip`.
 
         Yields:
             Columns by name: tensors as (B, C, S, S) uint8 arrays, strings as lists.
@@ -94,16 +96,16 @@ class ShardLoader:
         rows = self._read(self._assign_rows(number))
         pool: list[dict[str, Any]] = []
         for batch in range(self.batches):
-            # The buffer fills while the first batches are learned from: rows are stored in random order anyway.
-            ready = min(self.buffer, 2 * self.batch_size * (batch + 1))
+            # The buffer fills while the first batches are in use: rows are stored in random order anyway.
+            ready = min(self.shuffle_buffer, 2 * self.batch_size * (batch + 1))
             while len(pool) < max(ready, self.batch_size) and (row := next(rows, None)):
                 pool.append(row)
-            chosen = _draw(pool, self.batch_size, random if self.buffer else None)
+            chosen = _draw(pool, self.batch_size, random if self.shuffle_buffer else None)
             if batch >= skip:
                 yield {name: _join([row[name] for row in chosen]) for name in self.columns}
 
-    def _assign_rows(self, epoch: int) -> Iterator[_Stretch]:
-        """This rank's stretch of the rows of all row groups, in the epoch's order."""
+    def _assign_rows(self, epoch: int) -> Iterator[_RowRange]:
+        """Yield this rank's range of the rows of all row groups, in the epoch's order."""
         groups = [(shard, group) for shard in self.shards for group in range(shard.footer.num_row_groups)]
         order = np.random.default_rng([self.seed % 2**32, epoch]).permutation(len(groups))
         first, last, position = self.rank * self._rows, (self.rank + 1) * self._rows, 0
@@ -111,27 +113,27 @@ class ShardLoader:
             rows = shard.footer.row_group(group).num_rows
             start, stop = max(first - position, 0), min(last - position, rows)
             if start < stop:
-                yield _Stretch(shard, group, start, stop)
+                yield _RowRange(shard, group, start, stop)
             position += rows
 
-    def _read(self, stretches: Iterable[_Stretch]) -> Iterator[dict[str, Any]]:
-        for group in _ahead(self._read_stretch, stretches, _READER_THREADS):
+    def _read(self, ranges: Iterable[_RowRange]) -> Iterator[dict[str, Any]]:
+        for group in _map_ahead(self._read_range, ranges, _READER_THREADS):
             for number in range(len(group[self.columns[0]])):
-                # Copies: a row that waits in the buffer would else keep the memory of its whole row group.
+                # Copied, because a view in the shuffle buffer would keep the memory of its whole row group.
                 yield {
                     name: values[number].copy() if is_tensor(values) else values[number]
                     for name, values in group.items()
                 }
 
-    def _read_stretch(self, stretch: _Stretch) -> dict[str, Any]:
-        with _reading(stretch.shard.path), self.filesystem.open_input_file(stretch.shard.path) as source:
-            file = pq.ParquetFile(source, metadata=stretch.shard.footer, pre_buffer=True)
-            table = file.read_row_group(stretch.group, columns=list(self.columns), use_threads=False)
-        return group_columns(table.slice(stretch.start, stretch.stop - stretch.start), self.columns)
+    def _read_range(self, rows: _RowRange) -> dict[str, Any]:
+        with _shard_errors(rows.shard.path), self.filesystem.open_input_file(rows.shard.path) as source:
+            file = pq.ParquetFile(source, metadata=rows.shard.footer, pre_buffer=True)
+            table = file.read_row_group(rows.group, columns=list(self.columns), use_threads=False)
+        return group_columns(table.slice(rows.start, rows.stop - rows.start), self.columns)
 
 
 def prefetch(items: Iterable[Item], make: Callable[[Item], Made], depth: int) -> Iterator[Made]:
-    """`make` of each item, up to `depth` of them in advance, in a thread; its exceptions are raised here."""
+    """Yield `make(item)` for each item, computed by a thread up to `depth` items ahead; re-raises its exceptions."""
     made: queue.Queue[tuple[Made | None, BaseException | None, bool]] = queue.Queue(depth)
     ended = threading.Event()
 
@@ -164,8 +166,8 @@ def prefetch(items: Iterable[Item], make: Callable[[Item], Made], depth: int) ->
         ended.set()
 
 
-def _ahead(function: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
-    """Results in the order of the items, by threads that are at most twice their number ahead."""
+def _map_ahead(function: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
+    """Yield results in the order of the items, computed by threads up to 2 x `threads` items ahead."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Any] = deque()
         try:
@@ -181,7 +183,7 @@ def _ahead(function: Callable[[Item], Made], items: Iterable[Item], threads: int
 
 
 def _draw(pool: list[dict[str, Any]], count: int, random: np.random.Generator | None) -> list[dict[str, Any]]:
-    """Take rows out of a pool, at random or from its beginning."""
+    """Remove `count` rows from a pool, at random or, without a generator, from its beginning."""
     if random is None:
         chosen, pool[:] = pool[:count], pool[count:]
         return chosen
@@ -198,14 +200,14 @@ def _join(values: list[Any]) -> Any:
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Faults of a shard's contents are the user's to mend; those of the network stay as they are."""
+def _shard_errors(path: str) -> Iterator[None]:
+    """Turn a missing or damaged shard into a UserError; errors of the network pass through unchanged."""
     try:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: the shard is missing; run `prepare` again") from error
     except (pa.ArrowInvalid, OSError) as error:
-        # What Parquet's reader finds has no number of the operating system's, and no error of S3's in it.
+        # Errors of the Parquet reader have neither an errno nor a message of the S3 client.
         if isinstance(error, pa.ArrowInvalid) or (error.errno is None and "AWS Error" not in str(error)):
             raise UserError(f"{path}: damaged shard ({str(error).splitlines()[0][:100]})") from error
         raise

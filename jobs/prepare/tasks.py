@@ -31,7 +31,7 @@ def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, prog
         if file.status:
             verdict = ingest.ScreeningResult("", file.status, file.error)
         else:
-            verdict = ingest.inspect(file.data, rule, config.max_pixels)
+            verdict = ingest.screen(file.data, rule, config.max_pixels)
         reason, detail = verdict.reason, verdict.detail
         split = (
             ingest.split_by_folder(key)
@@ -80,7 +80,7 @@ def write_shard(
             if file.status or ingest.content_id(file.data) != identity:
                 why = file.error or "its content changed"
                 raise UserError(f"{source.uri}/{key}: cannot be converted after it was inspected ({why}); run again")
-            pixels.append(ingest.square(decode(file.data, config.max_pixels), rule))
+            pixels.append(ingest.to_square(decode(file.data, config.max_pixels), rule))
         table = shards.make_table(keys[some], ids[some], np.stack(pixels), exact)
         if shard["split"] == shards.TRAIN:
             colors.add(table.column("ab").chunk(0).to_numpy_ndarray())

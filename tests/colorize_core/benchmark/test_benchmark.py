@@ -22,7 +22,7 @@ from colorize_core.benchmark.tables import markdown_table, stacked_bars
 from colorize_core.color.kernels import pixels_to_lab_rows
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
-from colorize_core.data.screening import ResizePolicy, square
+from colorize_core.data.screening import ResizePolicy, to_square
 from colorize_core.data.shards import images_to_lab
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
@@ -187,7 +187,7 @@ def test_a_step_without_a_lever_is_made_without_it() -> None:
 def test_loops_that_prepare_make_what_shards_hold(name: str) -> None:
     data = next(sample_photographs(1, gray=False))
     found = preparing.LOOPS[name](data, SIZE)
-    L, ab = lab_to_uint8(images_to_lab(square(decode(data), ResizePolicy(SIZE, "crop"))[None]))
+    L, ab = lab_to_uint8(images_to_lab(to_square(decode(data), ResizePolicy(SIZE, "crop"))[None]))
     ours = torch.cat((L, ab), dim=1)[0].permute(1, 2, 0).numpy()
     assert np.abs(found.astype(int) - ours).mean() < 1.5  # in levels; the ways to resize differ
 
