@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
-from cluster.nodes.authentication import refuses_us
+from cluster.ray_compat import hide_worker_output, is_token_refused
 
 # A pipeline needs room for its readers, its actors and its writer at once. Logical CPUs, not threads: on a small
 # machine they share the real ones, and with fewer the job would wait for itself.
@@ -76,7 +76,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     except (AuthenticationError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = address or "this machine"
         with _muted_stderr():
-            is_refused = isinstance(error, AuthenticationError) or (address and refuses_us(address))
+            is_refused = isinstance(error, AuthenticationError) or (address and is_token_refused(address))
         if is_refused:
             raise ClusterError(f"Ray at {where} {_REFUSAL}") from error
         raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
@@ -138,7 +138,6 @@ def _muted_stderr() -> Iterator[None]:
 def _set_noise(verbose: bool) -> None:
     """Silence Ray's log, bars and advice on the terminal, or let them through."""
     import ray.data
-    from ray._private import worker
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
@@ -147,16 +146,4 @@ def _set_noise(verbose: bool) -> None:
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
     if not verbose:
-        worker.print_to_stdstream = _without_advice(worker.print_to_stdstream)
-
-
-def _without_advice(print_lines: Callable[..., None]) -> Callable[..., None]:
-    """Drop the raylet's notes on the number of worker processes, which every pipeline on a small machine sets off, and
-    on workers that died: jobs say what became of them.
-    """
-
-    def printer(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
-        if not any(advice in line for line in data.get("lines", ()) for advice in _ADVICE):
-            print_lines(data, *arguments, **options)
-
-    return printer
+        hide_worker_output(_ADVICE)

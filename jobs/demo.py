@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from colorize_core.errors import UserError
 from jobs.archive import job as archive
 from jobs.command.config import JobConfig
 from jobs.command.console import duration, say, summary
-from jobs.command.runner import run_job
+from jobs.command.runner import run_verb
 from jobs.evaluate import job as evaluate
 from jobs.prepare import job as prepare
 from jobs.train import job as train
@@ -36,12 +36,15 @@ class DemoConfig(JobConfig):
     """Folder for everything; must be new or empty."""
 
 
+CONFIG = DemoConfig
+
+
 def plan(config: DemoConfig) -> str:
     """What would run."""
     return f"demo would run prepare, train, archive and evaluate below {Path(config.output).absolute()}"
 
 
-def run(config: DemoConfig, verbose: bool) -> int:
+def run(config: DemoConfig, verbose: bool = False) -> int:
     """Make the inputs, run the verbs in one Ray session, say where things are."""
     output = Path(config.output).absolute()
     if output.exists() and any(output.iterdir()):
@@ -129,10 +132,5 @@ def _jpeg(pixels: "np.ndarray") -> bytes:
     return sink.getvalue()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("demo", DemoConfig, run, plan, arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("demo"))

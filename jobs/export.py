@@ -8,7 +8,7 @@ from pathlib import Path
 from colorize_core.errors import UserError
 from colorize_core.starter import locate_checkpoint
 from jobs.command.console import summary
-from jobs.command.runner import run_command
+from jobs.command.runner import run_parser as run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from colorize_core.errors import UserError
 from jobs.command.console import summary
-from jobs.command.runner import run_command
+from jobs.command.runner import run_parser as run_command
 
 if TYPE_CHECKING:
     from torch import Tensor

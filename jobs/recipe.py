@@ -1,7 +1,6 @@
 """`colorize recipe`: prepare, train in stages and evaluate: one row of a paper's table, from one file."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +9,14 @@ from pydantic import Field, model_validator
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
+from colorize_core.formatting import flatten
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.console import say
-from jobs.command.runner import run_job
+from jobs.command.runner import run_verb
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.job import EvaluateConfig
 from jobs.prepare import job as prepare
 from jobs.prepare.config import PrepareConfig
-from jobs.run.record import flatten
 from jobs.train import job as train
 from jobs.train.config import ModelOptions, TrainConfig, WorkersOptions
 
@@ -62,6 +61,9 @@ class RecipeConfig(StorageJobConfig):
         return self
 
 
+CONFIG = RecipeConfig
+
+
 @dataclass(frozen=True)
 class _Steps:
     """The configurations of the jobs that a recipe runs."""
@@ -81,7 +83,7 @@ def plan(config: RecipeConfig) -> str:
     return f"recipe would run {', '.join(parts)} and evaluate, below {config.output}"
 
 
-def run(config: RecipeConfig, verbose: bool) -> int:
+def run(config: RecipeConfig, verbose: bool = False) -> int:
     """Check every step, then run them in one Ray session."""
     steps = _steps(config)
     output = _output(config)
@@ -156,10 +158,5 @@ def _write_published(model: ModelOptions, evaluation: EvaluateConfig, checkpoint
         checkpoint.write(name, data)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("recipe", RecipeConfig, run, plan, arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("recipe"))

@@ -1,10 +1,7 @@
 """`colorize report RUN...`: write the pages of archive runs and evaluations, and evaluate blind ratings."""
 
 import json
-import re
 import sys
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +10,7 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.archive.report import write_archive_report
 from jobs.command.console import say, summary
-from jobs.command.runner import run_job
+from jobs.command.runner import run_verb
 from jobs.evaluate.report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.report_config import ReportConfig
 from jobs.run.record import RUN_FILE
@@ -21,8 +18,7 @@ from jobs.run.record import RUN_FILE
 if TYPE_CHECKING:
     from colorize_core.report.evaluation.study import Preferences
 
-_KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
-_FLAGS = ("--dry-run", "--verbose", "--help")
+CONFIG = ReportConfig
 _ARCHIVE, _EVALUATION = "archive", "evaluation"
 
 
@@ -42,7 +38,7 @@ def plan(config: ReportConfig) -> str:
     return "\n".join(lines or [f"report would count the votes in {', '.join(config.ratings)}"])
 
 
-def run(config: ReportConfig, verbose: bool) -> int:
+def run(config: ReportConfig, verbose: bool = False) -> int:
     """Check every run and every ratings file, then write the pages and print the preference rates."""
     runs = _find_runs(config)
     preferences = _read_preferences(config) if config.ratings else None
@@ -122,30 +118,5 @@ def _print_preferences(preferences: "Preferences") -> None:
         summary("probability of being preferred to an average contestant (Bradley-Terry, 95% bootstrap)", chances)
 
 
-def as_keys(arguments: Sequence[str]) -> list[str]:
-    """The words of `colorize report RUN... --ratings FILE...` as key=value: several words of a kind are a list."""
-    words: dict[str, list[str]] = {"run": [], "ratings": []}
-    rest: list[str] = []
-    kind = "run"
-    given = deque(arguments)
-    while given:
-        word = given.popleft()
-        if word == "--ratings":
-            kind = "ratings"
-        elif word.startswith("-") or _KEY.match(word):
-            rest.append(word)
-            if word.startswith("--") and "=" not in word and word not in _FLAGS and given:
-                rest.append(given.popleft())
-        else:
-            words[kind].append(word)
-    return [*rest, *(f"{key}={json.dumps(values)}" for key, values in words.items() if values)]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return run_job("report", ReportConfig, run, plan, as_keys(given))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("report"))

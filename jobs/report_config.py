@@ -16,6 +16,8 @@ class ReportConfig(VerbConfig):
     `colorize report RUN --ratings FILE...` also shows them on the page of the evaluation.
     """
 
+    POSITIONAL = ("run",)
+
     run: list[str] = Field(default_factory=list)
     """Outputs of archive or evaluate, local or s3://; also given as plain arguments."""
     ratings: list[str] = Field(default_factory=list)

@@ -11,33 +11,45 @@ import yaml
 from pydantic import BaseModel, ByteSize, ValidationError
 
 from cluster.errors import ConfigError
+from colorize_core.formatting import set_dotted
+
+AnySection = TypeVar("AnySection", bound="Section")
+
+CHANGEABLE: dict[str, Any] = {"changeable": True}
+"""`json_schema_extra` of a field that may change when a run continues; on a section it covers all keys of the section.
+"""
 
 
 class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True):
-    """A group of keys; the docstring under each field is its line of `--help`."""
+    """A group of configuration keys. The docstring under each field is its text in `--help`."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
-    """Keys of earlier versions, with their names now. They are refused, with the new name."""
+    """Old names of keys with their new names. An old name is refused with a message that gives the new one."""
+    POSITIONAL: ClassVar[tuple[str, ...]] = ()
+    """Keys that take the words of the command line without a key, in order; the last may be a list of several words.
+    "--config" stands for the configuration file."""
+
+    @classmethod
+    def load(cls: type[AnySection], file: str | None, overrides: list[str]) -> AnySection:
+        """Read a YAML file, apply key=value overrides, and validate the result.
+
+        Raises:
+            ConfigError: one line with the file (or "command line"), the key path, the value, and what is valid.
+        """
+        values = read_yaml(file) if file else {}
+        overridden = {_apply(values, override) for override in overrides}
+        return _validate(cls, values, file, overridden)
+
+    @classmethod
+    def part(cls: type[AnySection], values: Mapping[str, Any], where: str) -> AnySection:
+        """Validate a configuration that is the value of the key `where` of another one; raises ConfigError."""
+        return _validate(cls, values, where)
 
 
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
-
-
-def load(model: type[AnyModel], file: str | None, overrides: list[str]) -> AnyModel:
-    """Read a YAML file, apply key=value overrides, and check everything.
-
-    Raises:
-        ConfigError: one line naming the file or the command line, the key path, the value and what would be valid.
-    """
-    values = read_yaml(file) if file else {}
-    overridden = {_apply(values, override) for override in overrides}
-    return check(model, values, file, overridden)
-
-
-def check(
-    model: type[AnyModel], values: Mapping[str, Any], file: str | None, overridden: Collection[str] = ()
-) -> AnyModel:
-    """Check values that came from a file, and in the keys `overridden` from the command line; raises as `load` does."""
+def _validate(
+    model: type[AnySection], values: Mapping[str, Any], file: str | None, overridden: Collection[str] = ()
+) -> AnySection:
+    """Validate values of a file, of which the keys `overridden` come from the command line; raises ConfigError."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -45,7 +57,7 @@ def check(
 
 
 def read_yaml(file: str) -> dict[str, Any]:
-    """Keys and values of a YAML file; raises ConfigError in one line."""
+    """Return the keys and values of a YAML file; raises ConfigError with one line."""
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -68,14 +80,7 @@ def _apply(values: dict[str, Any], override: str) -> str:
         value = yaml.safe_load(text) if text else None
     except yaml.YAMLError:
         value = text
-    *parents, last = key.split(".")
-    section = values
-    for parent in parents:
-        inner = section.get(parent)
-        if not isinstance(inner, dict):
-            inner = section[parent] = {}
-        section = inner
-    section[last] = value
+    set_dotted(values, key, value)
     return key
 
 
@@ -91,9 +96,8 @@ def _explain(model: type[BaseModel], error: ValidationError, file: str | None, o
     elif renamed := _renamed(model, path, first):
         line = f"{where}: {renamed}"
     elif first["type"] == "extra_forbidden":
-        known = [name for name, _ in _leaves(_section_of(model, path[:-1]))]
         prefix = "".join(f"{part}." for part in path[:-1])
-        siblings = [f"{prefix}{name}" for name in known]
+        siblings = [f"{prefix}{name}" for name in _section_of(model, path[:-1]).model_fields]
         nearest = _nearest_key(path[-1], siblings, [name for name, _ in describe(model)])
         hint = f"did you mean {nearest}?" if nearest else "see --help"
         line = f"{where}: {key} = {_show(first['input'])}: unknown key; {hint}"
@@ -177,10 +181,6 @@ def _as_section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _leaves(model: type[BaseModel]) -> list[tuple[str, Any]]:
-    return list(model.model_fields.items())
-
-
 def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
     """Every key of a configuration as (dotted path, "meaning (type; default)"), what it shares with others last."""
     lines = []
@@ -196,8 +196,20 @@ def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
             else f"default {_show_default(field.get_default(call_default_factory=True))}"
         )
         meaning = " ".join((field.description or "").split())
-        lines.append((f"{prefix}{name}", f"{meaning} ({_type_name(field.annotation)}; {default})"))
+        lines.append((f"{prefix}{field.alias or name}", f"{meaning} ({_type_name(field.annotation)}; {default})"))
     return lines
+
+
+def changeable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the keys and sections marked `CHANGEABLE` as dotted paths, in the order of their definition."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("changeable"):
+            keys.append(f"{prefix}{name}")
+        elif section := _as_section(field.annotation):
+            keys += changeable_keys(section, f"{prefix}{name}.")
+    return keys
 
 
 def _show_default(value: Any) -> str:
@@ -225,4 +237,4 @@ def _type_name(annotation: Any) -> str:
 
 def to_yaml(config: BaseModel) -> str:
     """The resolved configuration as YAML that can be given back with --config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)

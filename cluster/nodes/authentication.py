@@ -25,17 +25,3 @@ def is_open(file: Path) -> bool:
     except OSError:
         return False
     return bool(readable and reachable)
-
-
-def refuses_us(address: str) -> bool:
-    """Whether the cluster at HOST:PORT says that the token of this process is missing or not its own."""
-    import ray
-    from ray.exceptions import AuthenticationError
-
-    try:
-        ray._raylet.GcsClient(address=address)
-    except AuthenticationError:
-        return True
-    except Exception:  # whatever else is wrong there
-        return False
-    return False

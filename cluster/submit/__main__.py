@@ -2,7 +2,8 @@
 
 import sys
 
-from cluster.submit.command import main
+from cluster.config.command_line import run_command
+from cluster.submit import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("submit", command, sys.argv[1:]))

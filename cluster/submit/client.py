@@ -2,7 +2,6 @@
 
 import logging
 import os
-from typing import Any
 
 import ray
 import requests
@@ -11,18 +10,15 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.errors import ClusterError
+from cluster.ray_compat import RequestTimeouts
 
 __all__ = ["JobClient", "JobDetails", "JobStatus", "connect"]
 
-_CONNECT_SECONDS, _ANSWER_SECONDS = 10, 60
 _NOISY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env")
 
 
-class JobClient(JobSubmissionClient):
+class JobClient(RequestTimeouts, JobSubmissionClient):
     """Ray's client, whose requests end: without a limit they would wait for a lost connection for ever."""
-
-    def _do_request(self, *arguments: Any, **options: Any) -> requests.Response:
-        return super()._do_request(*arguments, timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS), **options)
 
     @property
     def server_version(self) -> str:

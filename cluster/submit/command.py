@@ -7,15 +7,12 @@ the file or the command line is wrong.
 import os
 import shlex
 import signal
-import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cluster.config.command_line import DONE, FAILED, USAGE, complain, help_text, split_arguments
-from cluster.config.loading import load, to_yaml
+from cluster.config.command_line import DONE, FAILED, USAGE, complain
 from cluster.errors import ClusterError, ConfigError
 from cluster.session import require_listener
 from cluster.submit.config import SubmitConfig
@@ -24,37 +21,14 @@ from cluster.submit.upload import EXCLUDES, Package, read_package
 if TYPE_CHECKING:
     from cluster.submit.client import JobClient, JobDetails
 
+CONFIG = SubmitConfig
+
 _HERE = "http://127.0.0.1:8265"
-_USAGE = "python -m cluster.submit FILE.yaml [key=value ...] [--dry-run]"
-_FLAGS = {"--dry-run": "print the resolved configuration and what would be uploaded and run"}
 _NOT_FOUND = 127
 _NO_AGENT = (
     "no agent answers on the head: it has just been started, or another Ray there holds port 52365 and it needs "
     "--dashboard-agent-listen-port"
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if "-h" in words or "--help" in words:
-        print(help_text(f"{_USAGE}  (or: colorize submit ...)", SubmitConfig, _FLAGS))
-        return DONE
-    if words and not words[0].startswith("-") and "=" not in words[0]:
-        words.insert(0, "--config")
-    try:
-        file, overrides, flags = split_arguments(words, _FLAGS)
-        config = load(SubmitConfig, file, overrides)
-        if "--dry-run" in flags:
-            print(f"{to_yaml(config)}\n{plan(config)}")
-            return DONE
-        return run(config)
-    except ConfigError as error:
-        return complain(str(error))
-    except ClusterError as error:
-        return complain(str(error), FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted", FAILED)
 
 
 def plan(config: SubmitConfig) -> str:
@@ -67,7 +41,7 @@ def plan(config: SubmitConfig) -> str:
     return f"submit would {upload} to {_address(config)}, set {environment}, and run\n  {shlex.join(config.words())}"
 
 
-def run(config: SubmitConfig) -> int:
+def run(config: SubmitConfig, verbose: bool = False) -> int:
     """Check, upload, submit, follow; returns the exit code."""
     _use_token()
     package = None if config.follow else _check_package(config)

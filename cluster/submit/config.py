@@ -36,6 +36,8 @@ class SubmitConfig(Section):
     brings the code. Submitting the same again continues what was interrupted.
     """
 
+    POSITIONAL = ("--config",)
+
     address: str | None = None
     """URL of the cluster's dashboard (http://HOST:8265); RAY_API_SERVER_ADDRESS or RAY_ADDRESS when empty, else the
     head of this machine."""

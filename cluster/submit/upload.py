@@ -1,10 +1,10 @@
 """What is uploaded with a job: counted by Ray's own rules before anything is sent."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ConfigError
+from cluster.ray_compat import uploaded_files
 
 # Ray keeps a package whole in its head's memory and refuses half a GiB of it.
 LARGEST = 512 * 1024**2
@@ -67,20 +67,4 @@ def read_package(folder: str, excludes: list[str]) -> Package:
     """
     if not Path(folder).is_dir():
         raise ConfigError(f"working_dir = {folder!r}: no such folder")
-    # Ray has no public way to ask. Its own walk is used, so that what is counted is what is sent.
-    from ray._private import ray_constants
-    from ray._private.runtime_env import packaging
-
-    top = Path(folder).absolute()
-    sizes: dict[str, int] = {}
-
-    def note(path: Path) -> None:
-        if path.is_file():
-            sizes[str(path.relative_to(top))] = path.stat().st_size
-
-    patterns = [*ray_constants.get_runtime_env_default_excludes(), *excludes]
-    quiet = logging.getLogger(f"{__name__}.ray")
-    quiet.setLevel(logging.ERROR)
-    rules = [packaging._get_excludes(top, patterns)]
-    packaging._dir_travel(top, rules, note, include_gitignore=True, logger=quiet)
-    return Package(folder, sizes)
+    return Package(folder, uploaded_files(Path(folder).absolute(), excludes))

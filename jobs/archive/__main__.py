@@ -2,7 +2,7 @@
 
 import sys
 
-from jobs.archive.job import main
+from jobs.command.runner import run_verb
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("archive"))

@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from jobs.archive.config import IMAGES, RESERVED_CPUS, ArchiveConfig
 from jobs.archive.estimate import Pace, describe_estimate, earlier_pace, probe
 from jobs.archive.report import write_archive_report
 from jobs.command.console import duration, say, summary
-from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import Listing, read_part, require_photographs, survey, write_manifest
@@ -33,6 +31,7 @@ from jobs.run.requirements import Requirements
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CONFIG = ArchiveConfig
 _LISTING = "_state/listing.json"
 _WORTH_AN_ESTIMATE = 10_000
 _CHANGEABLE = (
@@ -78,7 +77,7 @@ def plan(config: ArchiveConfig) -> str:
     )
 
 
-def run(config: ArchiveConfig, verbose: bool) -> int:
+def run(config: ArchiveConfig, verbose: bool = False) -> int:
     """Begin or continue the run, list once, color what is not done, try failures again if asked, summarize."""
     source, output, weights = check_inputs(config)
     with OutputLock(output) as lock:
@@ -247,8 +246,3 @@ def _summarize(job: _Run, counts: Counter[str], failed: int, done_now: int, seco
         pace = job.paces[-1] if job.paces else None
         facts.append((f"{left} more", describe_estimate(pace, left, job.config).removeprefix("estimate: ")))
     summary("archive in color", facts)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("archive", ArchiveConfig, run, plan, arguments)

@@ -1,75 +1,52 @@
-"""Configuration of jobs: what they share."""
+"""Keys that the configurations of jobs share."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from cluster.config import loading as config
-from cluster.config.loading import Section
-from cluster.errors import ConfigError
+from cluster.config.loading import CHANGEABLE, Section
+from cluster.log import LogOptions
 from cluster.session import RayOptions
 from cluster.storage.s3 import S3
 from cluster.storage.stores import StorageOptions
-from colorize_core.errors import UserError
 
-_UPLOADED = "working_dir_files"  # part of the path at which Ray unpacks the working directory of a submitted job
+_UPLOADED = "working_dir_files"  # folder in which Ray unpacks the working directory of a submitted job
 
 
-def _lasting(location: str) -> str:
-    """Refuse an output in the copy of the working directory that a submitted job runs in: Ray deletes it."""
+def _require_lasting(location: str) -> str:
+    """Reject an output in the uploaded copy of the working directory that a submitted job runs in: Ray deletes it."""
     if not location.startswith(S3) and _UPLOADED in Path(location).expanduser().absolute().parts:
-        raise ValueError("would be lost with the uploaded copy that this job runs in; give s3:// or an absolute path")
+        raise ValueError("Ray deletes this copy of the working directory after the job; give s3:// or an absolute path")
     return location
 
 
-Output = Annotated[str, AfterValidator(_lasting)]
-"""Where a job writes."""
-
-AnyConfig = TypeVar("AnyConfig", bound="VerbConfig")
+Output = Annotated[str, AfterValidator(_require_lasting)]
+"""Location that a job writes to."""
 
 
 class VerbConfig(Section):
-    """The configuration of a verb."""
-
-    @classmethod
-    def load(cls: type[AnyConfig], file: str | None, overrides: list[str]) -> AnyConfig:
-        """Read a YAML file, apply key=value overrides, and check everything.
-
-        Raises:
-            UserError: one line naming the file or the command line, the key path, the value and what would be valid.
-        """
-        try:
-            return config.load(cls, file, overrides)
-        except ConfigError as error:
-            raise UserError(str(error)) from None
-
-    @classmethod
-    def part(cls: type[AnyConfig], values: Mapping[str, Any], where: str) -> AnyConfig:
-        """Check a configuration that is part of another one, at the key `where`; raises UserError as `load` does."""
-        try:
-            return config.check(cls, values, where)
-        except ConfigError as error:
-            raise UserError(str(error)) from None
+    """Configuration of a verb."""
 
 
 class JobConfig(VerbConfig):
-    """What every job has that runs on Ray."""
+    """Configuration of a job that runs on Ray."""
 
-    ray: RayOptions = Field(default_factory=RayOptions)
-    """Which Ray to use."""
+    ray: RayOptions = Field(default_factory=RayOptions, json_schema_extra=CHANGEABLE)
+    """Ray cluster to use."""
+    log: LogOptions = Field(default_factory=LogOptions, json_schema_extra=CHANGEABLE)
+    """Log of the job."""
 
 
 class StorageJobConfig(JobConfig):
-    """What every job has that reads and writes where the user says."""
+    """Configuration of a job with inputs and outputs at locations of the user's choice."""
 
-    storage: StorageOptions = Field(default_factory=StorageOptions)
-    """How to reach S3."""
+    storage: StorageOptions = Field(default_factory=StorageOptions, json_schema_extra=CHANGEABLE)
+    """Access to S3."""
 
 
 class PipelineJobConfig(StorageJobConfig):
-    """What every job has that is a pipeline over photographs."""
+    """Configuration of a job that is a pipeline over photographs."""
 
-    stall_seconds: int = Field(600, ge=10)
-    """Give up when nothing has moved for so long."""
+    stall_seconds: int = Field(600, ge=10, json_schema_extra=CHANGEABLE)
+    """Seconds without progress after which the job is stopped."""

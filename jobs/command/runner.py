@@ -1,62 +1,58 @@
-"""Run a verb: parse its arguments, and turn whatever happens into an exit code and one line."""
+"""Run a verb from the command line."""
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from cluster.config.command_line import DONE, FAILED, JOB_FLAGS, USAGE, complain, help_text, split_arguments
-from cluster.config.loading import to_yaml
-from cluster.errors import ClusterError, ConfigError
+from cluster.config.command_line import DONE, EXIT_CODES, HELP, USAGE, complain, run_command
+from cluster.errors import ClusterError
+from colorize_core import __version__
 from colorize_core.errors import UserError
-from jobs.command.config import AnyConfig
-from jobs.command.errors import root_cause
+from jobs.command.verb import VERBS, VerbEntry, load_verb
+
+_OPTIONS = "[--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]"
 
 
-def run_job(
-    verb: str,
-    config_class: type[AnyConfig],
-    run: Callable[[AnyConfig, bool], int],
-    plan: Callable[[AnyConfig], str],
-    arguments: Sequence[str] | None = None,
-) -> int:
-    """Parse a job's arguments, run it, and turn whatever happens into an exit code.
-
-    Args:
-        verb: name of the job.
-        config_class: its configuration.
-        run: the job; takes the configuration and whether to be verbose, returns the exit code.
-        plan: says in words what would run, for --dry-run; raises UserError as the job would.
-        arguments: the command line after the verb; sys.argv when None.
-    """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "-h" in arguments or "--help" in arguments:
-        print(
-            help_text(
-                f"colorize {verb} [--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]", config_class, JOB_FLAGS
-            )
-        )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `colorize VERB ...` and return the exit code; the arguments are those of the process when None."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in (*HELP, "help"):
+        print(_overview(f"VERB {_OPTIONS}", VERBS, f"`colorize VERB --help` lists every key. {EXIT_CODES}"))
+        return DONE if words else USAGE
+    if words[0] in ("-V", "--version"):
+        print(f"colorize {__version__}")
         return DONE
-    try:
-        file, overrides, flags = split_arguments(arguments)
-        config = config_class.load(file, overrides)
-        if "--dry-run" in flags:
-            print(f"{to_yaml(config)}\n{plan(config)}")
-            return DONE
-        return run(config, "--verbose" in flags)
-    except (UserError, ConfigError) as error:
-        return complain(str(error))
-    except ClusterError as error:
-        return complain(str(error), FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted; the same command continues", FAILED)
-    except Exception as error:
-        return _failed(error, verbose="--verbose" in arguments)
+    if words[0] not in VERBS:
+        return complain(f"unknown verb {words[0]!r}; verbs are {', '.join(VERBS)}")
+    return run_verb(words[0], words[1:])
 
 
-def run_command(
-    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], arguments: Sequence[str] | None
-) -> int:
-    """Parse the arguments of a verb without configuration, run it, and turn whatever happens into an exit code."""
+def run_verb(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code; the arguments are those of the process when None."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    kinds = VERBS[name].kinds
+    if kinds:
+        if not words or words[0] in HELP:
+            print(_overview(f"{name} KIND {_OPTIONS}", kinds, f"`colorize {name} KIND --help` lists every key."))
+            return DONE if words else USAGE
+        kind = words.pop(0)
+        if kind not in kinds:
+            return complain(f"{name} {kind!r}: unknown; choose from {', '.join(kinds)}")
+        name = f"{name} {kind}"
+    verb = load_verb(name)
+    if hasattr(verb, "main"):  # not converted yet
+        return verb.main(words)
+    return run_command(name, verb, words)
+
+
+def _overview(usage: str, entries: Mapping[str, VerbEntry], end: str) -> str:
+    width = max(map(len, entries))
+    lines = "\n".join(f"  {name:{width}}  {entry.purpose}" for name, entry in entries.items())
+    return f"usage: colorize {usage}\n\n{lines}\n\n{end}"
+
+
+def run_parser(parser: Any, action: Any, arguments: Sequence[str] | None) -> int:
+    """Run a verb that is not converted yet."""
     try:
         action(parser.parse_args(arguments))
     except SystemExit as stop:
@@ -64,18 +60,5 @@ def run_command(
     except UserError as error:
         return complain(str(error))
     except ClusterError as error:
-        return complain(str(error), FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted", FAILED)
+        return complain(str(error), 1)
     return DONE
-
-
-def _failed(error: Exception, verbose: bool) -> int:
-    """Report a failure of the job; mistakes of the user's that surfaced inside Ray are told as such."""
-    if verbose:
-        raise error
-    cause = root_cause(error)
-    if isinstance(cause, UserError):
-        return complain(str(cause))
-    reason = (str(cause).strip().splitlines() or [""])[-1][:300]
-    return complain(f"failed: {type(cause).__name__}: {reason} (--verbose shows the log)", FAILED)

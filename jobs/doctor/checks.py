@@ -30,7 +30,7 @@ class Finding:
 
     check: str
     verdict: ScreeningResult
-    said: str
+    message: str
     """What was found."""
     advice: str = ""
     """What to do, where the verdict is not ok."""
@@ -94,8 +94,8 @@ def _together(check: str, findings: Sequence[Finding]) -> Finding:
     """One finding of several: the worst, with those as bad."""
     for verdict in ("fail", "warn"):
         if bad := [each for each in findings if each.verdict == verdict]:
-            return Finding(check, bad[0].verdict, "; ".join(each.said for each in bad), bad[0].advice)
-    return Finding(check, "ok", findings[0].said if len(findings) == 1 else f"enough on {len(findings)} nodes")
+            return Finding(check, bad[0].verdict, "; ".join(each.message for each in bad), bad[0].advice)
+    return Finding(check, "ok", findings[0].message if len(findings) == 1 else f"enough on {len(findings)} nodes")
 
 
 def _disk(name: str, facts: Facts) -> Finding:
@@ -212,7 +212,9 @@ def check_token(*, is_asked: bool, open_file: Path | None, is_remote: bool) -> F
     if not is_asked:
         if not is_remote:
             return Finding("token", "ok", "no authentication, and no cluster that others could reach")
-        advice = "start every node, and this command, with RAY_AUTH_MODE=token and the same token (docs/guides/clusters.md)"
+        advice = (
+            "start every node, and this command, with RAY_AUTH_MODE=token and the same token (docs/guides/clusters.md)"
+        )
         return Finding("token", "warn", "whoever reaches the cluster's ports can run code on it", advice)
     if open_file:
         advice = f"chmod 600 {open_file}"

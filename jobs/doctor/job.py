@@ -1,21 +1,18 @@
-"""`colorize doctor`: what a job will need, checked from where it stands, and what to mend."""
+"""`colorize doctor`: check what a job will need, and say how to fix what is missing."""
 
-import importlib
 import json
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from cluster.config.command_line import DONE, FAILED, USAGE, complain, split_arguments
-from cluster.config.loading import read_yaml
-from cluster.errors import ClusterError, ConfigError
+from cluster.config.command_line import DONE, FAILED
+from cluster.config.loading import to_yaml
+from cluster.errors import ClusterError
 from cluster.session import ray_session
 from colorize_core.errors import UserError
-from jobs.command.config import JobConfig, VerbConfig
 from jobs.command.console import say
-from jobs.command.runner import run_job
+from jobs.command.verb import CheckedVerb, load_verb
 from jobs.doctor.checks import Finding
 from jobs.doctor.config import DoctorConfig
 from jobs.run.requirements import Requirements
@@ -23,57 +20,64 @@ from jobs.run.requirements import Requirements
 if TYPE_CHECKING:
     from cluster.nodes.query import Node
 
-_CONFIGS = {
-    "prepare": ("jobs.prepare.job", "PrepareConfig"),
-    "train": ("jobs.train.config", "TrainConfig"),
-    "evaluate": ("jobs.evaluate.config", "EvaluateConfig"),
-    "archive": ("jobs.archive.config", "ArchiveConfig"),
-}
+CONFIG = DoctorConfig
+
+
+def plan(config: DoctorConfig) -> str:
+    """Describe the checks."""
+    resolved = f"{to_yaml(config.job)}\n" if config.job else ""
+    return f"{resolved}doctor would check Ray and its nodes{f', and what {config.verb} needs' if config.verb else ''}"
+
+
+def run(config: DoctorConfig, verbose: bool = False) -> int:
+    """Run the checks and print the findings; the exit code is 1 if one failed."""
+    reporter = Reporter(as_json=config.as_json)
+    for finding in run_checks(config, verbose=verbose):
+        reporter.add(finding)
+    return reporter.close()
 
 
 class Reporter:
-    """Prints findings as they come, or keeps them for one JSON object."""
+    """Prints findings as they come, or all of them as one JSON object at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
-        """Nothing found yet."""
         self._as_json = as_json
         self._findings: list[Finding] = []
 
     def add(self, finding: Finding) -> None:
-        """Tell a finding, and on the next line what to do."""
+        """Print a finding, and on the next line what to do."""
         self._findings.append(finding)
         if self._as_json:
             return
-        say(f"{finding.verdict:4}  {finding.check:14} {finding.said}")
+        say(f"{finding.verdict:4}  {finding.check:14} {finding.message}")
         if finding.verdict != "ok" and finding.advice:
             say(f"      {'':14} -> {finding.advice}")
 
     def close(self) -> int:
-        """Sum up; returns the exit code."""
+        """Print the summary; returns the exit code."""
         failed, warned = (sum(each.verdict == verdict for each in self._findings) for verdict in ("fail", "warn"))
         if self._as_json:
             say(json.dumps({"ok": not failed, "findings": [asdict(each) for each in self._findings]}, indent=2))
-        elif failed:
-            say(f"\n{failed} to mend before a job can run" + (f", {warned} to look at" if warned else ""))
         else:
-            say(f"\nready{f'; {warned} to look at' if warned else ''}")
+            failures = f"{failed} check{'s' * (failed != 1)} failed" if failed else "no check failed"
+            say(f"\n{failures}" + (f", {warned} warning{'s' * (warned != 1)}" if warned else ""))
         return FAILED if failed else DONE
 
 
-def run_checks(config: JobConfig, verb: str | None, *, verbose: bool) -> Iterator[Finding]:
-    """All findings, one after the other; of a verb's configuration also what that job needs."""
+def run_checks(config: DoctorConfig, *, verbose: bool) -> Iterator[Finding]:
+    """Yield all findings, those about the job last."""
     try:
         with ray_session(config.ray, verbose=verbose):
-            nodes = yield from _examine_cluster(config)
-            if verb:
-                yield from _examine_job(config, verb, nodes)
+            nodes = yield from _check_cluster(config)
+            if config.verb:
+                yield from _check_job(config, nodes)
     except ClusterError as error:
-        advice = "start Ray there (ray start --head), or mend ray.address" if "cannot be reached" in str(error) else ""
+        advice = "start Ray there (ray start --head), or fix ray.address" if "cannot be reached" in str(error) else ""
         yield Finding("ray", "fail", str(error), advice)
 
 
-def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"]:
-    """Findings about every node; returns those that answer."""
+def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]"]:
+    """Yield findings about every node; returns the nodes that answer."""
     from cluster.nodes.authentication import is_open, is_token_asked, token_file
     from cluster.nodes.facts import collect_cuda_facts, collect_node_facts
     from cluster.nodes.query import alive_nodes, ask_nodes
@@ -81,7 +85,7 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     from jobs.doctor import checks
 
     nodes = alive_nodes()
-    seconds = _timeout(config)
+    seconds = config.timeout
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
     there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
     room = ", ".join(checks.amount(number, kind) for kind, number in there.items())
@@ -106,92 +110,24 @@ def _examine_cluster(config: JobConfig) -> Generator[Finding, None, "list[Node]"
     return answering
 
 
-def _examine_job(config: JobConfig, verb: str, nodes: "Sequence[Node]") -> Iterator[Finding]:
-    """Findings about what a job needs of nodes that answer."""
+def _check_job(config: DoctorConfig, nodes: "Sequence[Node]") -> Iterator[Finding]:
+    """Yield findings about what a job needs of the nodes that answer."""
     from cluster.session import local_cores
     from jobs.doctor.checks import check_room
     from jobs.doctor.storage import check_storage, check_weights
 
-    job = importlib.import_module(f"jobs.{verb}.job")
-    requirements: Requirements = job.requirements(config)
-    seconds = _timeout(config)
+    job = cast(CheckedVerb, load_verb(str(config.verb)))
+    requirements: Requirements = job.requirements(config.job)
+    seconds = config.timeout
     yield check_room(requirements.processes, nodes, can_grow=local_cores(config.ray) is None)
     stored = check_storage(requirements, [node for node in nodes if not node.is_here], seconds)
     weights = check_weights(requirements, nodes, seconds)
     yield from [*stored, *weights]
     if any(each.verdict == "fail" for each in (*stored, *weights)):
-        return  # the job would only say the same of them
+        return  # check_inputs would only fail for the same reason
     try:
-        job.check_inputs(config)
+        job.check_inputs(config.job)
     except (UserError, ClusterError) as error:
-        yield Finding("inputs", "fail", str(error), f"what `colorize {verb}` would say before it begins")
+        yield Finding("inputs", "fail", str(error), f"`colorize {config.verb}` would stop with this message")
     else:
-        yield Finding("inputs", "ok", f"`colorize {verb}` can begin with them")
-
-
-def _timeout(config: JobConfig) -> float:
-    return config.timeout if isinstance(config, DoctorConfig) else DoctorConfig().timeout
-
-
-def _config_class(verb: str) -> type[JobConfig]:
-    module, name = _CONFIGS[verb]
-    return getattr(importlib.import_module(module), name)
-
-
-def _deduce(arguments: Sequence[str]) -> str | None:
-    """The verb that a configuration is of; None where there is nothing but keys of doctor itself.
-
-    Raises:
-        UserError: it could be of none, or of several.
-        ConfigError: the file cannot be read.
-    """
-    file, overrides, _ = split_arguments(arguments)
-    if (
-        not file
-        and {override.split("=")[0].split(".")[0] for override in overrides} <= DoctorConfig.model_fields.keys()
-    ):
-        return None
-    if file:
-        read_yaml(file)  # a file that cannot be read is not a matter of verbs
-    fitting = [verb for verb in _CONFIGS if _is_valid(_config_class(verb), file, overrides)]
-    if len(fitting) != 1:
-        why = f"this configuration could be of {' or '.join(fitting)}" if fitting else "no verb takes it as it is"
-        raise UserError(
-            f"doctor: {why}; name one: colorize doctor {'|'.join(_CONFIGS)} [--config FILE] [key=value ...]"
-        )
-    return fitting[0]
-
-
-def _is_valid(config_class: type[VerbConfig], file: str | None, overrides: list[str]) -> bool:
-    try:
-        config_class.load(file, list(overrides))
-    except UserError:
-        return False
-    return True
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in arguments
-    arguments = [argument for argument in arguments if argument != "--json"]
-    verb = arguments.pop(0) if arguments and arguments[0] in _CONFIGS else None
-    try:
-        if verb is None and not {"-h", "--help"} & set(arguments):
-            verb = _deduce(arguments)
-    except (UserError, ConfigError) as error:
-        return complain(str(error), USAGE)
-
-    def run(config: JobConfig, verbose: bool) -> int:
-        clinic = Reporter(as_json=as_json)
-        for finding in run_checks(config, verb, verbose=verbose):
-            clinic.add(finding)
-        return clinic.close()
-
-    def plan(config: JobConfig) -> str:
-        return f"doctor would check Ray and its nodes{f', and what {verb} needs of them' if verb else ''}"
-
-    name = f"doctor {verb}" if verb else "doctor [prepare|train|evaluate|archive]"
-    config_class: type[Any] = _config_class(verb) if verb else DoctorConfig
-    checked: Callable[[Any, bool], int] = run
-    return run_job(name, config_class, checked, plan, arguments)
+        yield Finding("inputs", "ok", f"`colorize {config.verb}` accepts them")

@@ -20,7 +20,7 @@ def require_room(need: ResourceRequest, options: RayOptions) -> None:
     """
     room = check_room(need, alive_nodes(), can_grow=local_cores(options) is None)
     if room.verdict == "fail":
-        raise UserError(f"{room.said}; {room.advice}")
+        raise UserError(f"{room.message}; {room.advice}")
     _report([room])
 
 
@@ -43,7 +43,7 @@ def check_start(requirements: Requirements) -> None:
     _report(check_versions(facts, collect_node_facts(PACKAGES, temp_dirs)))
     silent = check_answers(answers)
     for finding in silent:
-        say(f"doctor: {finding.check}: {finding.said}; {finding.advice}")
+        say(f"doctor: {finding.check}: {finding.message}; {finding.advice}")
     answering = [node for node in others if node.name in facts]
     _report(check_storage(requirements, answering, _SECONDS))
 
@@ -51,7 +51,7 @@ def check_start(requirements: Requirements) -> None:
 def _report(findings: list[Finding]) -> None:
     """Say warnings, and raise the first failure."""
     for finding in findings:
-        line = f"{finding.check}: {finding.said}; {finding.advice}"
+        line = f"{finding.check}: {finding.message}; {finding.advice}"
         if finding.verdict == "fail":
             raise ClusterError(f"{line} (colorize doctor tells more)")
         if finding.verdict == "warn":

@@ -12,7 +12,6 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import render_markdown, summarize_scores
 from jobs.command.console import say, summary
-from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
 from jobs.evaluate.report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from colorize_core.data.shards import DatasetInfo
 
+CONFIG = EvaluateConfig
 _READ_CPUS = 1.0
 
 
@@ -54,7 +54,7 @@ def plan(config: EvaluateConfig) -> str:
     )
 
 
-def run(config: EvaluateConfig, verbose: bool) -> int:
+def run(config: EvaluateConfig, verbose: bool = False) -> int:
     """Score every photograph in Ray, then make the tables and the grid."""
     inputs = check_inputs(config)
     without = _without_lpips(config)
@@ -118,7 +118,7 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
     if source := config.fid.source():
         from colorize_core.metrics import InceptionFeatures
 
-        InceptionFeatures(source.path)
+        InceptionFeatures(source.location)
     return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
@@ -163,9 +163,9 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
     import ray
 
     from jobs.evaluate.actor import ScoreActor
-    from jobs.run.progress import Progress
+    from jobs.run.progress import ClusterCounter
 
-    progress = Progress()
+    progress = ClusterCounter()
     shards, dataset = inputs.shards, inputs.dataset
     photographs = dataset.splits[config.split]["rows"]
     batches = math.ceil(photographs / config.batch_size)
@@ -190,7 +190,7 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
             num_gpus=config.actors.gpus,
         )
     )
-    with progress.follow(scored, "scored", photographs, config.stall_seconds, "the same command begins again"):
+    with progress.follow(scored, "scored", photographs, config.stall_seconds, "the same command starts again"):
         table = pa.concat_tables(list(scored.iter_batches(batch_size=None, batch_format="pyarrow")))
     order = pa.array([*inputs.names, TRUTH])
     table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))
@@ -242,8 +242,3 @@ def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
     L, _ = evaluation.split_rgb(rgb)
     columns = {name: evaluation.assemble(L, predicted[name]).numpy() for name in (evaluation.GRAY, *models)}
     return sample_grid({**columns, "truth": rgb.numpy()})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("evaluate", EvaluateConfig, run, plan, arguments)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.config.command_line import DONE
@@ -10,7 +9,6 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.command.console import say, summary
-from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER, require_photographs, write_manifest
 from jobs.prepare.config import PrepareConfig
@@ -20,6 +18,7 @@ from jobs.run.requirements import Requirements, ResourceRequest
 if TYPE_CHECKING:
     import pandas as pd
 
+CONFIG = PrepareConfig
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
 
@@ -30,7 +29,7 @@ def plan(config: PrepareConfig) -> str:
     return f"prepare would read the photographs below {source.uri} and write {config.size} px shards to {output.uri}"
 
 
-def run(config: PrepareConfig, verbose: bool) -> int:
+def run(config: PrepareConfig, verbose: bool = False) -> int:
     """List, inspect, deduplicate and split, then write shards; the dataset exists when dataset.json does."""
     from colorize_core.data import shards
 
@@ -183,8 +182,3 @@ def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) 
     facts.append(("median color", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
     facts.append(("dataset", f"{output.uri} (rejects.parquet names the rejected)"))
     summary(f"prepared {config.size} px Lab shards", facts)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("prepare", PrepareConfig, run, plan, arguments)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.config.command_line import DONE, FAILED
+from cluster.config.loading import changeable_keys
 from cluster.errors import ClusterError
+from cluster.ray_compat import root_cause
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from jobs.command.console import say, summary
-from jobs.command.errors import root_cause
-from jobs.command.runner import run_job
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, now, write_record
 from jobs.sweep import comparison
@@ -30,8 +30,8 @@ from jobs.sweep.config import OWN_KEYS, SweepConfig
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
 
+CONFIG = SweepConfig
 _FAILURES = "_state/failures.json"
-_CHANGEABLE = ("storage.", "ray.", "grid", *(f"train.{key}" for key in train.CHANGEABLE))
 _LONGEST_NAME = 200  # characters; file systems allow 255 bytes
 
 
@@ -73,12 +73,12 @@ def plan(config: SweepConfig) -> str:
     return "\n".join([f"sweep would run {len(left)} of {len(lines)} trials below {output.uri}:", *lines])
 
 
-def run(config: SweepConfig, verbose: bool) -> int:
+def run(config: SweepConfig, verbose: bool = False) -> int:
     """Check every trial, then run those that are not done in one Ray session."""
     output = _output(config)
     study = _study(config, output)
     with OutputLock(output) as lock:
-        record = begin_run(output, "sweep", config.model_dump(mode="json"), {}, _CHANGEABLE)
+        record = begin_run(output, "sweep", config, {}, changeable=[f"train.{key}" for key in changeable_keys(TrainConfig)])
         failures = _read_json(output, _FAILURES)
         todo = {name: each.config for name, each in study.trials.items() if not each.is_done()}
         if todo:
@@ -229,8 +229,3 @@ def _summarize(trials: Sequence[Trial], output: Storage) -> int:
     facts += [("table", f"{output.uri}/comparison.md, comparison.csv"), ("curves", f"{output.uri}/curves.png")]
     summary("swept", facts)
     return FAILED if failed else DONE
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("sweep", SweepConfig, run, plan, arguments)

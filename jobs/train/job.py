@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.command.console import duration, say, summary
-from jobs.command.runner import run_job
 from jobs.doctor.preflight import check_start, require_room
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.record import begin_run, now, write_record
@@ -26,22 +24,8 @@ if TYPE_CHECKING:
     from colorize_core.data.shards import DatasetInfo
     from colorize_core.models.base import ColorModel
 
+CONFIG = TrainConfig
 CURVES = "curves.png"
-# Keys that may differ when a run is continued: where and how fast it goes, and for how long.
-CHANGEABLE = (
-    "storage.",
-    "ray.",
-    "tracking.",
-    "optim.epochs",
-    "optim.patience",
-    "optim.prefetch",
-    "optim.max_failures",
-    "optim.checkpoint_steps",
-    "optim.keep_checkpoints",
-    "workers.cpus",
-    "workers.min",
-    "workers.preemption_grace",
-)
 
 
 @dataclass(frozen=True)
@@ -70,10 +54,10 @@ def _work(config: TrainConfig, inputs: _Inputs) -> str:
     )
 
 
-def run(config: TrainConfig, verbose: bool) -> int:
+def run(config: TrainConfig, verbose: bool = False) -> int:
     """Check, begin or continue the run, train, summarize."""
     inputs = check_inputs(config)
-    record = begin_run(inputs.output, "train", config.model_dump(mode="json"), inputs.fingerprints, CHANGEABLE)
+    record = begin_run(inputs.output, "train", config, inputs.fingerprints)
     if is_complete(inputs.output, config.optim.epochs):
         say(f"train: {inputs.output.uri} has all its {config.optim.epochs} epochs; raise optim.epochs to go on")
     else:
@@ -121,7 +105,7 @@ def check_inputs(config: TrainConfig) -> _Inputs:
     if source := config.fid.source():
         from colorize_core.metrics import InceptionFeatures
 
-        InceptionFeatures(source.path)
+        InceptionFeatures(source.location)
     architecture = model.architecture
     fingerprints = {"shards": dataset.fingerprint}
     if config.model.init_from:
@@ -179,8 +163,3 @@ def _summarize(output: Storage, last: dict[str, float], best: dict[str, Any], me
         ("curves", f"{output.uri}/{CURVES}, metrics.csv, tensorboard/"),
     ]
     summary("trained", facts)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    return run_job("train", TrainConfig, run, plan, arguments)

@@ -9,12 +9,12 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.ray_compat import root_cause
 from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.errors import UserError
 from colorize_core.runtime.memory import SINGLE_ARENA_ENV
 from jobs.command.console import say
-from jobs.command.errors import root_cause
 from jobs.train.checkpoints import CHECKPOINTS, forget_broken_index
 from jobs.train.config import TrainConfig
 from jobs.train.loop import train_loop

@@ -15,7 +15,6 @@ from jobs.archive import report as archive_report
 from jobs.archive import rows
 from jobs.archive.actor import ROW_SCHEMA
 from jobs.cli import main
-from jobs.report import as_keys
 from jobs.run import report_files
 from tests.jobs.report_runs import archive_rows, data_of, gray_source, write_archive_run
 
@@ -192,17 +191,6 @@ def test_outputs_of_other_verbs_and_ratings_of_an_archive_are_refused(one_line: 
 def test_what_is_no_file_of_ratings_is_one_line(one_line: OneLine, tmp_path: Path) -> None:
     (tmp_path / "ratings.json").write_text("[]")
     assert "not a file of ratings" in one_line(["report", "--ratings", str(tmp_path / "ratings.json")], 2)
-
-
-def test_words_become_keys() -> None:
-    assert as_keys(["a", "b/x=1", "pictures=3"]) == ["pictures=3", 'run=["a", "b/x=1"]']
-    assert as_keys(["--dry-run", "a", "--ratings", "1.json", "2.json", "--pictures", "3"]) == [
-        "--dry-run",
-        "--pictures",
-        "3",
-        'run=["a"]',
-        'ratings=["1.json", "2.json"]',
-    ]
 
 
 def test_a_dry_run_writes_nothing(archive_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,10 @@ import pytest
 import ray
 import yaml
 
-from cluster.config.loading import load
+from cluster.config.command_line import run_command
 from cluster.errors import ConfigError
-from cluster.submit.command import main, plan
+from cluster.submit import command
+from cluster.submit.command import plan
 from cluster.submit.config import SubmitConfig, key_arguments
 from cluster.submit.upload import EXCLUDES, read_package
 from jobs.train.config import TrainConfig
@@ -33,13 +34,17 @@ def no_cluster_of_the_environment() -> Iterator[None]:
         yield
 
 
+def main(arguments: list[str]) -> int:
+    return run_command("submit", command, arguments)
+
+
 def config_of(**values: Any) -> SubmitConfig:
     return SubmitConfig.model_validate({"verb": "train"} | values)
 
 
 def refusal(**values: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        load(SubmitConfig, None, [f"{key}={json.dumps(value)}" for key, value in values.items()])
+        SubmitConfig.load(None, [f"{key}={json.dumps(value)}" for key, value in values.items()])
     return str(caught.value)
 
 
@@ -268,7 +273,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(takes: bool, capsys: pytest.C
 
 
 def test_help_needs_no_ray() -> None:
-    code = "import sys; from cluster.submit.command import main; main(['--help']); assert 'ray' not in sys.modules"
+    code = "import sys; from jobs.cli import main; main(['submit', '--help']); assert 'ray' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "pass_env" in done.stdout
 
@@ -276,7 +281,7 @@ def test_help_needs_no_ray() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("submit_*.yaml")), ids=lambda file: file.stem)
 def test_examples_of_the_project_are_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    config = load(SubmitConfig, str(file), [])
+    config = SubmitConfig.load(str(file), [])
     assert plan(config)
     assert "colorize_core/starter/model.safetensors" in read_package(str(ROOT), [*EXCLUDES, *config.excludes]).sizes
     from jobs.archive.config import ArchiveConfig

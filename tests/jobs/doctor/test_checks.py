@@ -44,7 +44,7 @@ def machine(**changes: Any) -> dict[str, Finding]:
 
 def test_equal_nodes_are_well() -> None:
     (finding,) = check_versions({"10.0.0.2": facts(), "10.0.0.3": facts(python="3.11.2")}, facts())
-    assert (finding.verdict, finding.said) == ("ok", "python 3.11, ray 2.60.0, torch 2.7.0 on every node")
+    assert (finding.verdict, finding.message) == ("ok", "python 3.11, ray 2.60.0, torch 2.7.0 on every node")
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_equal_nodes_are_well() -> None:
 def test_a_node_that_differs_is_named(changes: dict[str, Any], verdict: str, words: str) -> None:
     (finding,) = check_versions({"10.0.0.2": facts(), "10.0.0.3": facts(**changes)}, facts())
     assert finding.verdict == verdict
-    assert words in finding.said
+    assert words in finding.message
     assert finding.advice
 
 
 def test_many_nodes_that_differ_are_counted() -> None:
     others = {f"10.0.0.{number}": facts(python="3.12.0") for number in range(2, 9)}
     (finding,) = check_versions(others, facts())
-    assert "3.12 on 10.0.0.2, 10.0.0.3, 10.0.0.4 and 4 more" in finding.said
+    assert "3.12 on 10.0.0.2, 10.0.0.3, 10.0.0.4 and 4 more" in finding.message
 
 
 def test_a_good_machine_is_well() -> None:
@@ -84,7 +84,7 @@ def test_a_disk_that_ray_would_not_write_to_fails() -> None:
 def test_shared_memory_below_the_object_store_says_what_to_start_the_container_with() -> None:
     finding = machine(shared_memory={"total": 64 * 10**6, "free": 0})["shared memory"]
     assert finding.verdict == "warn"
-    assert finding.said == "0.1 GB in /dev/shm of 10.0.0.2 for an object store of 4.0 GB"
+    assert finding.message == "0.1 GB in /dev/shm of 10.0.0.2 for an object store of 4.0 GB"
     assert "--shm-size=5gb" in finding.advice
     assert machine(shared_memory=None)["shared memory"].verdict == "warn"
 
@@ -99,20 +99,20 @@ def test_several_machines_are_one_line_with_those_that_are_worst() -> None:
     nodes = {name: node(name) for name in ("a", "b", "c")}
     disk, memory, _ = check_machines({"a": facts(), "b": bad, "c": facts()}, nodes)
     assert disk.verdict == "fail"
-    assert "free for Ray's session on b" in disk.said
-    assert " on a" not in disk.said
-    assert (memory.verdict, memory.said) == ("ok", "enough on 3 nodes")
+    assert "free for Ray's session on b" in disk.message
+    assert " on a" not in disk.message
+    assert (memory.verdict, memory.message) == ("ok", "enough on 3 nodes")
 
 
 def test_clocks_agree_within_what_asking_took() -> None:
     assert check_clocks({"a": facts(time=1005.0)}, 1000.0, 1010.0).verdict == "ok"
     finding = check_clocks({"a": facts(time=700.0), "b": facts(time=1003.0)}, 1000.0, 1010.0)
-    assert (finding.verdict, finding.said) == ("warn", "a is off by 300 s")
+    assert (finding.verdict, finding.message) == ("warn", "a is off by 300 s")
 
 
 def test_a_silent_node_fails() -> None:
     (finding,) = check_answers([Answer(node("a"), value=1), Answer(node("b"), fault="did not answer within 60 s")])
-    assert (finding.verdict, finding.said) == ("fail", "b: did not answer within 60 s")
+    assert (finding.verdict, finding.message) == ("fail", "b: did not answer within 60 s")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_silent_node_fails() -> None:
 def test_gpus_that_are_declared_must_work(value: dict[str, Any], verdict: str, words: str) -> None:
     finding = check_cuda(Answer(node(GPU=2.0), value=value))
     assert finding.verdict == verdict
-    assert words in finding.said
+    assert words in finding.message
 
 
 def test_a_gpu_node_that_does_not_answer_fails() -> None:
@@ -155,7 +155,7 @@ def test_what_the_cluster_has_no_room_for_fails(need: ResourceRequest, words: st
     nodes = [node("a"), node("b", GPU=1.0)]  # of four CPUs each
     finding = check_room(need, nodes, can_grow=False)
     assert finding.verdict == "fail"
-    assert words in finding.said
+    assert words in finding.message
 
 
 def test_what_fits_is_well_and_a_cluster_that_may_grow_is_waited_for() -> None:

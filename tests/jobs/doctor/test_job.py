@@ -64,7 +64,7 @@ def failed(findings: dict[str, dict[str, str]]) -> set[str]:
 def test_a_machine_is_checked_by_itself(doctor: Doctor) -> None:
     findings = doctor([], 0)
     assert set(findings) == {"ray", "token", "versions", "disk", "shared memory", "open files"}
-    assert "1 node" in findings["ray"]["said"]
+    assert "1 node" in findings["ray"]["message"]
 
 
 def test_findings_are_lines_with_advice_below(
@@ -82,7 +82,7 @@ def test_a_job_that_can_begin_leaves_no_trace(
     doctor: Doctor, archive: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     findings = doctor(["archive", *archive(output=f"{tmp_path}/new/out")], 0)
-    assert findings["output"]["said"].endswith("can be written")
+    assert findings["output"]["message"].endswith("can be written")
     assert findings["inputs"]["verdict"] == "ok"
     assert not (tmp_path / "new").exists()
 
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written(doctor: Doctor, archive: Callable[..., 
     (tmp_path / "file").write_text("in the way")
     findings = doctor(archive(output=f"{tmp_path}/file/out"), 1)
     assert failed(findings) == {"output"}
-    assert "cannot be written here: Not a directory" in findings["output"]["said"]
+    assert "cannot be written here: Not a directory" in findings["output"]["message"]
     assert "use another output" in findings["output"]["advice"]
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint(
     (damaged / "model.safetensors").write_bytes(b"half")
     findings = doctor(archive(checkpoint=str(damaged)), 1)
     assert failed(findings) == {"inputs"}
-    assert "half written or replaced" in findings["inputs"]["said"]
+    assert "half written or replaced" in findings["inputs"]["message"]
 
 
 def test_training_needs_its_shards_and_weights(doctor: Doctor, dataset: str, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_training_needs_its_shards_and_weights(doctor: Doctor, dataset: str, tmp
     assert "inputs" in doctor([*keys, "loss.l1=1"], 0)
     findings = doctor([*keys, "loss.perceptual=1", f"loss.vgg_weights={tmp_path}/vgg16.pth", "workers.gpu=true"], 1)
     assert failed(findings) >= {"loss.vgg_weights"}
-    assert f"{tmp_path}/vgg16.pth is not on " in findings["loss.vgg_weights"]["said"]
+    assert f"{tmp_path}/vgg16.pth is not on " in findings["loss.vgg_weights"]["message"]
 
 
 def test_a_bucket_that_is_not_there(
@@ -146,7 +146,7 @@ def test_a_bucket_that_is_not_there(
     assert "output" in doctor([*archive(output=f"s3://{bucket}/color"), endpoint], 0)
     findings = doctor([*archive(output="s3://no-such-bucket/color"), endpoint], 1)
     assert failed(findings) == {"output"}
-    assert "NoSuchBucket" in findings["output"]["said"]
+    assert "NoSuchBucket" in findings["output"]["message"]
     assert findings["output"]["advice"] == "make the bucket, or mend its name"
     store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint))
     assert list(store.list()) == []
@@ -177,7 +177,7 @@ def test_wrong_credentials(doctor: Doctor, archive: Callable[..., list[str]], re
     findings = doctor([*archive(source="s3://museum/gray"), f"storage.endpoint={refusing_s3}"], 1)
     assert failed(findings) == {"source"}
     said = "s3://museum/gray cannot be read here: cannot be listed (InvalidAccessKeyId: The key does not exist.)"
-    assert findings["source"]["said"] == said
+    assert findings["source"]["message"] == said
     assert "give the machine credentials" in findings["source"]["advice"]
 
 

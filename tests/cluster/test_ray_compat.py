@@ -5,8 +5,8 @@ from ray.exceptions import RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
+from cluster.ray_compat import root_cause
 from colorize_core.errors import UserError
-from jobs.command.errors import root_cause
 from jobs.train.trainer import StopAtUserErrors
 
 MISTAKE = UserError("lower optim.lr")

@@ -1,0 +1,105 @@
+"""Uses of Ray's internals, written for Ray 2.60: what has to be checked when the bound `ray<2.61` is raised.
+
+Ray is imported inside the functions: `colorize --help` must not wait for it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from colorize_core.errors import UserError
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the exception inside Ray's wrappers; of several workers' exceptions, a UserError before others.
+
+    Errors of other workers are often consequences of the first one.
+    """
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = list(_wrapped(error))
+        if not inner:
+            break
+        roots = [root_cause(each) for each in inner] if len(inner) > 1 else []
+        error = next((root for root in roots if isinstance(root, UserError)), inner[0])
+    return error
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    failures = getattr(error, "worker_failures", None) or {}
+    # `_base_exc`: Ray Train's UserExceptionWithTraceback has no public name for the exception of a worker.
+    candidates = [getattr(error, name, None) for name in ("cause", "controller_failure", "_base_exc")]
+    candidates += failures.values()
+    found = [inner for inner in candidates if isinstance(inner, BaseException)]
+    yield from found or ([error.__cause__] if error.__cause__ else [])
+
+
+def is_token_refused(address: str) -> bool:
+    """Return True if the cluster at HOST:PORT rejects the token of this process, or the lack of one.
+
+    `ray.init` reports a refused token as a timeout in some cases; the client of the control store tells them apart.
+    """
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    try:
+        ray._raylet.GcsClient(address=address)
+    except AuthenticationError:
+        return True
+    except Exception:  # any other fault is not a matter of the token
+        return False
+    return False
+
+
+def hide_worker_output(phrases: Sequence[str]) -> None:
+    """Drop lines of workers and raylets that contain one of the phrases before Ray prints them in this process.
+
+    Ray prints its own advice through this function even with log_to_driver=False, and offers no switch.
+    """
+    from ray._private import worker
+
+    print_lines: Callable[..., None] = worker.print_to_stdstream
+
+    def filtered(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        if not any(phrase in line for line in data.get("lines", ()) for phrase in phrases):
+            print_lines(data, *arguments, **options)
+
+    worker.print_to_stdstream = filtered
+
+
+def uploaded_files(folder: Path, excludes: Sequence[str]) -> dict[str, int]:
+    """Return the files that Ray would upload of a working directory, with their sizes in bytes.
+
+    Ray has no public function for this. Its own walk is used, with its default excludes and the rules of .gitignore
+    and .rayignore, so that exactly what is counted is sent.
+    """
+    from ray._private import ray_constants
+    from ray._private.runtime_env import packaging
+
+    sizes: dict[str, int] = {}
+
+    def note(path: Path) -> None:
+        if path.is_file():
+            sizes[str(path.relative_to(folder))] = path.stat().st_size
+
+    quiet = logging.getLogger(f"{__name__}.ray")
+    quiet.setLevel(logging.ERROR)
+    rules = [packaging._get_excludes(folder, [*ray_constants.get_runtime_env_default_excludes(), *excludes])]
+    packaging._dir_travel(folder, rules, note, include_gitignore=True, logger=quiet)
+    return sizes
+
+
+class RequestTimeouts:
+    """Base class of a JobSubmissionClient that limits the time of every request.
+
+    Without a limit the client waits for a lost connection forever; its constructor sends requests already, so this
+    cannot be set on an instance.
+    """
+
+    TIMEOUTS = (10.0, 60.0)
+    """Seconds to connect, and to wait for the answer."""
+
+    def _do_request(self, *arguments: Any, **options: Any) -> Any:
+        return super()._do_request(*arguments, timeout=self.TIMEOUTS, **options)  # type: ignore[misc]
