@@ -1,6 +1,6 @@
-"""Model files: safetensors and config.json, import and export.
+"""Model files: model.safetensors and config.json, training state, export to other runtimes.
 
-`load_checkpoint` and `save_checkpoint` are imported when they are first used: reading a checkpoint's configuration
+`load_checkpoint` and `save_checkpoint` are imported when they are first used: reading the configuration of a checkpoint
 does not need torch, which takes seconds to import.
 """
 

@@ -1,7 +1,8 @@
-"""What a checkpoint says of itself: `config.json`, and the bytes of the weights that it was written for.
+"""Configuration of a checkpoint, `config.json`, and the bytes of its weights.
 
-It carries all that inference must know: architecture, normalization, working size, and the SHA-256 of the weights, so
-that a half-written or mixed-up checkpoint is refused instead of used. Without torch, which takes seconds to import.
+The configuration holds everything that inference needs: architecture, normalization, working size, and the SHA-256 of
+the weights, so that incomplete or mixed-up checkpoints are rejected. This module does not import torch, which takes
+seconds.
 """
 
 import hashlib
@@ -25,22 +26,22 @@ _HINT = "a checkpoint is a directory with model.safetensors and config.json, suc
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What `config.json` says of the weights beside it."""
+    """Content of `config.json`."""
 
     architecture: dict[str, Any]
-    """{"name", "options"} for `build_model`."""
+    """Name and options for `build_model`."""
     working_size: int
-    """Side in pixels at which the model was trained and should see photographs."""
+    """Side in pixels of the photographs that the model was trained on and should be applied to."""
     weights_sha256: str
-    """Of the bytes of `model.safetensors`."""
+    """SHA-256 of `model.safetensors`."""
     training: dict[str, Any] = field(default_factory=dict)
-    """For people: epoch, metrics, run."""
+    """Information for users: epoch, metrics, run."""
     normalization: dict[str, float] = field(default_factory=lambda: dict(_NORMALIZATION))
     format: int = _FORMAT
 
 
 def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | None = None) -> CheckpointConfig:
-    """Read and check `config.json` alone; raises UserError when it is missing, damaged or of another format."""
+    """Read and check `config.json`; raises UserError if it is missing, damaged or of another format."""
     where = str(path_or_uri).rstrip("/")
     try:
         raw = read_file(f"{where}/{CONFIG}", filesystem)
@@ -51,25 +52,25 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
         found = values["format"]
         config = CheckpointConfig(**values) if found == _FORMAT else None
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{where}/{CONFIG}: damaged or not a checkpoint's ({error})") from error
+        raise UserError(f"{where}/{CONFIG}: damaged, or not the configuration of a checkpoint ({error})") from error
     if config is None:
-        raise UserError(f"{where}: checkpoint format {found}, this version reads {_FORMAT}")
+        raise UserError(f"{where}: checkpoint format {found}; this version reads format {_FORMAT}")
     if not isinstance(config.architecture, dict) or not {"name", "options"} <= config.architecture.keys():
         raise UserError(f"{where}/{CONFIG}: damaged: architecture must have a name and options")
     if not isinstance(config.working_size, int) or config.working_size < 1:
         raise UserError(f"{where}/{CONFIG}: damaged: working_size is {config.working_size!r}, not a number of pixels")
     if config.normalization != _NORMALIZATION:
-        raise UserError(f"{where}: normalized by {config.normalization}, this version by {_NORMALIZATION}")
+        raise UserError(f"{where}: normalized by {config.normalization}; this version normalizes by {_NORMALIZATION}")
     return config
 
 
 def read_weights(path_or_uri: str | Path, config: CheckpointConfig, filesystem: fs.FileSystem | None = None) -> bytes:
-    """Read `model.safetensors`; raises UserError when it is missing or not the file its configuration is of."""
+    """Read `model.safetensors`; raises UserError if it is missing or does not match the SHA-256 in `config`."""
     where = str(path_or_uri).rstrip("/")
     try:
         weights = read_file(f"{where}/{WEIGHTS}", filesystem)
     except UserError as error:
         raise UserError(f"{where}: the checkpoint has no weights ({WEIGHTS} is missing); {_HINT}") from error
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
-        raise UserError(f"{where}: {WEIGHTS} is not the file {CONFIG} was written for (half written or replaced)")
+        raise UserError(f"{where}: {WEIGHTS} does not match {CONFIG} (half written or replaced)")
     return weights

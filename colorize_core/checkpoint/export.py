@@ -1,4 +1,4 @@
-"""Checkpoints for elsewhere: ONNX and torch.export in CIELAB units, and of half the size; checked before it is kept."""
+"""Export: ONNX and torch.export in CIELAB units, and float16 checkpoints; all verified before they are kept."""
 
 import copy
 import logging
@@ -15,13 +15,13 @@ from colorize_core.color.lab import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 
-TOLERANCE, HALF_TOLERANCE = 1e-2, 0.5  # CIELAB units; a level of 8-bit ab is 1
+TOLERANCE, HALF_TOLERANCE = 1e-2, 0.5  # CIELAB units; a step of 8-bit ab is 1
 _LARGEST_SIDE, _LARGEST_BATCH = 16384, 4096
-_CHECKED = ((1, 2, 2), (3, 3, 5), (2, 6, 4))  # batch, and sides in multiples of the model's stride
+_CHECKED = ((1, 2, 2), (3, 3, 5), (2, 6, 4))  # batch, and sides in multiples of the stride of the model
 
 
 class LabModel(nn.Module):
-    """A model in CIELAB units: the network's scale is part of what is exported, so that nobody can get it wrong."""
+    """Model in CIELAB units: the export includes the normalization, so that users cannot apply a wrong one."""
 
     def __init__(self, model: ColorModel) -> None:
         """Wrap a model in evaluation mode."""
@@ -29,28 +29,28 @@ class LabModel(nn.Module):
         self.model = model.eval()
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [0, 100] to a and b (B, 2, H, W)."""
+        """Predict a and b (B, 2, H, W) from L (B, 1, H, W) in [0, 100]."""
         return denormalize_ab(self.model(normalize_L(L)))
 
 
 def export_model(model: ColorModel, target: Path, working_size: int) -> float:
-    """Write a model for another runtime, and run it there.
+    """Write a model for another runtime, and compare its outputs there with those of the model.
 
     Args:
-        model: of `build_model`.
-        target: ends in .onnx (input "L", output "ab") or .pt2 (torch.export.load); batch, height and width are
-            dynamic, the last two in multiples of `ColorModel.stride` from twice that on (at once the stride a trace
-            would hold that the innermost level has one pixel). The file appears when its outputs have been compared.
-        working_size: goes into the metadata, as `working_size`.
+        model: from `build_model`.
+        target: file that ends in .onnx (input "L", output "ab") or .pt2 (for torch.export.load). Batch, height and
+            width are dynamic; the sides are multiples of `ColorModel.stride`, at least twice the stride (at one stride
+            the trace would fix the innermost level to one pixel). The file appears after the outputs were compared.
+        working_size: written to the metadata as `working_size`.
 
     Returns:
         Largest difference from the model itself, in CIELAB units, over several shapes.
 
     Raises:
-        UserError: another ending, the ONNX packages are missing, or the outputs differ by more than `TOLERANCE`.
+        UserError: the ending is another one, ONNX packages are missing, or outputs differ by more than `TOLERANCE`.
     """
     if target.suffix not in (".onnx", ".pt2"):
-        raise UserError(f"{target}: the name must end in .onnx or .pt2, or be that of a directory")
+        raise UserError(f"{target}: the name must end in .onnx or .pt2, or be a directory")
     lab_model, inputs = LabModel(model), _inputs(model.stride)
     scratch = target.with_name(f".writing-{target.name}")
     try:
@@ -70,20 +70,20 @@ def export_model(model: ColorModel, target: Path, working_size: int) -> float:
 
 
 def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> float:
-    """Write a checkpoint of half the size: kernels and matrices in float16, which are loaded as float32 all the same.
+    """Write a checkpoint of half the size: kernels and matrices in float16, which are loaded as float32.
 
-    Vectors stay as they are: they are small, and statistics of norms may lie beyond float16.
+    Vectors stay in float32: they are small, and the statistics of normalization layers may exceed float16.
 
     Args:
-        model: of `load_checkpoint`.
-        target: directory, made where it is not there.
-        config: of `load_checkpoint`.
+        model: from `load_checkpoint`.
+        target: directory, created if needed.
+        config: from `load_checkpoint`.
 
     Returns:
         Largest difference from the model itself, in CIELAB units, over several shapes.
 
     Raises:
-        UserError: the outputs differ by more than `HALF_TOLERANCE`; nothing is written.
+        UserError: the outputs differ by more than `HALF_TOLERANCE`; nothing is written then.
     """
     half, loaded = copy.deepcopy(model), copy.deepcopy(model)
     for tensor in (*half.parameters(), *half.buffers()):
@@ -101,12 +101,14 @@ def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> fl
 def _require_parity(
     target: Path, model: LabModel, inputs: list[Tensor], outputs: list[Tensor], tolerance: float
 ) -> float:
-    """The largest difference between a model's outputs and others; raises UserError when it is too large."""
+    """Return the largest difference between the outputs of a model and `outputs`; raises UserError if too large."""
     with torch.no_grad():
         differences = [(model(L) - ab).abs().max() for L, ab in zip(inputs, outputs, strict=True)]
     worst = float(torch.stack(differences).max())
     if not worst <= tolerance:
-        raise UserError(f"{target}: not written: its outputs differ from the checkpoint's by {worst:.3g}")
+        raise UserError(
+            f"{target}: not written, because its outputs differ from those of the checkpoint by {worst:.3g}"
+        )
     return worst
 
 

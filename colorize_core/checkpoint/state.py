@@ -1,4 +1,4 @@
-"""Optimizer state as safetensors: tensors, with the structure around them as JSON."""
+"""Training state as safetensors: tensors, with their structure as JSON in the metadata."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from colorize_core.errors import UserError
 
 
 def pack_state(state: Any) -> bytes:
-    """Serialize nested dicts and lists of tensors and JSON scalars (optimizer states) as safetensors."""
+    """Serialize nested dicts and lists of tensors and JSON scalars (such as optimizer states) as safetensors."""
     tensors: dict[str, Tensor] = {}
 
     def skeleton(value: Any) -> Any:
@@ -31,7 +31,7 @@ def pack_state(state: Any) -> bytes:
 
 
 def unpack_state(path: str | Path) -> Any:
-    """Read what `pack_state` wrote, from a local file; raises UserError when it is damaged."""
+    """Read a local file that `pack_state` wrote; raises UserError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             structure = json.loads(file.metadata()["structure"])

@@ -1,4 +1,4 @@
-"""Checkpoints: `model.safetensors` and `config.json`. No pickle is written or read."""
+"""Saving and loading of checkpoints: `model.safetensors` and `config.json`, without pickle."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from colorize_core.models.base import ColorModel, load_strictly
 
 
 def checkpoint_files(model: ColorModel, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
-    """The files of a checkpoint by name, in the order they must be written: the configuration last.
+    """Return the files of a checkpoint by name, in the order they must be written: the configuration last.
 
     Args:
-        model: built by `build_model`, on any device.
-        working_size: side in pixels at which it should see photographs.
-        training: anything JSON holds, for people to read.
+        model: from `build_model`, on any device.
+        working_size: side in pixels of the photographs that the model should be applied to.
+        training: JSON values for users to read.
     """
     weights = save_safetensors({key: value.cpu().contiguous() for key, value in model.state_dict().items()})
     config = CheckpointConfig(
@@ -40,7 +40,7 @@ def checkpoint_files(model: ColorModel, working_size: int, training: dict[str, A
 def save_checkpoint(
     directory: str | Path, model: ColorModel, working_size: int, training: dict[str, Any] | None = None
 ) -> None:
-    """Write a checkpoint to a local directory; each file appears whole or not at all. See `checkpoint_files`."""
+    """Write a checkpoint to a local directory, each file atomically; arguments as in `checkpoint_files`."""
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
     for name, data in checkpoint_files(model, working_size, training).items():
@@ -55,14 +55,14 @@ def load_checkpoint(
     """Load a checkpoint, strictly.
 
     Args:
-        path_or_uri: the directory; a path on `filesystem` where that is given.
-        filesystem: an opened pyarrow file system.
+        path_or_uri: the directory; a path on `filesystem` if that is given.
+        filesystem: pyarrow file system.
 
     Returns:
         The model in evaluation mode on the CPU, and its configuration.
 
     Raises:
-        UserError: not a checkpoint, half written, or weights of another architecture.
+        UserError: this is not a checkpoint, it is incomplete, or its weights are of another architecture.
     """
     where = str(path_or_uri).rstrip("/")
     config = read_checkpoint_config(where, filesystem)
@@ -77,5 +77,5 @@ def load_checkpoint(
 
 
 def load_weights(model: ColorModel, state: dict[str, Tensor], where: str) -> None:
-    """Copy a state dict into a model, strictly; raises UserError (`models.base.load_strictly`)."""
+    """Load a state dict into a model, strictly; raises UserError (see `models.base.load_strictly`)."""
     load_strictly(model, state, where, repr(model.architecture["name"]))

@@ -1,1 +1,1 @@
-"""Scores of sets of images, and their tables."""
+"""Evaluation of models: scoring, tables, sample grids and preferences of raters."""

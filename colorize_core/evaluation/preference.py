@@ -1,4 +1,4 @@
-"""What people prefer, from votes on pairs: rates with Wilson intervals, and Bradley-Terry strengths."""
+"""Preferences of raters from votes on pairs: rates with Wilson intervals, and Bradley-Terry strengths."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 Vote = tuple[str, str, bool]
-"""(one, other, tie): `one` was preferred to `other`, or neither was."""
+"""(one, other, tie): a vote for `one` over `other`, or for neither if `tie` is true."""
 
 _HALF_A_WIN = 0.5
 _STEPS, _TOLERANCE = 10_000, 1e-10
@@ -16,27 +16,28 @@ _STEPS, _TOLERANCE = 10_000, 1e-10
 
 @dataclass(frozen=True)
 class Rate:
-    """How often one contestant was preferred to another."""
+    """Votes between two contestants."""
 
     one: str
     other: str
     wins: int
     losses: int
     ties: int
-    """Which are left out of the rate."""
+    """Number of ties, excluded from the rate."""
     low: float
+    """Lower bound of the 95% Wilson interval of the rate."""
     high: float
-    """95% Wilson interval of the rate."""
+    """Upper bound."""
 
     @property
     def value(self) -> float:
-        """Share of wins among votes that decided; NaN without any."""
+        """Share of wins among wins and losses; NaN without any."""
         decided = self.wins + self.losses
         return self.wins / decided if decided else float("nan")
 
 
 def wilson_interval(wins: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), through SciPy; (0, 1) when nothing was counted."""
+    """Compute the Wilson score interval of a share (Wilson 1927), through SciPy; (0, 1) for a count of 0."""
     from scipy.stats import binomtest
 
     if not count:
@@ -46,7 +47,7 @@ def wilson_interval(wins: int, count: int, level: float = 0.95) -> tuple[float, 
 
 
 def preference_rates(votes: Sequence[Vote], contestants: Sequence[str]) -> list[Rate]:
-    """The rate of each pair of contestants that was voted on, the pairs in the contestants' order."""
+    """Count the votes on each pair of contestants that has votes, in the order of the contestants."""
     counted = Counter(votes)
     rates = []
     for one, other in combinations(contestants, 2):
@@ -58,16 +59,17 @@ def preference_rates(votes: Sequence[Vote], contestants: Sequence[str]) -> list[
 
 
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
-    """Strengths such that i is preferred to j with probability s_i / (s_i + s_j) (Bradley and Terry 1952).
+    """Fit strengths s such that i is preferred to j with probability s_i / (s_i + s_j) (Bradley and Terry 1952).
 
-    Fitted by Hunter's iteration (2004, Annals of Statistics 32). Half a win is added in each direction to every pair
-    that was compared: without it, who never lost would be infinitely strong.
+    The fit is the MM iteration of Hunter (2004, Annals of Statistics 32). Half a win is added in each direction to
+    every pair that was compared: without it, a contestant that never lost would be infinitely strong. Contestants that
+    are not connected by comparisons, as in bootstrap resamples, are fitted separately.
 
     Args:
-        wins: (N, N), how often i was preferred to j.
+        wins: (N, N), number of votes for i over j.
 
     Returns:
-        (N,) with a geometric mean of 1.
+        (N,) strengths with a geometric mean of 1.
     """
     compared = (wins + wins.T) > 0
     wins = wins + _HALF_A_WIN * compared
@@ -87,10 +89,11 @@ def bradley_terry(wins: np.ndarray) -> np.ndarray:
 def rank_by_votes(
     votes: Sequence[Vote], contestants: Sequence[str], resamples: int = 500
 ) -> dict[str, tuple[float, float, float]]:
-    """Bradley-Terry strengths as the chance to be preferred to a contestant of average strength.
+    """Rank contestants by the probability of being preferred to one of average strength (Bradley-Terry).
 
     Returns:
-        (value, low, high) by contestant, strongest first: 95% percentile bootstrap over the votes that decided.
+        (value, low, high) by contestant, strongest first, with 95% percentile bootstrap intervals over the votes
+        without ties; empty without such votes.
     """
     place = {name: number for number, name in enumerate(contestants)}
     decided = np.array([(place[one], place[other]) for one, other, tie in votes if not tie], int).reshape(-1, 2)

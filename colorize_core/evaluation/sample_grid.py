@@ -1,4 +1,4 @@
-"""The sample grid: a picture of photographs (rows) by model (columns)."""
+"""Sample grid: an image with photographs as rows and models as columns."""
 
 import io
 from collections.abc import Mapping
@@ -13,29 +13,29 @@ _BACKGROUND, _INK = "white", "black"
 
 
 def sample_grid(columns: Mapping[str, np.ndarray], cell: int = 160) -> bytes:
-    """Draw a grid.
+    """Draw a sample grid.
 
     Args:
-        columns: heading to (N, 3, S, S) uint8 sRGB; N is the same for all.
-        cell: side of each picture on the page in pixels.
+        columns: (N, 3, S, S) uint8 sRGB by heading, with the same N for all.
+        cell: side of each cell in pixels.
 
     Returns:
-        A PNG.
+        The grid as a PNG file.
     """
     rows = len(next(iter(columns.values())))
     width = len(columns) * (cell + _GAP) + _GAP
-    page = Image.new("RGB", (width, _HEADING + rows * (cell + _GAP) + _GAP), _BACKGROUND)
-    draw = ImageDraw.Draw(page)
+    grid = Image.new("RGB", (width, _HEADING + rows * (cell + _GAP) + _GAP), _BACKGROUND)
+    draw = ImageDraw.Draw(grid)
     font = ImageFont.load_default(_FONT_SIZE)
-    for column, (heading, pictures) in enumerate(columns.items()):
+    for column, (heading, images) in enumerate(columns.items()):
         left = _GAP + column * (cell + _GAP)
         draw.text((left + cell / 2, _HEADING / 2 + _GAP / 2), _shorten(heading, cell, font), _INK, font, anchor="mm")
-        for row, picture in enumerate(pictures):
-            image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+        for row, pixels in enumerate(images):
+            image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
             image = image.resize((cell, cell), Image.Resampling.BICUBIC)
-            page.paste(image, (left, _HEADING + _GAP + row * (cell + _GAP)))
+            grid.paste(image, (left, _HEADING + _GAP + row * (cell + _GAP)))
     sink = io.BytesIO()
-    page.save(sink, "PNG")
+    grid.save(sink, "PNG")
     return sink.getvalue()
 
 

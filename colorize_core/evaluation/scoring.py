@@ -1,4 +1,4 @@
-"""Scoring predictions on photographs whose colors are known."""
+"""Scoring of predictions against photographs in color."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ BASELINES = (GRAY, CONSTANT, ORACLE)
 
 
 def ceiling_name(working_size: int) -> str:
-    """Name of the row of true chroma at a working size."""
+    """Return the name of the row for true chroma at a working size."""
     return f"ceiling {working_size} px"
 
 
 def split_rgb(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact uint8 sRGB (B, 3, H, W) to CIELAB L (B, 1, H, W) and ab (B, 2, H, W)."""
+    """Convert uint8 sRGB (B, 3, H, W) to CIELAB L (B, 1, H, W) and ab (B, 2, H, W)."""
     lab = rgb_to_lab(rgb.float() / 255)
     return lab[:, :1], lab[:, 1:]
 
 
 def assemble(L: Tensor, ab: Tensor) -> Tensor:
-    """Lightness and predicted ab to the uint8 sRGB (B, 3, H, W) that is scored: clipped and rounded."""
+    """Combine lightness and predicted ab to the uint8 sRGB (B, 3, H, W) that is scored, clipped and rounded."""
     return to_uint8(lab_to_rgb(torch.cat((L, ab), dim=1)))
 
 
@@ -49,7 +49,7 @@ def score(predicted_ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
 
 @dataclass
 class Scorer:
-    """All metrics of an evaluation."""
+    """Computes all metrics of an evaluation."""
 
     color_prior: Sequence[Sequence[float]]
     """Color prior of the dataset, for the rebalanced AuC."""
@@ -92,11 +92,11 @@ def _scores(predicted_ab: Tensor, truth: Photographs, computed: Iterable[Metric]
 def predictions(
     models: Mapping[str, tuple[nn.Module, int]], rgb: Tensor, constant: tuple[float, float]
 ) -> dict[str, Tensor]:
-    """The ab (B, 2, H, W) of every baseline, ceiling and model for exact uint8 sRGB (B, 3, H, W), by name.
+    """Predict the ab (B, 2, H, W) of every baseline, ceiling and model by name.
 
     Args:
         models: network and working size by name.
-        rgb: the photographs; models see their lightness alone.
+        rgb: photographs (B, 3, H, W) uint8 sRGB; models get only their lightness.
         constant: a and b of the constant-color baseline.
     """
     L, ab = split_rgb(rgb)

@@ -1,4 +1,4 @@
-"""Differences of colors in CIELAB: CIEDE2000, and Zhang's area under the curve."""
+"""Color differences in CIELAB: CIEDE2000, and the area under the curve of Zhang et al. 2016."""
 
 import torch
 from torch import Tensor
@@ -12,14 +12,14 @@ _KCHROMA = 25.0**7
 
 
 def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean CIEDE2000 color difference, per image (Sharma et al. 2005; all weights 1).
+    """Compute the mean CIEDE2000 color difference, per image (Sharma et al. 2005; all weights 1).
 
     Args:
         predicted: (B, 3, H, W) CIELAB.
         truth: the same shape.
 
     Returns:
-        (B,) float64; 1 is about what people can see.
+        (B,) float64; 1 is about the smallest visible difference.
     """
     batch, _, height, width = predicted.shape
     total = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
@@ -30,7 +30,7 @@ def ciede2000(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def ciede2000_map(one: Tensor, other: Tensor) -> Tensor:
-    """CIEDE2000 of each pixel: (B, 3, H, W) CIELAB, twice, to (B, H, W)."""
+    """Compute CIEDE2000 of each pixel of two images (B, 3, H, W) in CIELAB; returns (B, H, W)."""
     (L1, a1, b1), (L2, a2, b2) = one.float().unbind(1), other.float().unbind(1)
     mean_chroma = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
     seventh = mean_chroma**7
@@ -68,10 +68,10 @@ def ciede2000_map(one: Tensor, other: Tensor) -> Tensor:
 
 
 def auc(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Area under the curve of pixels whose ab error is below a threshold from 0 to 150, per image.
+    """Compute the area under the curve of the share of pixels with an ab error below a threshold, per image.
 
-    Zhang et al. 2016, section 3.1, who sum over whole thresholds. Between them the closed form: the mean of
-    1 - min(error, 150) / 150.
+    Thresholds run from 0 to 150 (Zhang et al. 2016, section 3.1). They sum over integer thresholds; this is the closed
+    form over real ones: the mean of 1 - min(error, 150) / 150.
 
     Args:
         predicted: (B, 2, H, W) CIELAB units.
@@ -84,12 +84,12 @@ def auc(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def rebalanced_auc(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """`auc` with pixels weighted by their true color, rare ones more (Zhang et al. 2016, section 3.1).
+    """Compute `auc` with pixels weighted by the rarity of their true color (Zhang et al. 2016, section 3.1).
 
     Args:
         predicted: (B, 2, H, W) CIELAB units.
         truth: the same shape.
-        bin_weights: (313,) weight by bin, of `rarity`.
+        bin_weights: (313,) weight by bin, from `rarity`.
 
     Returns:
         The weighted area of each image, and the mean weight of its pixels, both (B,) float64: the area of a set is the
@@ -106,10 +106,10 @@ def _closeness(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def rarity(prior: Tensor) -> Tensor:
-    """Weight of each bin for `rebalanced_auc`: 1 over its share (Zhang et al. 2016, eq. 4 with lambda 0).
+    """Compute the weight of each bin for `rebalanced_auc`: 1 / share (Zhang et al. 2016, eq. 4 with lambda 0).
 
-    The shares are smoothed as theirs, by a Gaussian of sigma 5. Colors that the prior never saw count as the rarest
-    that it saw: their own weight would be anything up to infinity.
+    The shares are smoothed by a Gaussian of sigma 5, as in the paper. Bins without pixels in the prior get the weight
+    of its rarest bin, since their own weight would be arbitrarily large.
 
     Args:
         prior: (313,) shares summing to 1.

@@ -1,4 +1,4 @@
-"""How close a set of pictures is to a set of photographs: FID and KID, in the features of Inception."""
+"""Distances between a set of images and a set of photographs in Inception features: FID and KID."""
 
 import tempfile
 from contextlib import redirect_stderr
@@ -12,15 +12,15 @@ from colorize_core.models.backbone import read_state_dict
 
 FEATURES = 2048
 FULL_RANK = FEATURES + 1
-"""Pictures below which the covariance of features is singular, and FID is far off."""
+"""Number of images below which the covariance of features is singular and FID is far too large."""
 _KERNEL_ROWS = 1024
 
 
 class InceptionFeatures(nn.Module):
-    """Features of the Inception-v3 that FID is defined with (Heusel et al. 2017), through torch-fidelity.
+    """Inception-v3 that FID is defined with (Heusel et al. 2017), through torch-fidelity.
 
-    Its weights were ported from TensorFlow; torchvision's Inception gives other numbers. Pictures are enlarged to
-    299 px as TensorFlow 1 did, inside the network.
+    Its weights were ported from TensorFlow; torchvision's Inception gives other numbers. The network upscales images
+    to 299 px as TensorFlow 1 did.
     """
 
     def __init__(self, weights: str | None = None) -> None:
@@ -30,7 +30,7 @@ class InceptionFeatures(nn.Module):
             weights: path or URI of torch-fidelity's weights-inception-2015-12-05-6726825d.pth; None downloads it.
 
         Raises:
-            UserError: the weights cannot be had or do not fit; random ones are never used.
+            UserError: the weights cannot be loaded or do not fit; random weights are never used.
         """
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -46,39 +46,42 @@ class InceptionFeatures(nn.Module):
         except UserError:
             raise
         except RuntimeError as error:
-            raise UserError(f"{weights}: not the weights of FID's Inception (a tensor does not fit)") from error
-        except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
+            raise UserError(f"{weights}: not the Inception weights of FID (a tensor has another shape)") from error
+        except Exception as error:  # URLError, HTTPError, socket and hash errors
             raise UserError(
-                f"the weights of FID's Inception cannot be downloaded ({error}); give fid.weights=PATH to them"
+                f"cannot download the Inception weights of FID ({error}); set fid.weights to a local copy"
             ) from error
 
     @torch.inference_mode()
     def forward(self, rgb: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 sRGB to (B, 2048) float32."""
+        """Compute features (B, 2048) float32 of (B, 3, H, W) uint8 sRGB."""
         return self.net(rgb)[0]
 
 
 def fid(real: Tensor, made: Tensor) -> float:
-    """Frechet Inception distance: between two Gaussians with the sets' means and covariances (Heusel et al. 2017).
+    """Compute the Frechet Inception distance (Heusel et al. 2017).
+
+    It is the distance of two Gaussians with the means and covariances of the two sets.
 
     Args:
         real: (N, D) features of photographs.
-        made: (M, D) features of pictures.
+        made: (M, D) features of colorized images.
     """
     return frechet_distance(*_gaussian(real), *_gaussian(made))
 
 
 def frechet_distance(mean1: Tensor, factor1: Tensor, mean2: Tensor, factor2: Tensor) -> float:
-    """Squared Frechet (Wasserstein-2) distance of two Gaussians (Dowson and Landau 1982), in float64.
+    """Compute the squared Frechet (Wasserstein-2) distance of two Gaussians (Dowson and Landau 1982), in float64.
 
-    With covariances C = F^T F, the trace of the root of C1 C2 is the sum of the singular values of F1 F2^T. No root of
-    a matrix is taken, which loses digits where covariances are singular, and few pictures make small matrices.
+    With covariances C = F^T F, the trace of the square root of C1 C2 is the sum of the singular values of F1 F2^T. This
+    avoids the square root of a matrix, which loses digits for singular covariances, and keeps matrices small for few
+    images.
 
     Args:
         mean1: (D,) mean.
-        factor1: (R, D) factor of the covariance, any R.
-        mean2: as mean1.
-        factor2: as factor1, with its own R.
+        factor1: (R, D) factor of the covariance, with any R.
+        mean2: like `mean1`.
+        factor2: like `factor1`, with its own R.
     """
     mean1, factor1, mean2, factor2 = (each.double() for each in (mean1, factor1, mean2, factor2))
     cross = torch.linalg.svdvals(factor1 @ factor2.T).sum()
@@ -86,7 +89,7 @@ def frechet_distance(mean1: Tensor, factor1: Tensor, mean2: Tensor, factor2: Ten
 
 
 def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean, and a factor of the unbiased covariance with no more rows than it has columns."""
+    """Compute the mean, and a factor of the unbiased covariance with at most as many rows as columns."""
     features = features.double()
     mean = features.mean(dim=0)
     factor = (features - mean) / (len(features) - 1) ** 0.5
@@ -94,13 +97,13 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def kid(real: Tensor, made: Tensor) -> float:
-    """Kernel Inception distance: unbiased squared MMD, kernel (x.y / D + 1)^3 (Binkowski et al. 2018).
+    """Compute the kernel Inception distance: unbiased squared MMD, kernel (x.y / D + 1)^3 (Binkowski et al. 2018).
 
-    Over all pairs at once; packages usually average over random subsets, which has the same expectation.
+    All pairs are used; packages usually average over random subsets, which has the same expectation.
 
     Args:
         real: (N, D) features of photographs.
-        made: (M, D) features of pictures.
+        made: (M, D) features of colorized images.
     """
     within = [
         (_kernel_sum(each, each) - _kernel_diagonal(each)) / (len(each) * (len(each) - 1)) for each in (real, made)

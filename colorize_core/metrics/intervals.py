@@ -13,14 +13,14 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic over images (Efron 1979).
+    """Compute the percentile bootstrap interval of a statistic over images (Efron 1979).
 
     Args:
-        statistic: of the images at the given indices (with repetitions).
+        statistic: function of the indices of the images (with repetitions).
         count: number of images.
-        resamples: how many are drawn.
+        resamples: number of resamples.
         level: coverage, 0.95 for a 95% interval.
-        seed: of the resampling; the same seed pairs the resamples of models scored on the same images.
+        seed: random seed; models scored on the same images with the same seed get paired resamples.
     """
     generator = np.random.default_rng(seed)
     values = [statistic(generator.integers(0, count, count)) for _ in range(resamples)]

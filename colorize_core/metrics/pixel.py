@@ -9,27 +9,27 @@ from colorize_core.runtime.strips import row_slices
 
 
 def mae_ab(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error of a and b divided by 110, per image.
+    """Compute the mean absolute error of a and b divided by 110, per image.
 
     Args:
         predicted: (B, 2, H, W) float, CIELAB units.
         truth: the same shape.
 
     Returns:
-        (B,) float; the scale networks train on, as Gray to Glory reports it (gray is about 0.09 on photographs).
+        (B,) float, on the scale of the networks, as reported by Gray to Glory (gray: about 0.09 on photographs).
     """
     return (predicted - truth).abs().mean(dim=(1, 2, 3)) / AB_SCALE
 
 
 def mse(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of uint8 RGB, per image.
+    """Compute the mean squared error of uint8 RGB, per image.
 
     Args:
         predicted: (B, 3, H, W) uint8 sRGB.
         truth: the same shape.
 
     Returns:
-        (B,) float64, in squared levels of 255.
+        (B,) float64, in squared pixel values (0 to 255).
     """
     batch, _, height, width = predicted.shape
     squares = torch.zeros(batch, dtype=torch.float64, device=predicted.device)
@@ -40,17 +40,17 @@ def mse(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def psnr_of_mse(mse: Tensor, peak: float = 255.0) -> Tensor:
-    """Peak signal-to-noise ratio in dB of mean squared errors of any shape, at most `PSNR_CAP`."""
+    """Convert mean squared errors of any shape to peak signal-to-noise ratios in dB, at most `PSNR_CAP`."""
     return (10 * torch.log10(peak**2 / mse)).clamp_max(PSNR_CAP)
 
 
 def psnr(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, peak 255, per image, at most `PSNR_CAP`; arguments as of `mse`."""
+    """Compute the peak signal-to-noise ratio in dB, per image, peak 255, at most `PSNR_CAP`; arguments as in `mse`."""
     return psnr_of_mse(mse(predicted, truth))
 
 
 def colorfulness(rgb: Tensor) -> Tensor:
-    """Colorfulness M3, per image (Hasler and Suesstrunk 2003), with signed opponent channels.
+    """Compute the colorfulness M3, per image (Hasler and Suesstrunk 2003), with signed opponent channels.
 
     Args:
         rgb: (B, 3, H, W) uint8 sRGB.

@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004) with the two windows that are in use."""
+"""Structural similarity (Wang et al. 2004) with a Gaussian and with a uniform window."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class _Window:
 
     weights: tuple[float, ...]
     covariance_factor: float
-    """n / (n - 1) where variances are those of a sample of n, 1 where they are of the population."""
+    """n / (n - 1) for sample variances over n pixels, 1 for population variances."""
 
 
 def _gaussian(size: int, sigma: float) -> tuple[float, ...]:
@@ -29,9 +29,9 @@ _UNIFORM = _Window((1 / 7,) * 7, 49 / 48)
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity, per image, mean over the RGB channels.
+    """Compute the structural similarity, per image, as the mean over the RGB channels.
 
-    Wang et al. 2004: Gaussian window 11x11 with sigma 1.5, K1 0.01, K2 0.03, range 255, windows wholly inside the
+    Wang et al. 2004: Gaussian window 11x11 with sigma 1.5, K1 0.01, K2 0.03, range 255, windows entirely inside the
     image. Equals scikit-image with gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255.
 
     Args:
@@ -39,21 +39,21 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
         truth: the same shape.
 
     Returns:
-        (B,) float64; NaN where a side is shorter than the window.
+        (B,) float64; NaN for images with a side shorter than the window.
     """
     return _ssim(predicted, truth, _GAUSSIAN, 255.0)
 
 
 def ssim_uniform(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity as scikit-image computes it by default: uniform 7x7 window, sample covariance.
+    """Compute the structural similarity with the defaults of scikit-image: uniform 7x7 window, sample covariance.
 
-    Otherwise as `ssim`; about 0.002 apart from it on photographs.
+    Otherwise as `ssim`, from which it differs by about 0.002 on photographs.
     """
     return _ssim(predicted, truth, _UNIFORM, 255.0)
 
 
 def ssim_unit(predicted: Tensor, truth: Tensor) -> Tensor:
-    """`ssim` of (B, C, H, W) float channels in [0, 1], as tf.image.ssim with max_val=1."""
+    """Compute `ssim` of (B, C, H, W) float channels in [0, 1], as tf.image.ssim with max_val=1."""
     return _ssim(predicted, truth, _GAUSSIAN, 1.0)
 
 
@@ -72,7 +72,7 @@ def _ssim(predicted: Tensor, truth: Tensor, window: _Window, data_range: float) 
 
 
 def _map(x: Tensor, y: Tensor, window: _Window, data_range: float) -> Tensor:
-    # Centered, so that float32 keeps the digits that E[x^2] - E[x]^2 would lose; SSIM's means are put back below.
+    # Centered, since E[x^2] - E[x]^2 in float32 would lose digits otherwise; the means of SSIM are restored below.
     center = data_range / 2
     x, y = x - center, y - center
     mean_x, mean_y = _blur(x, window), _blur(y, window)
@@ -87,7 +87,7 @@ def _map(x: Tensor, y: Tensor, window: _Window, data_range: float) -> Tensor:
 
 
 def _blur(x: Tensor, window: _Window) -> Tensor:
-    """Separable over the last two axes, inside only. Shifted sums: 40 times faster than a CPU convolution."""
+    """Filter the last two axes without padding. Shifted sums are 40 times faster than a CPU convolution."""
     size = len(window.weights)
     for axis in (-2, -1):
         length = x.shape[axis] - size + 1

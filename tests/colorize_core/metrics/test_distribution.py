@@ -92,7 +92,7 @@ def test_kid_is_unbiased_for_sets_of_different_size() -> None:
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in the layout of FID's Inception."""
+    """Random weights in the layout of the Inception of FID."""
     from torch_fidelity import feature_extractor_inceptionv3 as module
 
     extractor = module.FeatureExtractorInceptionV3
@@ -120,7 +120,7 @@ def test_features_are_those_of_torch_fidelity(inception_file: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="not the weights of FID's Inception"):
+    with pytest.raises(UserError, match="not the Inception weights of FID"):
         metrics.InceptionFeatures(str(tmp_path / "other.pth"))
 
 
@@ -138,12 +138,12 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_weights_that_cannot_be_had_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch_fidelity import feature_extractor_inceptionv3 as module
 
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(module, "load_state_dict_from_url", unreachable)
-    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\); give fid\.weights=PATH"):
+    with pytest.raises(UserError, match=r"cannot download .* \(no route to host\); set fid\.weights"):
         metrics.InceptionFeatures()
