@@ -1,4 +1,4 @@
-"""Numbers, errors and nested keys as text, the same on terminals, in logs and on pages."""
+"""Text forms of numbers, errors and nested keys, shared by terminals, logs and pages."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ _MAX_ERROR_CHARACTERS = 200
 
 
 def format_bytes(number: float) -> str:
-    """Bytes in decimal units: 812 bytes, 74 kB, 3.1 MB, 1.5 GB, 2.0 TB."""
+    """Format bytes in decimal units: 812 bytes, 74 kB, 3.1 MB, 1.5 GB, 2.0 TB."""
     if number < 1000:
         return f"{number:.0f} bytes"
     if number < 1e6:
@@ -19,7 +19,7 @@ def format_bytes(number: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as 8 s, 2 min 5 s or 3 h 20 min."""
+    """Format seconds as 8 s, 2 min 5 s or 3 h 20 min."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"
@@ -29,7 +29,7 @@ def format_duration(seconds: float) -> str:
 
 
 def first_line(error: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -> str:
-    """The first line of an error's message, at most `limit` characters; its type's name where it has no message."""
+    """Return the first line of an error's message, at most `limit` characters; its type if the message is empty."""
     lines = str(error).strip().splitlines()
     if lines:
         return lines[0][:limit]
@@ -37,12 +37,12 @@ def first_line(error: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -
 
 
 def last_line(text: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -> str:
-    """The last line of a text, at most `limit` characters: where tracebacks and logs say what went wrong."""
+    """Return the last line of a text, at most `limit` characters: the line of a traceback that names the error."""
     return (str(text).strip().splitlines() or [""])[-1][:limit]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys; an empty mapping stays a value."""
+    """Flatten nested mappings to one with dotted keys; an empty mapping is kept as a value."""
     return dict(_leaves(values, prefix))
 
 
@@ -55,7 +55,7 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
 
 
 def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested mappings, in place; what is not a mapping on the way is replaced by one."""
+    """Set a dotted key in nested mappings, in place; values on the path that are not mappings are replaced by ones."""
     *parents, last = key.split(".")
     for parent in parents:
         inner = values.get(parent)

@@ -1,36 +1,36 @@
-"""What became of an input of an archive: one enum, with what each status means and what to do about it."""
+"""Outcomes of the inputs of an archive, with their meaning and the action to take."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Outcome of one input; the value is what the column `status` holds."""
+    """Outcome of one input; the value is stored in the column `status`."""
 
     meaning: str
-    """What happened, in a few words."""
+    """Description of the outcome, in a few words."""
     advice: str
-    """What a user can do about it; empty where nothing is to be done."""
+    """Action that a user can take; empty if none is needed."""
 
-    def __new__(cls, value: str, meaning: str, advice: str = "") -> "Status":
-        """Attach meaning and advice to the value."""
+    def __new__(cls, value: str, meaning: str = "", advice: str = "") -> "Status":
+        """Create a member with meaning and advice; `Status(value)` looks one up."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning, member.advice = meaning, advice
         return member
 
-    OK = "ok", "colorized; the column note names what was simplified"
-    SKIPPED_COLOR = "skipped_color", "already in color, and on_color is skip or copy"
-    EMPTY = "empty", "the file has no bytes", "copy the file again from its origin"
-    MISSING = "missing", "listed, but gone when it was read", "check whether the source changes during the run"
+    OK = "ok", "colorized; the column note lists simplifications"
+    SKIPPED_COLOR = "skipped_color", "already in color, with on_color=skip or copy"
+    EMPTY = "empty", "the file has no bytes", "copy the file again from its original, then retry_failed=[empty]"
+    MISSING = "missing", "listed, but deleted before it was read", "check whether the source changes during the run"
     NOT_AN_IMAGE = (
         "not_an_image",
-        "the bytes are not of a known image format",
-        "leave such files out with listing.exclude or listing.extensions",
+        "the bytes are not in a known image format",
+        "exclude such files with listing.exclude or listing.extensions",
     )
     TRUNCATED = (
         "truncated",
-        "the file ends early or is damaged",
-        "copy it again from its origin, then retry_failed=[truncated]",
+        "the file is incomplete or damaged",
+        "copy the file again from its original, then retry_failed=[truncated]",
     )
     TOO_LARGE = (
         "too_large",
@@ -39,30 +39,30 @@ class Status(StrEnum):
     )
     UNSUPPORTED = (
         "unsupported",
-        "a variant of a format that cannot be read or written",
+        "a variant of a format that cannot be read, or an image that the output format cannot store",
         "convert the file, or choose another output format",
     )
     READ_ERROR = (
         "read_error",
-        "the storage failed at every attempt, or the key leads out of the source",
+        "the storage failed at every attempt, or the key points outside the source",
         "check access to the source, then retry_failed=[read_error]",
     )
     WRITE_ERROR = (
         "write_error",
         "the color image could not be written",
-        "check access and space of the output, then retry_failed=[write_error]",
+        "check access to the output and its free space, then retry_failed=[write_error]",
     )
     MODEL_ERROR = (
         "model_error",
-        "the model returned no finite colors",
-        "try another checkpoint or precision=fp32, then retry_failed=[model_error]",
+        "the model ran out of memory, or predicted colors that are not finite numbers",
+        "use precision=fp32, a smaller working_size or another checkpoint, then retry_failed=[model_error]",
     )
 
     @property
     def is_failure(self) -> bool:
-        """True where the input has neither a color image nor needs one."""
+        """True if the input should have a color image and has none."""
         return self not in (Status.OK, Status.SKIPPED_COLOR)
 
 
 FAILURES = tuple(status for status in Status if status.is_failure)
-"""The statuses that `retry_failed` tries again and `max_failed_fraction` counts."""
+"""Statuses that `retry_failed` processes again and `max_failed_fraction` counts."""

@@ -1,7 +1,7 @@
-"""Color spaces, the sRGB gamut, and the distribution of colors.
+"""Color spaces, the sRGB gamut, and color distributions.
 
-The functions of `colorize_core.color.lab` are imported when they are first used: the modules beside it that work
-without torch, which takes seconds to import, can be imported without it.
+The functions of `colorize_core.color.lab` are imported at their first use, since importing torch takes seconds and the
+other modules of this package work without it.
 """
 
 from typing import TYPE_CHECKING, Any

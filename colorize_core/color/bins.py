@@ -1,6 +1,6 @@
-"""Color as classes: 313 bins of the ab plane, soft labels, class rebalancing (Zhang et al. 2016, section 2).
+"""Color as classification: 313 bins of the ab plane, soft labels, class rebalancing (Zhang et al. 2016, section 2).
 
-The bins are a property of sRGB, the prior over them comes from the training photographs (`dataset.json`).
+The bins are a property of sRGB; the prior over them comes from the training photographs (`dataset.json`).
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 GRID = 10  # CIELAB units between bin centers
-NEIGHBORS = 10  # bins a color is spread over: the authors' training code; the paper says 5
-SIGMA = 5.0  # CIELAB units, of the Gaussian that spreads it
-TEMPERATURE = 0.38  # of the annealed mean
+NEIGHBORS = 10  # bins of a soft label, as in the authors' training code; the paper says 5
+SIGMA = 5.0  # standard deviation of the Gaussian weights of a soft label, CIELAB units
+TEMPERATURE = 0.38  # softmax temperature of the annealed mean (Zhang et al. 2016, eq. 5)
 
-# First and last b of the bins at each a. They are the corners of the 10-unit cells that colors of the sRGB gamut
-# fall in, and six more at its tips that the published network also has; its last layer fixes number and order.
+# First and last b of the bins at each a: the corners of the 10-unit cells that contain colors of the sRGB gamut, and
+# six more at its tips. The last layer of the published network fixes their number and order.
 _ROWS = {
     -90: (50, 90),
     -80: (20, 90),
@@ -44,28 +44,28 @@ BINS = sum((last - first) // GRID + 1 for first, last in _ROWS.values())
 @cache
 def _centers() -> Tensor:
     points = [(a, b) for a, (first, last) in _ROWS.items() for b in range(first, last + 1, GRID)]
-    return torch.tensor(points, dtype=torch.float32)
+    return torch.tensor(points, dtype=torch.float32, device="cpu")
 
 
 def bin_centers(device: torch.device | str = "cpu") -> Tensor:
-    """The a and b of the 313 bins, (313, 2) float32, in the order of the published network: by a, then b."""
+    """Return a and b of the 313 bins, (313, 2) float32, in the order of the published network: by a, then b."""
     return _centers().to(device, copy=True)
 
 
 @cache
 def _neighbor_table(count: int) -> Tensor:
-    """Indices of the `count` bins nearest to every whole a and b, (256 * 256, count), by (a + 128) * 256 + b + 128."""
+    """Return the `count` bins nearest to every integer a and b: (256 * 256, count), row (a + 128) * 256 + b + 128."""
     axis = torch.arange(-128, 128, dtype=torch.float32)
     colors = torch.cartesian_prod(axis, axis)
     return torch.cat([torch.cdist(part, _centers()).topk(count, largest=False).indices for part in colors.split(8192)])
 
 
 def nearest_bins(ab: Tensor, count: int = 1) -> Tensor:
-    """Indices of the bins nearest to each color, nearest first.
+    """Return the indices of the bins nearest to each color, nearest first.
 
     Args:
-        ab: (B, 2, H, W) float, CIELAB units; looked up at the nearest whole a and b.
-        count: how many bins.
+        ab: (B, 2, H, W) float, CIELAB units; rounded to integer a and b for the lookup.
+        count: number of bins per color.
 
     Returns:
         (B, count, H, W) int64.
@@ -76,15 +76,15 @@ def nearest_bins(ab: Tensor, count: int = 1) -> Tensor:
 
 
 def soft_encode(ab: Tensor) -> tuple[Tensor, Tensor]:
-    """Spread each color over its 10 nearest bins by a Gaussian of sigma 5 (Zhang et al. 2016, section 2.1).
+    """Encode each color as Gaussian weights (sigma 5) of its 10 nearest bins (Zhang et al. 2016, section 2.1).
 
-    Sparse: the other bins of every pixel have the weight 0.
+    The encoding is sparse: all other bins have weight 0.
 
     Args:
         ab: (B, 2, H, W) float, CIELAB units.
 
     Returns:
-        Indices (B, 10, H, W) int64, and their weights, float32, summing to 1 over dimension 1.
+        Indices (B, 10, H, W) int64 of the bins, and their weights, float32, which sum to 1 over dimension 1.
     """
     indices = nearest_bins(ab, NEIGHBORS)
     centers = bin_centers(ab.device)[indices]  # (B, 10, H, W, 2)
@@ -93,11 +93,11 @@ def soft_encode(ab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bin_prior(color_prior: Sequence[Sequence[float]]) -> Tensor:
-    """The share of each bin, (313,) float64 summing to 1.
+    """Return the share of each bin, (313,) float64 summing to 1.
 
     Args:
-        color_prior: [a, b, share] of grid points, as `dataset.json` has it; a point outside the bins counts for the
-            nearest.
+        color_prior: [a, b, share] of grid points, as in `dataset.json`; a point that is no bin counts for the nearest
+            bin.
     """
     prior = torch.zeros(BINS, dtype=torch.float64)
     points = torch.tensor([list(row) for row in color_prior], dtype=torch.float64).reshape(-1, 3)
@@ -107,28 +107,14 @@ def bin_prior(color_prior: Sequence[Sequence[float]]) -> Tensor:
 
 
 def rebalancing_weights(prior: Tensor, smoothing: float = 0.5) -> Tensor:
-    """Weight of each bin so that rare colors count (Zhang et al. 2016, eq. 4).
+    """Return the class-rebalancing weight of each bin, larger for rare colors (Zhang et al. 2016, eq. 4).
 
     Args:
         prior: (313,) shares summing to 1.
-        smoothing: lambda, the part of the uniform distribution mixed into the prior.
+        smoothing: lambda, the share of the uniform distribution mixed into the prior.
 
     Returns:
         (313,) float64, proportional to 1 / ((1 - smoothing) prior + smoothing / 313), mean 1 under the prior.
     """
     weights = 1 / ((1 - smoothing) * prior + smoothing / len(prior))
     return weights / (prior * weights).sum()
-
-
-def annealed_mean(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """The mean of the sharpened distribution over bins (Zhang et al. 2016, eq. 5).
-
-    Args:
-        logits: (B, 313, H, W) float.
-        temperature: 1 is the mean, toward 0 the mode.
-
-    Returns:
-        (B, 2, H, W) a and b, CIELAB units.
-    """
-    shares = torch.softmax(logits / temperature, dim=1)
-    return torch.einsum("bqhw,qc->bchw", shares, bin_centers(logits.device).to(shares.dtype))

@@ -1,7 +1,7 @@
-"""The loops over every pixel of every photograph, compiled by numba: on a CPU, torch takes seven times as long.
+"""Per-pixel loops compiled by numba, for CPUs, where torch takes seven times as long.
 
-They work row by row, on buffers that stay in the processor's first cache, and in steps that it does for many pixels at
-once. What they compute is in `color`; the tests hold them to it.
+They process row by row, on buffers that stay in the L1 cache, in loops that vectorize. `color.lab` has the reference
+implementations, against which the tests compare them.
 """
 
 from typing import Any, TypeAlias
@@ -11,57 +11,57 @@ import numpy as np
 from colorize_core.color.lab import GAMUT_ABOVE, GAMUT_BELOW, GAMUT_BISECTIONS, WHITE_D65, XYZ_FROM_RGB
 from colorize_core.runtime.compiling import compile_loop
 
-_Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
+_Real: TypeAlias = Any  # np.float32: numba accepts it as it is, type checkers do not accept it as a float
 
 _F = np.float32
-_STEPS = 4096  # of linear light; below a step there is one threshold between levels of 255 at most
+_STEPS = 4096  # steps of linear light; each contains at most one threshold between 8-bit values
 _RGB_FROM_XYZ = (np.linalg.inv(np.array(XYZ_FROM_RGB)) * np.array(WHITE_D65)).astype(_F)
 _LUMINANCE = np.array(XYZ_FROM_RGB[1], _F)
 _WHITE_FROM_RGB = (np.array(XYZ_FROM_RGB) / np.array(WHITE_D65)[:, None]).astype(_F)
 
 
-def _linear(levels: np.ndarray, white: int) -> np.ndarray:
-    """Linear light of levels (IEC 61966-2-1)."""
-    encoded = levels / white
+def _linear(values: np.ndarray, white: int) -> np.ndarray:
+    """Convert sRGB pixel values to linear light (IEC 61966-2-1)."""
+    encoded = values / white
     return np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92).astype(_F)
 
 
 _LINEAR_8, _LINEAR_16 = (_linear(np.arange(white + 1), white) for white in (255, 65535))
-# From linear light to levels of 255: the level at the beginning of each step, and where the next level begins.
-_NEXT_LEVEL = np.append(_linear(np.arange(255) + 0.5, 255), _F(2))
-_FIRST_LEVEL = np.searchsorted(_NEXT_LEVEL, np.arange(_STEPS + 1) / _STEPS, side="right").astype(np.uint8)
+# Linear light to 8-bit values: the value at the start of each step, and the linear light where the next value starts.
+_NEXT_START = np.append(_linear(np.arange(255) + 0.5, 255), _F(2))
+_FIRST_VALUE = np.searchsorted(_NEXT_START, np.arange(_STEPS + 1) / _STEPS, side="right").astype(np.uint8)
 
 
 def compose_rows(L: np.ndarray, ab: np.ndarray, depth: int) -> tuple[np.ndarray, int, float, float]:
-    """Levels of sRGB of lightness and chroma, colors outside it losing chroma.
+    """Convert lightness and chroma to sRGB pixel values, reducing the chroma of colors outside the gamut.
 
     Args:
         L: (n, W) float32 lightness in [0, 100].
-        ab: (2, n, W) float32 chroma; replaced by what fits.
+        ab: (2, n, W) float32 chroma, CIELAB units; overwritten by the chroma that fits the gamut.
         depth: 8 or 16 bits.
 
     Returns:
-        (n, W, 3) uint8 or uint16; how many pixels lost chroma; the sum of the chroma that is left; the largest
-        difference of L between the levels and what was asked for.
+        Pixel values (n, W, 3), uint8 or uint16; the number of pixels whose chroma was reduced; the sum of the chroma
+        of all pixels afterwards; the maximum difference between L and the lightness of the rounded pixel values.
     """
-    levels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
+    pixels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
     linear = _LINEAR_8 if depth == 8 else _LINEAR_16
-    # Arguments, not globals: numba's cache would not notice a change of another module's constants.
-    return levels, *_paint(L, ab, levels, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
+    # Arguments rather than globals: numba's cache would not notice a change of another module's constants.
+    return pixels, *_compose(L, ab, pixels, linear, (_F(-GAMUT_BELOW), _F(1 + GAMUT_ABOVE)), GAMUT_BISECTIONS)
 
 
 def clip_rows(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Levels (n, W, 3) uint8 of lightness and chroma as `compose_rows` takes them, colors outside sRGB clipped.
+    """Convert lightness and chroma, as of `compose_rows`, to (n, W, 3) uint8, clipping each channel of sRGB.
 
-    This changes their lightness: it is what the colors of others cost, for comparison.
+    Clipping changes the lightness. Benchmarks use it as the cost of the conversion without gamut mapping.
     """
-    levels = np.empty((*L.shape, 3), np.uint8)
-    _clip(L, ab, levels, (_F(0), _F(1)))
-    return levels
+    pixels = np.empty((*L.shape, 3), np.uint8)
+    _clip(L, ab, pixels, (_F(0), _F(1)))
+    return pixels
 
 
 def pixels_to_lab_rows(pixels: np.ndarray) -> np.ndarray:
-    """CIELAB (3, H, W) float32 of (H, W, 3) sRGB, uint8 or uint16."""
+    """Convert (H, W, 3) sRGB, uint8 or uint16, to CIELAB (3, H, W) float32."""
     lab = np.empty((3, *pixels.shape[:2]), _F)
     _to_lab(pixels, _LINEAR_8 if pixels.dtype == np.uint8 else _LINEAR_16, lab)
     return lab
@@ -89,8 +89,8 @@ def _to_lab(pixels: np.ndarray, linear: np.ndarray, lab: np.ndarray) -> None:
 
 @compile_loop
 def _forward(values: np.ndarray, roots: np.ndarray) -> None:
-    """CIELAB's f of light: its cube root, linear near black."""
-    # A third of a float's bits is its root within a twentieth; two of Halley's steps make that a millionth of it.
+    """Apply CIELAB's f to linear light: cube root, linear near black."""
+    # A third of the bits of a float is its cube root within 1/20; two steps of Halley's method make that 1e-6.
     bits, guess = values.view(np.int32), roots.view(np.int32)
     for x in range(len(values)):
         guess[x] = bits[x] // 3 + 709921077
@@ -109,7 +109,7 @@ def _inverse(f: _Real) -> _Real:
 
 @compile_loop
 def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
-    """Linear sRGB of a color whose lightness is 116 fy - 16."""
+    """Convert a color of lightness 116 fy - 16 to linear sRGB."""
     m = _RGB_FROM_XYZ
     X, Y, Z = _inverse(fy + a * _F(1 / 500)), _inverse(fy), _inverse(max(fy - b * _F(1 / 200), _F(0)))
     return (
@@ -121,7 +121,7 @@ def _rgb(fy: _Real, a: _Real, b: _Real) -> tuple[_Real, _Real, _Real]:
 
 @compile_loop
 def _is_outside(r: _Real, g: _Real, b: _Real, limits: tuple[_Real, _Real]) -> bool:
-    """Whether linear light is outside limits; without a branch, so that it is asked of many pixels at once."""
+    """Return True if linear light is outside the limits; without branches, so that callers vectorize."""
     low, high = limits
     return (r < low) | (g < low) | (b < low) | (r > high) | (g > high) | (b > high)
 
@@ -136,7 +136,7 @@ def _linear_row(
     blue: np.ndarray,
     limits: tuple[_Real, _Real],
 ) -> int:
-    """Fill in linear sRGB; returns how many pixels are outside the limits."""
+    """Write linear sRGB; return the number of pixels outside the limits."""
     outside = 0
     for x in range(len(L)):
         red[x], green[x], blue[x] = _rgb((L[x] + _F(16)) * _F(1 / 116), a[x], b[x])
@@ -155,12 +155,12 @@ def _fit_row(
     limits: tuple[_Real, _Real],
     bisections: int,
 ) -> int:
-    """Take chroma from what is outside sRGB, in place, by bisection; returns of how many pixels."""
+    """Reduce the chroma of pixels outside the gamut in place, by bisection; return their number."""
     where, changed = np.empty(len(L), np.int32), 0
     for x in range(len(L)):
         where[changed] = x
         changed += _is_outside(red[x], green[x], blue[x], limits)
-    # Side by side, so that each step of the bisection is one of many pixels at once.
+    # Gathered into contiguous arrays, so that each bisection step vectorizes.
     fy, own_a, own_b, share = np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F), np.empty(changed, _F)
     for i in range(changed):
         x = where[i]
@@ -188,24 +188,24 @@ def _chroma_sum(a: np.ndarray, b: np.ndarray) -> _Real:
 
 
 @compile_loop
-def _encode_8(linear: np.ndarray, levels: np.ndarray) -> None:
+def _encode_8(linear: np.ndarray, pixels: np.ndarray) -> None:
     for x in range(len(linear)):
         light = min(max(linear[x], _F(0)), _F(1))
-        level = _FIRST_LEVEL[np.int32(light * _F(_STEPS))]
-        levels[x] = level + (light >= _NEXT_LEVEL[level])
+        value = _FIRST_VALUE[np.int32(light * _F(_STEPS))]
+        pixels[x] = value + (light >= _NEXT_START[value])
 
 
 @compile_loop
-def _encode_16(linear: np.ndarray, levels: np.ndarray) -> None:
+def _encode_16(linear: np.ndarray, pixels: np.ndarray) -> None:
     for x in range(len(linear)):
         light = min(max(linear[x], _F(0)), _F(1))
         encoded = _F(1.055) * light ** _F(1 / 2.4) - _F(0.055) if light > _F(0.0031308) else _F(12.92) * light
-        levels[x] = np.int32(encoded * _F(65535) + _F(0.5))
+        pixels[x] = np.int32(encoded * _F(65535) + _F(0.5))
 
 
 @compile_loop
 def _larger_error(L: np.ndarray, luminance: np.ndarray, largest: _Real) -> _Real:
-    """The largest difference of L if it is more than the one before: roots are taken only where one is."""
+    """Return the maximum of `largest` and the row's differences of L; roots are computed only if one exceeds it."""
     step, exceeding = largest * _F(1 / 116), 0
     for x in range(len(L)):
         fy = (L[x] + _F(16)) * _F(1 / 116)
@@ -219,23 +219,23 @@ def _larger_error(L: np.ndarray, luminance: np.ndarray, largest: _Real) -> _Real
 
 
 @compile_loop
-def _paint(
+def _compose(
     L: np.ndarray,
     ab: np.ndarray,
-    levels: np.ndarray,
+    pixels: np.ndarray,
     linear: np.ndarray,
     limits: tuple[_Real, _Real],
     bisections: int,
 ) -> tuple[int, _Real, _Real]:
     rows, width = L.shape
     red, green, blue, luminance = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
-    r, g, b = np.empty(width, levels.dtype), np.empty(width, levels.dtype), np.empty(width, levels.dtype)
+    r, g, b = np.empty(width, pixels.dtype), np.empty(width, pixels.dtype), np.empty(width, pixels.dtype)
     clipped, chroma, error = 0, 0.0, _F(0)
     for y in range(rows):
         if _linear_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits):
             clipped += _fit_row(L[y], ab[0, y], ab[1, y], red, green, blue, limits, bisections)
         chroma += _chroma_sum(ab[0, y], ab[1, y])
-        # A branch, not a function as argument: numba's cache would not know it again in the next process.
+        # A branch rather than a function argument, for which numba's cache would miss in the next process.
         if len(linear) == 256:
             _encode_8(red, r)
             _encode_8(green, g)
@@ -244,7 +244,7 @@ def _paint(
             _encode_16(red, r)
             _encode_16(green, g)
             _encode_16(blue, b)
-        out = levels[y]
+        out = pixels[y]
         for x in range(width):
             out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]
             luminance[x] = _LUMINANCE[0] * linear[r[x]] + _LUMINANCE[1] * linear[g[x]] + _LUMINANCE[2] * linear[b[x]]
@@ -253,7 +253,7 @@ def _paint(
 
 
 @compile_loop
-def _clip(L: np.ndarray, ab: np.ndarray, levels: np.ndarray, limits: tuple[_Real, _Real]) -> None:
+def _clip(L: np.ndarray, ab: np.ndarray, pixels: np.ndarray, limits: tuple[_Real, _Real]) -> None:
     width = L.shape[1]
     red, green, blue = np.empty(width, _F), np.empty(width, _F), np.empty(width, _F)
     r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
@@ -262,6 +262,6 @@ def _clip(L: np.ndarray, ab: np.ndarray, levels: np.ndarray, limits: tuple[_Real
         _encode_8(red, r)
         _encode_8(green, g)
         _encode_8(blue, b)
-        out = levels[y]
+        out = pixels[y]
         for x in range(width):
             out[x, 0], out[x, 1], out[x, 2] = r[x], g[x], b[x]

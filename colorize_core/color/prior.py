@@ -1,4 +1,4 @@
-"""The distribution of colors in a set of photographs: median, and prior over an ab grid."""
+"""Distribution of colors in a set of photographs: median, and prior over an ab grid."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ _GRID = 10  # CIELAB units between bin centers (Zhang et al. 2016, section 2.1)
 
 
 class ColorCounter:
-    """Counts of 8-bit a and b, from which median and prior follow exactly; counters of shards add up."""
+    """Histogram of 8-bit a and b, from which median and prior follow exactly; counts of several shards can be added."""
 
     def __init__(self, counts: np.ndarray | None = None) -> None:
-        """Start from (256, 256) int64 counts by a + 128 and b + 128, or from nothing."""
+        """Start from (256, 256) int64 counts indexed by a + 128 and b + 128, or from zeros."""
         self.counts = np.zeros((256, 256), np.int64) if counts is None else counts
 
     def add(self, ab: np.ndarray) -> None:
@@ -18,14 +18,14 @@ class ColorCounter:
         self.counts += np.bincount(index.ravel(), minlength=65536).reshape(256, 256)
 
     def median(self) -> tuple[float, float]:
-        """Median a and median b, CIELAB units; (0, 0) of nothing."""
+        """Return median a and median b in CIELAB units; (0, 0) if nothing was counted."""
         if not self.counts.any():
             return 0.0, 0.0
         a, b = (int(np.searchsorted(np.cumsum(self.counts.sum(axis)), self.counts.sum() / 2)) for axis in (1, 0))
         return float(a - 128), float(b - 128)
 
     def prior(self) -> list[list[float]]:
-        """Share of pixels by nearest grid point, [a, b, share], largest first."""
+        """Return the share of pixels nearest to each grid point as [a, b, share], largest share first."""
         a, b = np.nonzero(self.counts)
         weights = self.counts[a, b]
         shares: dict[tuple[int, int], int] = {}

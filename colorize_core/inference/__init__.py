@@ -1,1 +1,1 @@
-"""Lightness at full size to color at full size."""
+"""Inference: lightness at full size to color at full size."""

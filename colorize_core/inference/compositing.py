@@ -1,4 +1,4 @@
-"""Lightness and chroma at full size to a picture's levels, on whatever device they are."""
+"""Composition of full-size lightness and chroma to sRGB pixel values, on any device."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,22 @@ from colorize_core.color.lab import chroma, fit_gamut, lab_to_rgb, rgb_to_lab
 
 @dataclass
 class ComposedRows:
-    """Some rows of a picture."""
+    """Composed rows of an image, with sums for its scores."""
 
-    levels: np.ndarray
+    pixels: np.ndarray
     """(n, W, 3) sRGB, uint8 or uint16."""
     ab: Tensor
-    """(1, 2, n, W) the chroma they have before rounding, CIELAB units."""
+    """(1, 2, n, W) chroma before rounding, CIELAB units."""
     chroma: float
-    """Its sum over all pixels."""
+    """Sum of the chroma of all pixels."""
     clipped: int
-    """How many pixels lost chroma to fit sRGB."""
+    """Number of pixels whose chroma was reduced to fit the sRGB gamut."""
     lightness_error: float
-    """The largest difference of L between the levels and what was asked for."""
+    """Maximum difference between the lightness of the rounded pixels and the given L."""
 
 
-def paint(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
-    """Paint rows, keeping their lightness: colors outside sRGB lose chroma (`color.fit_gamut`).
+def compose_rgb(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
+    """Compose rows, keeping their lightness: colors outside sRGB lose chroma (`color.lab.fit_gamut`).
 
     Args:
         L: (1, 1, n, W) float32 lightness in [0, 100].
@@ -40,16 +40,16 @@ def _compose_rgb_on_cpu(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
     from colorize_core.color.kernels import compose_rows
 
     ab = ab.contiguous()
-    levels, clipped, chroma_sum, error = compose_rows(L[0, 0].contiguous().numpy(), ab[0].numpy(), depth)
-    return ComposedRows(levels, ab, chroma_sum, clipped, error)
+    pixels, clipped, chroma_sum, error = compose_rows(L[0, 0].contiguous().numpy(), ab[0].numpy(), depth)
+    return ComposedRows(pixels, ab, chroma_sum, clipped, error)
 
 
 def compose_rgb_on_device(L: Tensor, ab: Tensor, depth: int) -> ComposedRows:
-    """`paint` in torch, for any device."""
+    """Compose rows in torch, for any device; arguments as of `compose_rgb`."""
     white = 2**depth - 1
     fitted, clipped = fit_gamut(torch.cat((L, ab), dim=1))
-    levels = (lab_to_rgb(fitted) * white).round_()
-    error = (rgb_to_lab(levels / white)[:, :1] - L).abs().max()
-    pixels = levels[0].permute(1, 2, 0).to(torch.int32).cpu().numpy().astype(np.uint16 if depth == 16 else np.uint8)
+    values = (lab_to_rgb(fitted) * white).round_()
+    error = (rgb_to_lab(values / white)[:, :1] - L).abs().max()
+    pixels = values[0].permute(1, 2, 0).to(torch.int32).cpu().numpy().astype(np.uint16 if depth == 16 else np.uint8)
     ab = fitted[:, 1:]
     return ComposedRows(pixels, ab, float(chroma(ab).sum()), int(clipped.sum()), float(error))

@@ -1,4 +1,4 @@
-"""Compiled loops of chroma upsampling: the guided filter's linear model, and interpolation of rows and columns."""
+"""Compiled loops of chroma upsampling: linear model of the guided filter, interpolation of columns and rows."""
 
 from typing import Any, TypeAlias
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from colorize_core.runtime.compiling import compile_loop
 
-_Real: TypeAlias = Any  # np.float32, which numba takes as it is and type checkers do not take for a float
+_Real: TypeAlias = Any  # np.float32: numba accepts it as it is, type checkers do not accept it as a float
 _F = np.float32
 
 
 @compile_loop
 def fit_lines(ab: np.ndarray, L: np.ndarray, epsilon: _Real, lines: np.ndarray) -> None:
-    """Chroma as a linear function of lightness around each pixel (`upsampling.linear_model`).
+    """Fit chroma as a linear function of lightness around each pixel (`upsampling.linear_model`).
 
     Args:
         ab: (2, h, w) float32 chroma.
         L: (h, w) float32 lightness.
-        epsilon: added to the variance of lightness, float32.
-        lines: (4, h, w) float32, filled in: the slopes of a and b, then their offsets.
+        epsilon: float32 regularization, added to the variance of lightness.
+        lines: (4, h, w) float32 output: slopes of a and b, then their offsets.
     """
     height, width = L.shape
     slopes, sums = np.empty((2, height, width), _F), np.empty(width, _F)
@@ -60,7 +60,7 @@ def fit_lines(ab: np.ndarray, L: np.ndarray, epsilon: _Real, lines: np.ndarray) 
 
 @compile_loop
 def _mean_of_three(sums: np.ndarray, means: np.ndarray) -> None:
-    """Means over 3 x 3 of the sums over 3 rows; edges are repeated."""
+    """Write means over 3 x 3 windows, given sums over 3 rows; edges are repeated."""
     last = len(sums) - 1
     for x in range(1, last):
         means[x] = (sums[x - 1] + sums[x] + sums[x + 1]) * _F(1 / 9)
@@ -70,13 +70,13 @@ def _mean_of_three(sums: np.ndarray, means: np.ndarray) -> None:
 
 @compile_loop
 def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> None:
-    """Columns between those of a smaller picture.
+    """Interpolate the columns of a larger image.
 
     Args:
         small: (C, h, w) float32.
-        left: (W,) the column left of each wanted one.
-        weight: (W,) float32 share of the column on its right.
-        columns: (C, h, W) float32, filled in.
+        left: (W,) source column to the left of each target column.
+        weight: (W,) float32 weight of the source column to its right.
+        columns: (C, h, W) float32 output.
     """
     last = small.shape[2] - 1
     for channel in range(small.shape[0]):
@@ -91,15 +91,15 @@ def enlarge_columns(small: np.ndarray, left: np.ndarray, weight: np.ndarray, col
 def enlarge_rows(
     columns: np.ndarray, above: np.ndarray, weight: np.ndarray, L: np.ndarray, guided: bool, ab: np.ndarray
 ) -> None:
-    """Chroma of rows between those of a smaller picture.
+    """Interpolate the chroma of rows of a larger image.
 
     Args:
-        columns: (C, h, W) float32: a and b, or, guided, their slopes over lightness and then their offsets.
-        above: (n,) the row above each wanted one.
-        weight: (n,) float32 share of the row below it.
-        L: (n, W) float32 lightness of the wanted rows.
-        guided: what the columns are.
-        ab: (2, n, W) float32, filled in.
+        columns: (C, h, W) float32: a and b, or, if guided, their slopes over lightness and then their offsets.
+        above: (n,) source row above each target row.
+        weight: (n,) float32 weight of the source row below it.
+        L: (n, W) float32 lightness of the target rows.
+        guided: True if the columns are slopes and offsets.
+        ab: (2, n, W) float32 output.
     """
     last = columns.shape[1] - 1
     for y in range(len(above)):

@@ -1,23 +1,21 @@
-"""From lightness at any size to chroma at the same size: the model sees its working size."""
+"""Prediction of chroma for lightness of any size, with a model that runs at its working size."""
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from colorize_core.color.lab import denormalize_ab, normalize_L
 
-STRIDE = 32  # models take sides that are multiples of this
-_MOST_SQUASHED = 9 / 8
+STRIDE = 32  # height and width of model inputs are multiples of this
+_MAX_DISTORTION = 9 / 8  # of the aspect ratio
 
 
 def working_shape(height: int, width: int, working_size: int) -> tuple[int, int]:
-    """Height and width of what the model is given for a photograph: multiples of 32, about `working_size` squared.
+    """Return height and width of the model input for a photograph: multiples of 32, area about `working_size` squared.
 
-    The nearest to the aspect ratio at constant area, at most as long as the area is in rows of 32.
+    The aspect ratio is the nearest possible at constant area; no side is longer than the area divided by 32.
     """
     longest = max(working_size**2 // STRIDE, STRIDE)
     root = math.sqrt(height / width)
@@ -27,20 +25,21 @@ def working_shape(height: int, width: int, working_size: int) -> tuple[int, int]
 
 
 def content_shape(height: int, width: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that a photograph itself takes of its working shape; `pad` fills the rest.
+    """Return height and width that the photograph occupies within its working shape; `pad` fills the rest.
 
-    All of it, unless that would squash the photograph by more than an eighth (panoramas, small working sizes): a
-    model does not know what is squashed, and its colors turn wrong. Then as much as the aspect ratio allows.
+    This is the whole working shape, unless that would distort the aspect ratio by more than 1/8 (panoramas, small
+    working sizes), since models predict wrong colors for distorted content. Then it is the largest size of the right
+    aspect ratio.
     """
-    squash = (shape[0] / shape[1]) / (height / width)
-    if 1 / _MOST_SQUASHED <= squash <= _MOST_SQUASHED:
+    distortion = (shape[0] / shape[1]) / (height / width)
+    if 1 / _MAX_DISTORTION <= distortion <= _MAX_DISTORTION:
         return shape
     scale = min(shape[0] / height, shape[1] / width)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def pad(L: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Fill (B, C, h, w) up to a shape, at the bottom and on the right, by mirroring as often as it takes."""
+    """Pad (B, C, h, w) to a shape at the bottom and right, by repeated mirroring."""
     for axis, wanted in zip((2, 3), shape, strict=True):
         size = L.shape[axis]
         if size < wanted:
@@ -51,10 +50,10 @@ def pad(L: Tensor, shape: tuple[int, int]) -> Tensor:
 
 @torch.inference_mode()
 def predict_ab(model: nn.Module, L: Tensor) -> Tensor:
-    """Run the model on lightness that is already at its working shape.
+    """Run the model on lightness at its working shape.
 
     Args:
-        model: in evaluation mode.
+        model: a network in evaluation mode.
         L: (B, 1, h, w) float CIELAB lightness in [0, 100], h and w multiples of 32, on the model's device.
 
     Returns:
@@ -63,36 +62,22 @@ def predict_ab(model: nn.Module, L: Tensor) -> Tensor:
     return denormalize_ab(model(normalize_L(L)).float())
 
 
-class LargestFeatures(TorchFunctionMode):
-    """While active, watches how large the features (B, C, h, w) of networks become."""
-
-    bytes = 0
-    """Of the largest so far."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call one of torch's functions and look at its result."""
-        result = function(*args, **(kwargs or {}))
-        if isinstance(result, Tensor) and result.ndim == 4:
-            self.bytes = max(self.bytes, result.nbytes)
-        return result
-
-
 def shrink(L: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Resize lightness (B, 1, H, W) to a working shape, antialiased bilinear."""
+    """Resize lightness (B, 1, H, W) to a smaller shape, antialiased bilinear."""
     if L.shape[-2:] == shape:
         return L
     return F.interpolate(L, shape, mode="bilinear", antialias=True, align_corners=False)
 
 
 def enlarge(ab: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Resize chroma (B, 2, h, w) to the photograph's size, bilinear."""
+    """Resize chroma (B, 2, h, w) to a larger shape, bilinear."""
     if ab.shape[-2:] == shape:
         return ab
     return F.interpolate(ab, shape, mode="bilinear", align_corners=False)
 
 
 def colorize_lightness(model: nn.Module, L: Tensor, working_size: int) -> Tensor:
-    """Predict a and b (B, 2, H, W), CIELAB units, for lightness (B, 1, H, W) in [0, 100] of any one size."""
+    """Predict a and b (B, 2, H, W), CIELAB units, of lightness (B, 1, H, W) in [0, 100]; all of one size, any size."""
     height, width = L.shape[-2:]
     shape = working_shape(height, width, working_size)
     content = content_shape(height, width, shape)

@@ -1,4 +1,4 @@
-"""Chroma from the working size to the photograph's, a strip of rows at a time."""
+"""Upsampling of chroma from the working size to the full size, strip by strip."""
 
 from typing import Literal
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 Upsampling = Literal["guided", "bilinear"]
 
-_EPSILON = 100.0  # squared units of L: contrasts well under 10 say nothing of color
+_EPSILON = 100.0  # squared units of L: differences of lightness well below 10 do not indicate a change of color
 
 
 class ChromaRows:
-    """Chroma at full size, by rows; memory is that of the working height at full width."""
+    """Upsampled chroma, computed for the requested rows; keeps the working height at full width in memory."""
 
     def __init__(self, ab: Tensor, L: Tensor, shape: tuple[int, int], upsampling: Upsampling) -> None:
-        """Prepare to enlarge.
+        """Enlarge the columns; rows are enlarged on request.
 
         Args:
             ab: (1, 2, h, w) chroma at the working size, CIELAB units.
-            L: (1, 1, h, w) lightness there, in [0, 100].
-            shape: height and width to enlarge to.
+            L: (1, 1, h, w) lightness at the working size, in [0, 100].
+            shape: full height and width.
             upsampling: bilinear, or guided by the lightness at full size.
         """
         height, width = shape
@@ -30,8 +30,8 @@ class ChromaRows:
         self._height, self._guided = height, upsampling == "guided"
 
     def __call__(self, rows: slice, L: Tensor) -> Tensor:
-        """Chroma (1, 2, n, W) of some rows, given their lightness (1, 1, n, W)."""
-        above, weight = _place(rows.start, rows.stop, self._columns.shape[2], self._height)
+        """Return the chroma (1, 2, n, W) of a slice of rows, given their lightness (1, 1, n, W)."""
+        above, weight = _neighbors(rows.start, rows.stop, self._columns.shape[2], self._height)
         if L.device.type == "cpu":
             from colorize_core.inference.kernels import enlarge_rows
 
@@ -46,23 +46,23 @@ class ChromaRows:
 
 
 def _enlarge_columns(small: Tensor, width: int) -> Tensor:
-    """(1, C, h, w) to (1, C, h, width), bilinear."""
+    """Enlarge (1, C, h, w) to (1, C, h, width), bilinear."""
     if small.device.type != "cpu":
         return F.interpolate(small, (small.shape[2], width), mode="bilinear", align_corners=False)
     from colorize_core.inference.kernels import enlarge_columns
 
     columns = torch.empty((*small.shape[:3], width))
-    left, weight = _place(0, width, small.shape[3], width)
+    left, weight = _neighbors(0, width, small.shape[3], width)
     enlarge_columns(small[0].contiguous().numpy(), left, weight, columns[0].numpy())
     return columns
 
 
-def _place(start: int, stop: int, small: int, large: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where pixels lie in a bilinear enlargement along one side, as `F.interpolate` has it (align_corners=False).
+def _neighbors(start: int, stop: int, small: int, large: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the source pixels of a bilinear enlargement along one axis, as `F.interpolate` with align_corners=False.
 
     Returns:
-        (n,) int64, the pixel of the small side before each of those from start to stop; (n,) float32, the share of the
-        one after it.
+        For each target pixel from `start` to `stop`: the index of the source pixel before it, (n,) int64, and the
+        weight of the source pixel after that one, (n,) float32.
     """
     position = np.clip((np.arange(start, stop) + 0.5) * (small / large) - 0.5, 0, small - 1)
     before = np.floor(position).astype(np.int64)
@@ -70,19 +70,20 @@ def _place(start: int, stop: int, small: int, large: int) -> tuple[np.ndarray, n
 
 
 def linear_model(ab: Tensor, L: Tensor) -> Tensor:
-    """Chroma as a linear function of lightness around each pixel: ab = slope L + offset.
+    """Fit chroma as a linear function of lightness around each pixel: ab = slope L + offset.
 
-    After the fast guided filter (He and Sun 2015, arXiv:1505.00996), whose slopes are fitted by least squares in
-    windows at the small size and enlarged there. Its offset is averaged over windows too, which smooths the chroma
-    itself and costs 1 to 4 dB against bilinear on true chroma of photographs; here it is what the slope leaves of
-    each pixel, so that the small picture is met exactly and lightness only adds detail.
+    This is the fast guided filter (He and Sun 2015, arXiv:1505.00996), which fits slopes by least squares in windows
+    of the small image and enlarges the coefficients, with one change. The original also averages the offsets over
+    windows, which smooths the chroma and costs 1 to 4 dB against bilinear upsampling of the true chroma of photographs.
+    Here the offset of a pixel is the remainder of its own chroma, so that the small image is reproduced exactly and
+    lightness only adds detail.
 
     Args:
         ab: (B, 2, h, w) chroma.
         L: (B, 1, h, w) lightness in [0, 100].
 
     Returns:
-        (B, 4, h, w): the slopes of a and b, then their offsets.
+        (B, 4, h, w): slopes of a and b, then their offsets.
     """
     if L.device.type != "cpu":
         return linear_model_of_tensors(ab, L)
@@ -95,7 +96,7 @@ def linear_model(ab: Tensor, L: Tensor) -> Tensor:
 
 
 def linear_model_of_tensors(ab: Tensor, L: Tensor) -> Tensor:
-    """`linear_model` in torch, for any device."""
+    """Compute `linear_model` in torch, for any device."""
     mean_L, mean_ab = _mean(L), _mean(ab)
     slope = (_mean(L * ab) - mean_L * mean_ab) / (_mean(L * L) - mean_L * mean_L + _EPSILON)
     slope = _mean(slope)
@@ -103,7 +104,7 @@ def linear_model_of_tensors(ab: Tensor, L: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean over windows of 3 x 3, edges repeated; in sums of slices, which take a fifth of a pooling's time."""
+    """Return means over 3 x 3 windows, with repeated edges; sums of slices take a fifth of the time of pooling."""
     padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
     rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
     return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9

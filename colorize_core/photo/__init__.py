@@ -1,1 +1,1 @@
-"""Image files: bytes to pixels and back, with metadata. Without torch."""
+"""Photographs as files: decoding, encoding, color profiles and metadata. Imports no torch."""

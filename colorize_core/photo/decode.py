@@ -1,4 +1,4 @@
-"""Photographs as bytes and as pixels: decoding, orientation, color profile, depth, alpha."""
+"""Decoding of photographs: pixels in sRGB, orientation, depth, alpha, metadata."""
 
 import io
 from collections.abc import Callable
@@ -8,29 +8,26 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from colorize_core.errors import UserError
+from colorize_core.formatting import first_line
 from colorize_core.photo.depth import to_depth
-from colorize_core.photo.high_bit_depth import read_16_bit_channels
+from colorize_core.photo.high_bit_depth import has_16_bit_channels, read_16_bit_channels
 from colorize_core.photo.metadata import read_dpi, read_exif, read_orientation, read_xmp
 from colorize_core.photo.profiles import high_bit_depth_to_srgb, to_srgb
+from colorize_core.status import Status
 
-# The size of a photograph is checked below, before its pixels are decoded, against a limit of the caller's;
-# Pillow's own fixed limit would refuse gigapixel scans that were asked for.
+# `open_photo` checks the size before pixels are decoded, against a limit of the caller. Pillow's fixed limit would
+# also refuse gigapixel scans that the caller allows.
 Image.MAX_IMAGE_PIXELS = None
-Image.init()  # so that every plugin named below is known to Image.open
+Image.init()  # registers all plugins, so that Image.open knows the formats below
 
 MAX_PIXELS = 200_000_000
-"""Default limit on width x height."""
-GRAY_CHROMA = 4.0
-"""Below this mean chroma a photograph counts as gray: too little color to learn from, or to keep."""
+"""Default limit of width x height."""
 
-# Formats Pillow may try. Restricting them keeps PostScript and other interpreters away from untrusted bytes.
+# Restricting the formats keeps PostScript and other interpreters away from untrusted bytes.
 _READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"\0\0\0\x0cjP")
 
-# What Pillow's image modes call alpha; the A of LAB is a color.
-_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
-# Multi-page and animated formats, whose pages are counted.
-_PAGED_FORMATS = ("TIFF", "GIF", "WEBP", "PNG", "MPO")
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")  # Pillow's modes with alpha; the A of LAB is a color
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
@@ -40,16 +37,27 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
     8: lambda stored: np.rot90(stored),
 }
-"""What makes a picture upright, by EXIF orientation."""
+"""Transformation to upright pixels, by EXIF orientation."""
 
 
 class PhotoError(UserError):
-    """Bytes that cannot be used as a photograph; `status` is the archive's word for why."""
+    """Bytes that cannot be used as a photograph."""
 
-    def __init__(self, status: str, message: str) -> None:
-        """Keep the status (empty, not_an_image, truncated, too_large, unsupported) beside the message."""
+    def __init__(self, status: Status, message: str) -> None:
+        """Keep the status (EMPTY, NOT_AN_IMAGE, TRUNCATED, TOO_LARGE or UNSUPPORTED) with the message."""
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """An encoded photograph whose header has been read."""
+
+    data: bytes
+    image: Image.Image
+    """Opened by Pillow, not loaded."""
+    has_16_bit_channels: bool
+    """True if it has several channels of 16 bits (`high_bit_depth`), which Pillow's mode does not show."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +65,28 @@ class Photo:
     """A decoded photograph, upright and in sRGB."""
 
     pixels: np.ndarray
-    """(H, W) when gray, (H, W, 3) when in color; uint8 or uint16."""
+    """(H, W) gray or (H, W, 3) sRGB; uint8 or uint16."""
     alpha: np.ndarray | None
-    """(H, W) uint8 or uint16, or None."""
+    """(H, W) uint8 or uint16; None if the photograph is opaque."""
     format: str
     """Pillow's name of the source format."""
     exif: bytes | None = None
     """Descriptive EXIF without the orientation, which is already applied."""
     dpi: tuple[float, float] | None = None
+    """Horizontal and vertical resolution in dots per inch."""
     xmp: bytes | None = None
-    """The XMP packet, as it was found."""
+    """XMP packet as stored in the file."""
     notes: list[str] = field(default_factory=list)
-    """What was simplified while decoding, for the record."""
+    """Simplifications made while decoding, for the column `note`."""
 
     @property
     def height(self) -> int:
-        """Rows after orientation."""
+        """Number of rows of the upright photograph."""
         return self.pixels.shape[0]
 
     @property
     def width(self) -> int:
-        """Columns after orientation."""
+        """Number of columns of the upright photograph."""
         return self.pixels.shape[1]
 
     @property
@@ -86,32 +95,64 @@ class Photo:
         return self.pixels.dtype.itemsize * 8
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, whatever the source was."""
+        """Return the pixels as (H, W, 3) uint8."""
         pixels = to_depth(self.pixels, 8)
         return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode a photograph of any common format.
-
-    Orientation is applied, an embedded profile is converted to sRGB, palettes and CMYK become RGB, of several pages
-    or frames the first is taken, 16 bits stay 16 bits in gray, and in color in PNG and TIFF.
+def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> PhotoFile:
+    """Read the header of a photograph.
 
     Raises:
-        PhotoError: with status empty, not_an_image, truncated, too_large or unsupported.
+        PhotoError: with status EMPTY, NOT_AN_IMAGE, TRUNCATED, TOO_LARGE or UNSUPPORTED.
     """
-    image = open_image(data, max_pixels)
+    if not data:
+        raise PhotoError(Status.EMPTY, "the file is empty")
+    try:
+        image = _open_image(data)
+        file = PhotoFile(data, image, has_16_bit_channels(data, image))
+    except UnidentifiedImageError as error:
+        if data.startswith(_SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
+            raise PhotoError(Status.TRUNCATED, "the header is incomplete or damaged") from error
+        raise PhotoError(Status.NOT_AN_IMAGE, "the bytes are not in a known image format") from error
+    except Exception as error:
+        raise PhotoError(*_classify(error)) from error
+    if image.width * image.height > max_pixels:
+        message = f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}"
+        raise PhotoError(Status.TOO_LARGE, message)
+    return file
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode a photograph of any common format; see `open_photo` and `decode_file`.
+
+    Raises:
+        PhotoError: with status EMPTY, NOT_AN_IMAGE, TRUNCATED, TOO_LARGE or UNSUPPORTED.
+    """
+    return decode_file(open_photo(data, max_pixels))
+
+
+def decode_file(file: PhotoFile) -> Photo:
+    """Decode an opened photograph; each file can be decoded once.
+
+    Orientation is applied. An embedded profile is converted to sRGB, palettes and CMYK become RGB. The first of several
+    pages or frames is used. 16 bits are kept in gray, and in color in PNG and TIFF.
+
+    Raises:
+        PhotoError: with status TRUNCATED or UNSUPPORTED.
+    """
+    image = file.image
     source_format = image.format or ""
     notes: list[str] = []
     try:
-        wide = read_16_bit_channels(data, image)
-        if wide is None:
+        channels = read_16_bit_channels(file.data, image) if file.has_16_bit_channels else None
+        if channels is None:
             image.load()
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise almost anything on damaged data
+    except Exception as error:  # Pillow's plugins raise almost any exception for damaged data
         raise PhotoError(*_classify(error)) from error
-    if source_format in _PAGED_FORMATS and (pages := _count_pages(data)) > 1:
+    if (pages := _count_pages(file)) > 1:
         notes.append(f"first of {pages} pages or frames")
     exif, dpi, packet, orientation = (
         read_exif(image, notes),
@@ -119,62 +160,49 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         read_xmp(image, notes),
         read_orientation(image),
     )
-    if wide is None:
+    if channels is None:
         pixels, alpha = _pixels(image, notes)
     else:
-        pixels, alpha = high_bit_depth_to_srgb(wide[0], image.info.get("icc_profile"), notes), _seen(wide[1])
-    pixels = _without_equal_channels(pixels)
-    if orientation in _UPRIGHT:
-        pixels, alpha = _turn(pixels, orientation), (None if alpha is None else _turn(alpha, orientation))
-    return Photo(np.ascontiguousarray(pixels), alpha, source_format, exif, dpi, packet, notes)
+        pixels = high_bit_depth_to_srgb(channels[0], image.info.get("icc_profile"), notes)
+        alpha = _drop_opaque(channels[1])
+    turn = _UPRIGHT.get(orientation, lambda stored: stored)
+    pixels = np.ascontiguousarray(turn(_drop_equal_channels(pixels)))
+    alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
+    return Photo(pixels, alpha, source_format, exif, dpi, packet, notes)
 
 
-def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open a photograph without decoding its pixels; raises PhotoError as `decode` does."""
-    if not data:
-        raise PhotoError("empty", "the file is empty")
-    image = _open(data)
-    if image.width * image.height > max_pixels:
-        raise PhotoError("too_large", f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
-    return image
+def _count_pages(file: PhotoFile) -> int:
+    """Return the number of pages or frames; 1 if a damaged later page prevents counting.
 
-
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
-
-
-def _count_pages(data: bytes) -> int:
-    """Number of pages or frames; 1 where damage to a later one keeps Pillow from counting."""
+    Counting moves Pillow to other pages, which mixes their metadata into that of the first one. The pages are therefore
+    counted in a second image, which is opened only if the header announces several pages. GIF does not announce them.
+    """
+    if file.image.format != "GIF" and not getattr(file.image, "is_animated", False):
+        return 1
     try:
-        return getattr(_open(data), "n_frames", 1)
-    except Exception:
+        return getattr(_open_image(file.data), "n_frames", 1)
+    except Exception:  # as above
         return 1
 
 
-def _open(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=_READ_FORMATS)
-    except UnidentifiedImageError as error:
-        if data.startswith(_SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
-            raise PhotoError("truncated", "the file ends, or is damaged, within its header") from error
-        raise PhotoError("not_an_image", "the bytes are not of a known image format") from error
-    except Exception as error:
-        raise PhotoError(*_classify(error)) from error
+def _open_image(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_READ_FORMATS)
 
 
-def _classify(error: Exception) -> tuple[str, str]:
-    message = (str(error).splitlines() or [type(error).__name__])[0]
-    unsupported = isinstance(error, NotImplementedError) or "unsupported" in message.lower()
-    unsupported = unsupported or "not available" in message or "cannot handle" in message.lower()
-    return ("unsupported" if unsupported else "truncated"), message[:200]
+def _classify(error: Exception) -> tuple[Status, str]:
+    message = first_line(error)
+    unsupported = isinstance(error, NotImplementedError) or any(
+        words in message.lower() for words in ("unsupported", "not available", "cannot handle")
+    )
+    return (Status.UNSUPPORTED if unsupported else Status.TRUNCATED), message
 
 
 def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels in sRGB (gray kept gray) and alpha."""
+    """Return pixels in sRGB (gray stays gray) and alpha of a loaded image."""
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         if getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
-            values = 65535 - values  # zero is white; Pillow inverts 8 bits, not 16
+            values = 65535 - values  # WhiteIsZero: Pillow inverts 8-bit pixels, but not 16-bit ones
         return high_bit_depth_to_srgb(values, image.info.get("icc_profile"), notes), None
     if image.mode in ("I", "F"):
         return _integer_gray(np.asarray(image)), None
@@ -186,28 +214,29 @@ def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarra
         image = image.convert("LA" if image.mode == "L" else "RGBA")
     alpha = None
     if image.mode in _ALPHA_MODES:
-        alpha = _seen(np.asarray(image.getchannel("A")))
+        alpha = _drop_opaque(np.asarray(image.getchannel("A")))
         image = _drop_alpha(image)
     return np.asarray(to_srgb(image, notes)), alpha
 
 
-def _seen(alpha: np.ndarray | None) -> np.ndarray | None:
-    """Alpha where some of it is not opaque."""
+def _drop_opaque(alpha: np.ndarray | None) -> np.ndarray | None:
+    """Return alpha, or None if all of it is opaque."""
     return None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha
 
 
-def _without_equal_channels(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) of RGB that is gray throughout."""
+def _drop_equal_channels(pixels: np.ndarray) -> np.ndarray:
+    """Return (H, W) for RGB pixels that are all gray, other pixels unchanged."""
     if pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
         return pixels[..., 0]
     return pixels
 
 
 def _integer_gray(values: np.ndarray) -> np.ndarray:
-    """32-bit integer gray that holds 16-bit values, as some TIFF and PNG files are read; others have no known range."""
+    """Convert 32-bit integer gray that holds 16-bit values, as Pillow reads some TIFF and PNG files."""
     if values.dtype.kind == "i" and values.min() >= 0 and values.max() <= 65535:
         return values.astype(np.uint16)
-    raise PhotoError("unsupported", f"32-bit {'integer' if values.dtype.kind == 'i' else 'float'} pixels have no range")
+    kind = "integer" if values.dtype.kind == "i" else "float"
+    raise PhotoError(Status.UNSUPPORTED, f"32-bit {kind} pixels have no known range")
 
 
 def _drop_alpha(image: Image.Image) -> Image.Image:

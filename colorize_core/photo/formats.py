@@ -1,33 +1,48 @@
-"""File formats that are read and written, and the names of outputs."""
+"""File formats that can be read and written, and names of output files."""
 
+import io
 import os
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 WRITE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
-"""Our names of the formats that can be written, and Pillow's."""
+"""Formats that can be written, with Pillow's names."""
 _FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 _APPENDED = ".color"
 _NEW_SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 IMAGE_SUFFIXES = (*_FORMAT_OF_SUFFIX, ".gif", ".bmp", ".jp2", ".pgm", ".ppm")
-"""File name endings of photographs that can be read."""
+"""File name suffixes of photographs that can be read."""
 
 
 def output_format(key: str, policy: str) -> str:
-    """Format to write for an input key: the policy, or for "same" the one its suffix names (PNG if none can)."""
+    """Return the format to write for a key: the policy, or for "same" that of its suffix (PNG if there is none)."""
     if policy != "same":
         return policy
     return _FORMAT_OF_SUFFIX.get(PurePosixPath(key).suffix.lower(), "png")
 
 
 def output_key(key: str, policy: str) -> str:
-    """Key of the color image, different for different input keys.
+    """Return the key of the color image, which is unique for each input key.
 
-    The input's own key where its suffix names the written format, else with `.color` and the format's suffix appended:
-    `a.png` stays, `a.gif` becomes `a.gif.color.png`. A key that looks appended to already gets another one, so that no
-    two inputs ever share an output.
+    A key whose suffix names the written format is kept; otherwise `.color` and the suffix of the format are appended:
+    `a.png` stays, `a.gif` becomes `a.gif.color.png`. A key that already ends in such a suffix is extended again, so
+    that two inputs never share an output.
     """
     format = output_format(key, policy)
     stem, suffix = os.path.splitext(key)
     if _FORMAT_OF_SUFFIX.get(suffix.lower()) == format and not stem.endswith(_APPENDED):
         return key
     return f"{key}{_APPENDED}{_NEW_SUFFIX[format]}"
+
+
+def encode_image(image: "Image.Image | np.ndarray", format: str, **options: object) -> bytes:
+    """Encode an image, or pixels (H, W) or (H, W, 3) uint8, by Pillow; `options` are those of `Image.save`."""
+    from PIL import Image  # listing and planning need the names above only
+
+    sink = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(sink, format, **options)
+    return sink.getvalue()

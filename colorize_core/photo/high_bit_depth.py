@@ -1,4 +1,4 @@
-"""Channels of 16 bits in PNG and TIFF, of which Pillow keeps the upper 8 unless there is one channel alone."""
+"""Reading of PNG and TIFF files with several 16-bit channels, which Pillow would reduce to 8 bits."""
 
 import imagecodecs
 import numpy as np
@@ -9,27 +9,32 @@ _WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 256, 257,
 _UNSIGNED, _UNASSOCIATED, _PREMULTIPLIED = 1, 2, 1
 
 
+def has_16_bit_channels(data: bytes, image: Image.Image) -> bool:
+    """Return True if an opened file has several 16-bit channels in a form that `read_16_bit_channels` can decode."""
+    if image.format == "PNG":
+        return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # bit depth and color type in IHDR
+    return image.format == "TIFF" and _is_16_bit_tiff(image)
+
+
 def read_16_bit_channels(data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Pixels and alpha of a file with several channels of 16 bits.
+    """Decode a file with several 16-bit channels.
 
     Args:
         data: the file.
-        image: the same, opened by Pillow and not loaded.
+        image: the same file, opened by Pillow and not loaded.
 
     Returns:
-        Pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16; None where the file is not of this kind, or is
-        damaged: Pillow then tells.
+        Pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16. None if the file is damaged; decoding it with
+        Pillow then gives the reason.
     """
     try:
-        if not has_16_bit_channels(data, image):
-            return None
         if image.format == "PNG":
-            return _split(imagecodecs.png_decode(data), (image.height, image.width), has_alpha=True)
+            return _split_alpha(imagecodecs.png_decode(data), (image.height, image.width), has_alpha=True)
         tags = image.tag_v2  # type: ignore[attr-defined]
-        stored = (tags[_LENGTH], tags[_WIDTH])  # Pillow's own size is after orientation
+        shape = (tags[_LENGTH], tags[_WIDTH])  # Pillow's own size is after orientation
         has_alpha = tags.get(_EXTRA_SAMPLES, (0,))[0] == _UNASSOCIATED
-        return _split(imagecodecs.tiff_decode(data, index=0), stored, has_alpha)
-    except (  # what damage makes of the decoders; Pillow, asked next, names it
+        return _split_alpha(imagecodecs.tiff_decode(data, index=0), shape, has_alpha)
+    except (  # raised by the decoders for damaged files
         imagecodecs.PngError,
         imagecodecs.TiffError,
         MemoryError,
@@ -38,13 +43,6 @@ def read_16_bit_channels(data: bytes, image: Image.Image) -> tuple[np.ndarray, n
         IndexError,
     ):
         return None
-
-
-def has_16_bit_channels(data: bytes, image: Image.Image) -> bool:
-    """Whether an opened file has several channels of 16 bits that `read_16_bit_channels` knows."""
-    if image.format == "PNG":
-        return data[24:25] == b"\x10" and data[25] in (2, 4, 6)  # depth and color type in the header
-    return image.format == "TIFF" and _is_16_bit_tiff(image)
 
 
 def _is_16_bit_tiff(image: Image.Image) -> bool:
@@ -56,15 +54,15 @@ def _is_16_bit_tiff(image: Image.Image) -> bool:
     return colors > 0 and 2 <= len(bits) <= colors + 1 and set(bits) == {16} and unsigned and not premultiplied
 
 
-def _split(
+def _split_alpha(
     channels: np.ndarray, shape: tuple[int, int], has_alpha: bool
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
-    if channels.shape[1:] == shape:  # planes one after the other
+    if channels.shape[1:] == shape:  # planar configuration: one plane per channel
         channels = np.moveaxis(channels, 0, -1)
     if channels.dtype != np.uint16 or channels.shape[:2] != shape or channels.ndim != 3:
         return None
     colors = 3 if channels.shape[2] >= 3 else 1
-    pixels = np.ascontiguousarray(channels[..., :colors].squeeze(-1) if colors == 1 else channels[..., :3])
+    pixels = np.ascontiguousarray(channels[..., 0] if colors == 1 else channels[..., :3])
     if not has_alpha or channels.shape[2] == colors:
         return pixels, None
     return pixels, np.ascontiguousarray(channels[..., colors])

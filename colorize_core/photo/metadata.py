@@ -1,16 +1,16 @@
-"""What a file says of its photograph, apart from the pixels: orientation, EXIF, XMP, resolution.
+"""Metadata of photographs: orientation, EXIF, XMP, resolution.
 
-Damage to any of it must not cost the photograph: it is left out, and noted.
+Damaged metadata must not fail the photograph: it is omitted, with a note.
 """
 
 import math
 
 from PIL import ExifTags, Image
 
-from colorize_core.photo.provenance import Provenance, describe
+from colorize_core.photo.provenance import Provenance, write_xmp
 
-# EXIF tags that describe the photograph. The others of the main directory describe the file's own layout
-# (strips, compression, size) and would be wrong in the new one.
+# EXIF tags that describe the photograph. The other tags of the main directory describe the layout of the file (strips,
+# compression, size) and would be wrong in the new file.
 _DESCRIPTIVE_TAGS = tuple(
     tag.value
     for tag in (
@@ -24,60 +24,60 @@ _DESCRIPTIVE_TAGS = tuple(
     )
 )
 SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-"""Of EXIF, nested in its main directory."""
-_OF_THE_OLD_FILE = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+"""Sub-directories of EXIF, nested in its main directory."""
+_FILE_TAGS = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _SRGB = 1
 _EXIF_HEADER = b"Exif\0\0"
 _XMP_TAG = 700
 
 
 def read_orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 when absent or damaged."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is absent or damaged."""
     try:
         found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF raises almost anything
+    except Exception:  # damaged EXIF raises almost any exception
         return 1
     return found if found in range(1, 9) else 1
 
 
 def read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
-    """EXIF that describes the photograph, without its orientation; None when absent or damaged."""
+    """Return the EXIF that describes the photograph, without its orientation; None if it is absent or damaged."""
     try:
         source = image.getexif()
         if not len(source) and len(image.info.get("exif", b"")) > len(_EXIF_HEADER):
-            raise ValueError("nothing in it can be read")
+            raise ValueError("no tag can be read")
         kept = Image.Exif()
         for tag in _DESCRIPTIVE_TAGS:
             if tag in source:
                 kept[tag] = source[tag]
         for directory in SUB_DIRECTORIES:
-            entries = {tag: value for tag, value in source.get_ifd(directory).items() if tag not in _OF_THE_OLD_FILE}
+            entries = {tag: value for tag, value in source.get_ifd(directory).items() if tag not in _FILE_TAGS}
             if ExifTags.Base.ColorSpace in entries:
                 entries[ExifTags.Base.ColorSpace] = _SRGB
             if entries:
                 kept[directory] = entries
         return kept.tobytes() if len(kept) else None
-    except Exception:  # damaged EXIF raises almost anything
-        notes.append("damaged EXIF left out")
+    except Exception:  # damaged EXIF raises almost any exception
+        notes.append("damaged EXIF omitted")
         return None
 
 
 def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
-    """The XMP packet; None when absent or damaged."""
+    """Return the XMP packet; None if it is absent or damaged."""
     packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(_XMP_TAG)
     if not packet:
         return None
     try:
         packet = bytes(packet) if isinstance(packet, bytes | tuple) else str(packet).encode()
-        describe(packet, None)  # raises what it would raise when the picture is written
+        write_xmp(packet, None)  # raises ValueError if the packet cannot be written again
     except ValueError:
-        notes.append("damaged XMP left out")
+        notes.append("damaged XMP omitted")
         return None
     return packet
 
 
 def read_dpi(image: Image.Image) -> tuple[float, float] | None:
-    """Dots per inch across and down; None when absent or senseless."""
+    """Return horizontal and vertical dots per inch; None if they are absent or not positive and finite."""
     try:
         x, y = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
@@ -88,12 +88,12 @@ def read_dpi(image: Image.Image) -> tuple[float, float] | None:
 def write_exif(
     source: bytes | None, provenance: Provenance | None, dpi: tuple[float, float] | None = None
 ) -> Image.Exif:
-    """EXIF of a color picture: that of the photograph, and the software after the one that was told already.
+    """Build the EXIF of a color image: that of the photograph, with this software appended to the Software tag.
 
     Args:
-        source: of `read_exif`.
+        source: EXIF as of `read_exif`.
         provenance: names the software.
-        dpi: resolution, for a format that has no other place for it.
+        dpi: resolution, for formats without another field for it.
     """
     exif = Image.Exif()
     if source:

@@ -1,10 +1,14 @@
-"""PNG and TIFF files of 8 or 16 bits a channel. Pillow writes 8 in color, and no nested EXIF in compressed TIFF."""
+"""Writing of PNG and TIFF with 8 or 16 bits per channel.
+
+Pillow writes only 8 bits in color, and drops the sub-directories of EXIF in compressed TIFF.
+"""
 
 import io
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import imagecodecs
 import numpy as np
@@ -13,11 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from colorize_core.photo.metadata import SUB_DIRECTORIES
-from colorize_core.runtime.strips import row_strips
+from colorize_core.runtime.strips import row_slices
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEFLATE, _RGB, _CONTIGUOUS, _DIFFERENCES, _UNASSOCIATED, _INCH = 8, 2, 1, 2, 2, 2
-_UNDEFINED, _BYTE, _LONG = 7, 1, 4  # field types of TIFF
+_UNDEFINED, _BYTE, _LONG = 7, 1, 4  # TIFF field types
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,13 @@ class Tags:
 
     profile: bytes
     exif: Image.Exif
-    """Empty for none."""
     xmp: bytes | None
     dpi: tuple[float, float] | None
+
+    @cached_property
+    def exif_block(self) -> bytes:
+        """EXIF as bytes; empty if it has no tags."""
+        return self.exif.tobytes() if len(self.exif) else b""
 
 
 def write_png(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
@@ -36,32 +44,31 @@ def write_png(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
 
     Args:
         pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
-        tags: written before the pixels.
-        compression: 0 to 9, of zlib.
+        tags: metadata, written before the pixels.
+        compression: zlib level, 0 to 9.
     """
     encoded = memoryview(imagecodecs.png_encode(pixels, level=compression))
-    header = len(_PNG_SIGNATURE) + 12 + 13  # IHDR comes first and has 13 bytes
-    metadata = b"".join(
-        chunk for name, chunk in _chunks(_metadata_png(tags)) if name not in (b"IHDR", b"IDAT", b"IEND")
-    )
+    header = len(_PNG_SIGNATURE) + 12 + 13  # IHDR is the first chunk and has 13 bytes
+    chunks = _chunks(_metadata_png(tags))
+    metadata = b"".join(chunk for name, chunk in chunks if name not in (b"IHDR", b"IDAT", b"IEND"))
     return b"".join((encoded[:header], metadata, encoded[header:]))
 
 
 def _metadata_png(tags: Tags) -> bytes:
-    """A picture of one pixel, by Pillow, with the metadata."""
+    """Encode an image of one pixel, with the metadata, with Pillow."""
     text = PngInfo()
     if tags.xmp:
         text.add_itxt("XML:com.adobe.xmp", tags.xmp.decode())
     options: dict[str, object] = {"dpi": tags.dpi} if tags.dpi else {}
-    if len(tags.exif):
-        options["exif"] = tags.exif.tobytes()
-    sink = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(sink, "PNG", icc_profile=tags.profile, pnginfo=text, **options)
-    return sink.getvalue()
+    if tags.exif_block:
+        options["exif"] = tags.exif_block
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, "PNG", icc_profile=tags.profile, pnginfo=text, **options)
+    return file.getvalue()
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and bytes of each chunk of a PNG, with its length and checksum."""
+    """Yield the name and the bytes of each chunk of a PNG; the bytes include length and checksum."""
     start = len(_PNG_SIGNATURE)
     while start < len(png):
         (length,) = struct.unpack(">I", png[start : start + 4])
@@ -70,13 +77,14 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def write_tiff(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
-    """Encode as TIFF 6.0, little-endian: strips of differences, deflated.
+    """Encode as little-endian TIFF 6.0, in deflated strips with horizontal differencing; arguments as of `write_png`.
 
-    Arguments as of `write_png`. Raises OverflowError for files of 4 GiB and more.
+    Raises:
+        OverflowError: the file would exceed 4 GiB.
     """
     height, width, channels = pixels.shape
-    strips = list(row_strips(height, width))
-    packed = [_deflate(pixels[rows], compression) for rows in strips]
+    strips = list(row_slices(height, width))
+    compressed = [_deflate(pixels[rows], compression) for rows in strips]
     directory = ImageFileDirectory_v2(prefix=b"II")
     for tag, value in tags.exif.items():
         directory[tag] = tags.exif.get_ifd(tag) if tag in SUB_DIRECTORIES else value
@@ -93,23 +101,23 @@ def write_tiff(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
     _set(directory, 34675, _UNDEFINED, tags.profile)
     if tags.xmp:
         _set(directory, 700, _BYTE, tags.xmp)
-    _set(directory, 279, _LONG, tuple(map(len, packed)))
-    # The directory adds its own end to these offsets when it is written.
-    starts = np.cumsum([0, *map(len, packed[:-1])]).tolist()
+    _set(directory, 279, _LONG, tuple(map(len, compressed)))
+    # On writing, the directory adds its own end to these offsets.
+    starts = np.cumsum([0, *map(len, compressed[:-1])]).tolist()
     _set(directory, 273, _LONG, tuple(starts))
     head = b"II*\0" + struct.pack("<I", 8)
-    if sum(map(len, packed)) >= 2**32 - 2**24:
+    if sum(map(len, compressed)) >= 2**32 - 2**24:
         raise OverflowError("larger than the 4 GiB of a TIFF file")
-    return b"".join((head, directory.tobytes(len(head)), *packed))
+    return b"".join((head, directory.tobytes(len(head)), *compressed))
 
 
-def _set(directory: ImageFileDirectory_v2, tag: int, kind: int, value: bytes | tuple[int, ...]) -> None:
-    directory.tagtype[tag] = kind
+def _set(directory: ImageFileDirectory_v2, tag: int, field_type: int, value: bytes | tuple[int, ...]) -> None:
+    directory.tagtype[tag] = field_type
     directory[tag] = value
 
 
 def _deflate(rows: np.ndarray, compression: int) -> bytes:
-    """Rows as differences to the pixel on their left (TIFF's predictor 2), modulo 2 to the bits, compressed."""
+    """Compress rows as differences to the pixel on the left, with wrap-around (TIFF predictor 2)."""
     differences = rows.copy()
     differences[:, 1:] -= rows[:, :-1]
     return zlib.compress(differences.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), compression)

@@ -1,4 +1,4 @@
-"""Color profiles: what pictures are converted from, and the sRGB they are tagged with."""
+"""Color profiles: conversion of photographs to sRGB, and the profile embedded in color images."""
 
 import io
 
@@ -6,13 +6,13 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
-from colorize_core.runtime.strips import row_strips
+from colorize_core.runtime.strips import row_slices
 
 _UNUSABLE = "unusable color profile ignored"
 
 
 def _srgb_profile() -> bytes:
-    """The sRGB profile to embed, without the time LittleCMS stamps it with: equal inputs must give equal files."""
+    """Return the sRGB profile to embed, with LittleCMS's time stamp replaced: equal inputs must give equal files."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))  # 2000-01-01
     return bytes(profile)
@@ -22,7 +22,7 @@ SRGB_PROFILE = _srgb_profile()
 
 
 def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Convert to sRGB through the embedded profile where there is one that works, or by Pillow's own rule."""
+    """Convert to sRGB by the embedded profile if it is usable, otherwise by Pillow's conversion of the mode."""
     if profile := image.info.get("icc_profile"):
         try:
             embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -38,12 +38,12 @@ def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def high_bit_depth_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: list[str]) -> np.ndarray:
-    """Convert 16-bit pixels to sRGB through their profile where there is one that works; Pillow would cut them to 8.
+    """Convert 16-bit pixels to sRGB by their profile if it is usable; Pillow would reduce them to 8 bits.
 
     Args:
         pixels: (H, W) gray or (H, W, 3) RGB, uint16.
-        profile: as embedded, or None.
-        notes: told of a profile that could not be used.
+        profile: embedded profile, or None.
+        notes: list to which a note is appended if the profile is unusable.
 
     Returns:
         The same shape, uint16.
@@ -54,7 +54,7 @@ def high_bit_depth_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: lis
         if _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile))):
             return pixels
         converted = np.empty_like(pixels)
-        for rows in row_strips(*pixels.shape[:2]):
+        for rows in row_slices(*pixels.shape[:2]):
             rgb = imagecodecs.cms_transform(
                 pixels[rows],
                 profile,
@@ -62,9 +62,9 @@ def high_bit_depth_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: lis
                 colorspace="gray" if pixels.ndim == 2 else "rgb",
                 outcolorspace="rgb",
                 outdtype="uint16",
-                flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE,  # its tables are levels of 255 off in the shadows
+                flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE,  # its tables are several 8-bit steps off in the shadows
             )
-            converted[rows] = rgb if pixels.ndim == 3 else rgb[..., 1]  # gray in, three equal channels out
+            converted[rows] = rgb if pixels.ndim == 3 else rgb[..., 1]  # gray input gives three equal channels
     except (ImageCms.PyCMSError, imagecodecs.CmsError, OSError, ValueError):
         notes.append(_UNUSABLE)
         return pixels

@@ -1,4 +1,4 @@
-"""Where a color picture comes from, said in its metadata and never drawn into it."""
+"""Provenance of color images, recorded in their metadata and never drawn into the image."""
 
 import functools
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _NOTE = "http://ns.adobe.com/xmp/note/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 
 ENHANCED = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
-"""IPTC's word for a photograph to which an algorithm has added something, as color to gray."""
+"""IPTC term for a photograph to which an algorithm added content, such as color."""
 
-# Of the file the photograph was in, not of the photograph: wrong once it is turned, in sRGB and in another file.
-_OF_THE_OLD_FILE = (
+# Properties of the source file rather than the photograph: wrong after rotation, conversion to sRGB and encoding.
+_FILE_PROPERTIES = (
     (_TIFF, "Orientation"),
     (_TIFF, "ImageWidth"),
     (_TIFF, "ImageLength"),
@@ -41,38 +41,37 @@ def software() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What colored a photograph."""
+    """Software and model that colored a photograph."""
 
     software: str
-    """Name and version."""
+    """Name and version of the software."""
     model: str
-    """Its architecture."""
+    """Name of the architecture."""
     checkpoint_sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
 
 
 @functools.lru_cache(maxsize=64)
-def describe(packet: bytes | None, provenance: Provenance | None) -> bytes | None:
-    """The XMP packet of a color picture: what the photograph's said, and where the colors come from.
+def write_xmp(packet: bytes | None, provenance: Provenance | None) -> bytes | None:
+    """Build the XMP packet of a color image: that of the photograph, with the provenance of the colors added.
 
-    IPTC Photo Metadata 2025.1 names the properties: DigitalSourceType, AISystemUsed, AISystemVersionUsed. The
-    creator tool is the first one that made the resource, so one that is told already stays. Kept for the next
-    photograph without a packet, and while one picture asks for it several times: it takes a third of the time of a
-    small JPEG.
+    The properties are DigitalSourceType, AISystemUsed and AISystemVersionUsed of IPTC Photo Metadata 2025.1.
+    CreatorTool is the first tool that created the resource, so an existing value is kept. Results are cached, for
+    photographs without a packet: building one takes a third of the time of encoding a small JPEG.
 
     Args:
-        packet: of the photograph, as `xmp.rewrite` reads it, or None.
+        packet: packet of the photograph, see `xmp.rewrite`, or None.
         provenance: None to add nothing.
 
     Returns:
-        The packet; None where there is nothing to say.
+        The packet; None if there is nothing to record.
 
     Raises:
-        ValueError: the photograph's packet is damaged.
+        ValueError: the packet of the photograph is damaged.
     """
     if packet is None and provenance is None:
         return None
-    return xmp.rewrite(packet, _OF_THE_OLD_FILE, _properties(packet, provenance) if provenance else None)
+    return xmp.rewrite(packet, _FILE_PROPERTIES, _properties(packet, provenance) if provenance else None)
 
 
 def _properties(packet: bytes | None, provenance: Provenance) -> dict[tuple[str, str, str], str]:

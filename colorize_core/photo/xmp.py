@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): what a photograph says of itself, as RDF. Read strictly, changed in place."""
+"""XMP packets (ISO 16684-1): metadata as RDF, parsed strictly and edited in place."""
 
 from collections.abc import Iterable, Mapping
 from xml.dom import minidom
@@ -15,7 +15,7 @@ Property = tuple[str, str]
 
 
 def has_property(packet: bytes | None, wanted: Property) -> bool:
-    """Whether a packet says anything of a property; raises ValueError when it is damaged."""
+    """Return True if a packet has a property; raises ValueError if the packet is damaged."""
     descriptions = _descriptions(_parse(packet))
     return any(description.hasAttributeNS(*wanted) or _elements(description, wanted) for description in descriptions)
 
@@ -23,15 +23,15 @@ def has_property(packet: bytes | None, wanted: Property) -> bool:
 def rewrite(
     packet: bytes | None, remove: Iterable[Property] = (), add: Mapping[tuple[str, str, str], str] | None = None
 ) -> bytes:
-    """Change simple properties of a packet and keep everything else it says.
+    """Change simple properties of a packet and keep all its other contents.
 
     Args:
-        packet: UTF-8, with or without its wrapper; None begins a new one.
-        remove: properties to take out.
-        add: values by (namespace, prefix, local name); earlier values of them are taken out.
+        packet: UTF-8, with or without its wrapper; None starts an empty one.
+        remove: properties to remove.
+        add: values by (namespace, prefix, local name); they replace existing values.
 
     Raises:
-        ValueError: the packet is damaged, not RDF, or declares a document type (whose entities could be a bomb).
+        ValueError: the packet is damaged, not RDF, or declares a document type (risk of entity expansion attacks).
     """
     add = add or {}
     document = _parse(packet)
@@ -39,7 +39,7 @@ def rewrite(
     for description in _descriptions(document):
         about = about or description.getAttributeNS(RDF, "about")
         for wanted in [*remove, *((namespace, name) for namespace, _, name in add)]:
-            if description.hasAttributeNS(*wanted):  # RDF writes a simple property as an attribute or as an element
+            if description.hasAttributeNS(*wanted):  # RDF allows a simple property as attribute or element
                 description.removeAttributeNS(*wanted)
             for element in _elements(description, wanted):
                 description.removeChild(element)
@@ -47,7 +47,7 @@ def rewrite(
         fresh = minidom.parseString(_description(about, add)).documentElement
         assert fresh is not None
         _rdf(document).appendChild(document.importNode(fresh, deep=True))
-    assert document.documentElement is not None  # `_parse` has found one
+    assert document.documentElement is not None
     try:
         body = document.documentElement.toxml()
     except RecursionError as error:
@@ -68,8 +68,8 @@ def _parse(packet: bytes | None) -> minidom.Document:
 
 
 def _rdf(document: minidom.Document) -> minidom.Element:
-    """The RDF, which is the root or what the root, x:xmpmeta, wraps."""
-    assert document.documentElement is not None  # of a document that was parsed
+    """Return the RDF element: the root itself, or the child of a root x:xmpmeta."""
+    assert document.documentElement is not None
     root = document.documentElement
     found = [root] if (root.namespaceURI, root.localName) == (RDF, "RDF") else _elements(root, (RDF, "RDF"))
     if not found:

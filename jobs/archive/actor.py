@@ -1,6 +1,6 @@
-"""The actor of `archive`: bytes to pictures and rows.
+"""Actor of `archive`: turns file contents into color images and rows.
 
-torch is imported where it is used, in the actors' own processes: the driver names the class and needs none of it.
+torch is imported inside functions, which run in the processes of the actors: the driver only refers to the class.
 """
 
 import threading
@@ -17,17 +17,18 @@ from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key
 from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.stage_timer import PUT, StageTimer, add_stages
+from colorize_core.status import Status
 from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
 from jobs.run.checkpoints import open_checkpoint
-from jobs.run.progress import Progress
+from jobs.run.progress import ClusterCounter
 
 if TYPE_CHECKING:
     from colorize_core.colorizer import ColorizedPhoto, Colorizer
 
 MAX_CONCURRENT_BATCHES = 2
-"""Batches that an actor has in hand at a time."""
+"""Maximum concurrent batches per actor."""
 
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
@@ -48,12 +49,13 @@ ROW_SCHEMA = pa.schema(
         *((name, pa.float64()) for name in _SCORES),
     ]
 )
-"""Columns of OUTPUT/metrics. The output key is relative to OUTPUT/images, null where there is no picture;
-max_lightness_error is of L in levels of 255; mae_ab, psnr and ssim are null for gray inputs, which have no truth."""
+"""Columns of OUTPUT/metrics. `output_key` is relative to OUTPUT/images, null without a color image;
+`max_lightness_error` is the error of L in units of 1/255 of its range; `mae_ab`, `psnr` and `ssim` are null for gray
+inputs, which have no reference."""
 
 
 def load_colorizer(config: ArchiveConfig) -> "Colorizer":
-    """The checkpoint of a run, ready for work as an actor does it."""
+    """Load the checkpoint of a run with the settings of an actor."""
     from colorize_core.colorizer import Colorizer
 
     checkpoint = open_checkpoint(config.checkpoint, config.storage)
@@ -71,71 +73,72 @@ def load_colorizer(config: ArchiveConfig) -> "Colorizer":
 def colorize(
     colorizer: "Colorizer", config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
 ) -> "list[ColorizedPhoto]":
-    """Color the contents of keys as a run is configured; one result each, in order."""
-    from colorize_core.photo.encode import Encoding
-
+    """Colorize the contents of keys as configured; return one result per key, in order."""
     return colorizer.colorize(
         contents,
         [output_format(key, config.format) for key in keys],
         on_color=config.on_color,
-        encoding=Encoding(config.quality, config.subsampling, config.compression, config.bit_depth),
+        encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,
     )
 
 
 class ColorizeActor:
-    """Holds the model; colors a batch, writes each picture, and returns a row for every key.
+    """Holds the model; colorizes a batch, writes each color image, and returns a row for every key.
 
-    Called by `MAX_CONCURRENT_BATCHES` threads: one colors while others wait for the store.
+    Called by `MAX_CONCURRENT_BATCHES` threads: one colorizes while the others wait for storage.
     """
 
-    def __init__(self, config: ArchiveConfig, output: Storage, progress: Progress) -> None:
-        """Load the checkpoint; pictures go to OUTPUT/images."""
+    def __init__(self, config: ArchiveConfig, output: Storage, counter: ClusterCounter) -> None:
+        """Load the checkpoint; color images go to OUTPUT/images."""
         retain_freed_memory()
-        self._mistake: UserError | None = None
+        self._load_error: UserError | None = None
         try:
             self._colorizer = load_colorizer(config)
         except UserError as error:
-            self._mistake = error  # for the first batch: what a constructor raises reaches the driver as text alone
-        self._config, self._images, self._progress = config, output.child(IMAGES), progress
+            self._load_error = error  # raised by the first batch: from a constructor only its text reaches the driver
+        self._config, self._images, self._counter = config, output.child(IMAGES), counter
         self._run = output.uri
-        self._turn = threading.Lock()
+        self._model_lock = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Rows of `fetch` to rows of `ROW_SCHEMA`."""
+        """Turn rows of `fetch` into rows of `ROW_SCHEMA`."""
         from colorize_core.colorizer import ColorizedPhoto
 
-        if self._mistake:
-            raise self._mistake
+        if self._load_error:
+            raise self._load_error
         keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
-        statuses, errors = batch.column("status").to_pylist(), batch.column("error").to_pylist()
-        readable = [index for index, status in enumerate(statuses) if not status]
-        own_keys, own_contents = ([each[index] for index in readable] for each in (keys, contents))
-        with self._turn:
-            done = colorize(self._colorizer, self._config, own_keys, own_contents)
-            spent = self._colorizer.stages.pop()
-        results = [ColorizedPhoto(status, error=error) for status, error in zip(statuses, errors, strict=True)]
-        for index, result in zip(readable, done, strict=True):
+        results = [
+            ColorizedPhoto(Status(status), error=error) if status else None
+            for status, error in zip(batch.column("status").to_pylist(), batch.column("error").to_pylist(), strict=True)
+        ]
+        readable = [index for index, result in enumerate(results) if result is None]
+        with self._model_lock:
+            colorized = colorize(
+                self._colorizer, self._config, [keys[index] for index in readable], [contents[index] for index in readable]
+            )
+            seconds = self._colorizer.stages.pop()
+        for index, result in zip(readable, colorized, strict=True):
             results[index] = result
-        clock = StageTimer()
-        with clock.time(PUT), ThreadPoolExecutor(THREADS) as pool:
+        timer = StageTimer()
+        with timer.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
-        spent = add_stages([spent, clock.pop()])
-        self._progress.spend(spent)
-        self._progress.add(len(rows))
-        self._record(rows, spent)
+        seconds = add_stages([seconds, timer.pop()])
+        self._counter.add_seconds(seconds)
+        self._counter.add(len(rows))
+        self._record(rows, seconds)
         return pa.Table.from_pylist(rows, ROW_SCHEMA)
 
-    def _record(self, rows: Sequence[dict[str, Any]], spent: dict[str, float]) -> None:
-        metrics.record_stages(self._run, spent, len(rows))
+    def _record(self, rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> None:
+        metrics.record_stages(self._run, seconds, len(rows))
         for status, count in Counter(row["status"] for row in rows).items():
             metrics.IMAGES.record(self._run, count, status)
         metrics.OUTPUT_BYTES.record(self._run, sum(row.get("output_bytes", 0) for row in rows))
         metrics.RETRIES.record(self._run, take_retries())
 
     def _write(self, key: str, data: bytes, result: "ColorizedPhoto") -> dict[str, Any]:
-        """Put the picture where it belongs; returns the row."""
+        """Write the color image of a key, if there is one; return the row."""
         row: dict[str, Any] = {
             "key": key,
             "status": result.status,
@@ -152,11 +155,12 @@ class ColorizeActor:
         }
         if result.image is None:
             return row
-        copied = result.status == "skipped_color"
-        target = key if copied else output_key(key, self._config.format)
-        content_type = None if copied else f"image/{output_format(key, self._config.format)}"
+        target, content_type = key, None
+        if result.status != Status.SKIPPED_COLOR:  # else an unchanged copy
+            target = output_key(key, self._config.format)
+            content_type = f"image/{output_format(target, 'same')}"
         try:
             self._images.write(target, result.image, content_type)
         except OSError as error:
-            return row | {"status": "write_error", "error": str(error)}
+            return row | {"status": Status.WRITE_ERROR, "error": str(error)}
         return row | {"output_key": target, "output_bytes": len(result.image)}

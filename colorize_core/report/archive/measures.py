@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colorize_core.photo.decode import GRAY_CHROMA
+from colorize_core.color.gray import GRAY_CHROMA
 from colorize_core.report.charts import Bars
 
 _FINE_BINS = 65_536

@@ -23,7 +23,7 @@ def test_there_are_313_distinct_bins_on_the_grid() -> None:
     assert (centers % 10 == 0).all()
 
 
-def test_the_bins_hold_the_corners_of_every_cell_that_srgb_reaches() -> None:
+def test_bins_include_the_corners_of_every_cell_with_srgb_colors() -> None:
     level = torch.arange(0, 256, 5).float() / 255
     rgb = torch.cartesian_prod(level, level, level).T[None, :, :, None]
     ab = rgb_to_lab(rgb)[0, 1:, :, 0].T.numpy()
@@ -40,7 +40,7 @@ def test_the_bins_hold_the_corners_of_every_cell_that_srgb_reaches() -> None:
     assert cKDTree(ab).query(np.array(sorted(tips)))[0].max() < 15
 
 
-def test_nearest_bins_are_those_of_a_tree(colors: torch.Tensor) -> None:
+def test_nearest_bins_match_a_kd_tree(colors: torch.Tensor) -> None:
     found = bins.nearest_bins(colors, 3)
     distances = (bins.bin_centers()[found].permute(0, 4, 1, 2, 3) - colors[:, :, None]).norm(dim=1)
     expected = cKDTree(bins.bin_centers().numpy()).query(colors[0].permute(1, 2, 0).numpy(), k=3)[0]
@@ -53,18 +53,18 @@ def test_soft_labels_are_the_gaussian_of_the_distances(colors: torch.Tensor) -> 
     gaussian = np.exp(-(distance**2) / 50)
     expected = dict.fromkeys(range(313), 0.0) | dict(zip(index, gaussian / gaussian.sum(), strict=True))
     for place, weight in zip(indices[0, :, 3, 5].tolist(), weights[0, :, 3, 5].tolist(), strict=True):
-        assert weight == pytest.approx(expected[place], abs=1e-3)  # ties at the rim may pick another tenth neighbor
+        assert weight == pytest.approx(expected[place], abs=1e-3)  # equidistant bins: the tenth neighbor may differ
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 64, 64))
 
 
-def test_a_bins_own_color_weighs_most_at_its_own_index() -> None:
+def test_the_color_of_a_bin_has_its_largest_weight_at_that_bin() -> None:
     centers = bins.bin_centers().T[None, :, :, None]
     indices, weights = bins.soft_encode(centers)
     assert (indices[0, 0, :, 0] == torch.arange(313)).all()
     assert (weights.argmax(1) == 0).all()
 
 
-def test_prior_keeps_all_mass_and_folds_far_points_in() -> None:
+def test_prior_sums_to_one_and_counts_far_points_at_the_nearest_bin() -> None:
     prior = bins.bin_prior([[0, 0, 0.5], [10, 0, 0.25], [100, 100, 0.25]])
     assert prior.sum() == pytest.approx(1)
     assert (prior > 0).sum() == 3
@@ -82,18 +82,7 @@ def test_rebalancing_has_mean_one_and_the_closed_form() -> None:
     torch.testing.assert_close(inverse / inverse[0], expected / expected[0])
 
 
-def test_annealed_mean_goes_from_mean_to_mode() -> None:
-    logits = torch.full((1, 313, 1, 1), -1e9)
-    logits[0, 100], logits[0, 200] = 0.0, np.log(3)
-    first, second = bins.bin_centers()[[100, 200]]
-    torch.testing.assert_close(bins.annealed_mean(logits, 1.0).flatten(), (first + 3 * second) / 4)
-    share = 3 ** (1 / 0.38)
-    torch.testing.assert_close(bins.annealed_mean(logits).flatten(), (first + share * second) / (1 + share))
-    torch.testing.assert_close(bins.annealed_mean(logits, 0.01).flatten(), second)
-
-
-def test_encoding_then_decoding_gives_the_color_back(colors: torch.Tensor) -> None:
+def test_the_weighted_mean_of_a_soft_label_is_the_color(colors: torch.Tensor) -> None:
     indices, weights = bins.soft_encode(colors)
-    dense = torch.zeros(1, 313, 64, 64).scatter_(1, indices, weights)
-    decoded = bins.annealed_mean(dense.clamp_min(1e-30).log(), 1.0)
+    decoded = (weights[..., None] * bins.bin_centers()[indices]).sum(1).permute(0, 3, 1, 2)
     assert (decoded - colors).norm(dim=1).mean() < 3

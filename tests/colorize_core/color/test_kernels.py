@@ -10,7 +10,7 @@ from colorize_core.color.lab import lab_to_rgb, to_uint8
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_conversion_to_lab_is_that_of_scikit_image(kind: type[np.unsignedinteger]) -> None:
+def test_conversion_to_lab_equals_scikit_image(kind: type[np.unsignedinteger]) -> None:
     white = np.iinfo(kind).max
     random = np.random.default_rng(0).integers(0, white, (40, 37, 3), kind, endpoint=True)
     corners = np.array(list(itertools.product((0, 1, white // 30, white), repeat=3)), kind)[:, None]
@@ -19,11 +19,11 @@ def test_conversion_to_lab_is_that_of_scikit_image(kind: type[np.unsignedinteger
         np.testing.assert_allclose(pixels_to_lab_rows(pixels), expected, atol=3e-4)
 
 
-def test_clipped_levels_are_those_of_the_conversion_on_tensors() -> None:
+def test_clipped_pixels_equal_the_conversion_of_tensors() -> None:
     random = np.random.default_rng(0)
     L = random.uniform(0, 100, (31, 45)).astype(np.float32)
     ab = random.uniform(-90, 90, (2, 31, 45)).astype(np.float32)
     expected = to_uint8(lab_to_rgb(torch.from_numpy(np.concatenate((L[None], ab)))[None]))[0].permute(1, 2, 0).numpy()
     difference = np.abs(clip_rows(L, ab).astype(int) - expected)
-    assert difference.max() <= 1  # of a value half-way between two levels
+    assert difference.max() <= 1  # ties between two pixel values
     assert (difference > 0).mean() < 1e-3

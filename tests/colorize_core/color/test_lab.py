@@ -8,7 +8,7 @@ from skimage.color import lab2rgb, lab2xyz, rgb2lab
 
 from colorize_core.color import lab as color
 
-TOLERANCE = 1e-3  # of CIELAB units, and of sRGB in [0, 1]: a quarter of a level of 255
+TOLERANCE = 1e-3  # in CIELAB units, and in sRGB units of [0, 1], where it is a quarter of an 8-bit step
 
 
 def pixels(values: np.ndarray) -> torch.Tensor:
@@ -22,7 +22,7 @@ def rows(tensor: torch.Tensor) -> np.ndarray:
 
 
 def cube(step: int) -> np.ndarray:
-    """Every color of a lattice in the 8-bit sRGB cube, corners included, as (N, 3) levels."""
+    """A lattice in the 8-bit sRGB cube, corners included, as (N, 3) pixel values."""
     levels = np.arange(0, 256, step)
     return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
 
@@ -33,14 +33,14 @@ def linear(lab: np.ndarray) -> np.ndarray:
 
 
 def lab_box() -> np.ndarray:
-    """Colors all over the CIELAB box, most of them outside sRGB, without those of negative Z, which nobody defines."""
+    """Random colors of the CIELAB box, most of them outside sRGB; those with negative Z are undefined and left out."""
     generator = np.random.default_rng(0)
     lab = generator.uniform((0, -128, -128), (100, 128, 128), (20000, 3))
     return lab[(lab[:, 0] + 16) / 116 - lab[:, 2] / 200 > 0]
 
 
 def cube_slices() -> Iterator[np.ndarray]:
-    """All 16.7 million colors of 8-bit sRGB, one level of red at a time, as (65536, 3) in [0, 1]."""
+    """All 16.7 million colors of 8-bit sRGB, one value of red at a time, as (65536, 3) in [0, 1]."""
     green, blue = np.divmod(np.arange(65536), 256)
     for red in range(256):
         yield np.stack((np.full(65536, red), green, blue), axis=1) / 255
@@ -51,8 +51,8 @@ def test_rgb_to_lab_equals_scikit_image_on_a_lattice() -> None:
     np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
 
 
-def test_rgb_to_lab_equals_scikit_image_between_the_levels_near_black() -> None:
-    """Both curves, of sRGB and of CIELAB, change from line to power there."""
+def test_rgb_to_lab_equals_scikit_image_near_black() -> None:
+    """The curves of sRGB and CIELAB both change from linear to power there."""
     rgb = np.random.default_rng(0).uniform(0, 0.12, (20000, 3))
     np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
 
@@ -72,8 +72,7 @@ def test_rgb_to_lab_equals_scikit_image_on_every_color() -> None:
         np.testing.assert_allclose(rows(color.rgb_to_lab(pixels(rgb))), rgb2lab(rgb), atol=TOLERANCE, rtol=0)
 
 
-def test_lab_to_rgb_gives_back_every_color() -> None:
-    """The color itself is the reference: scikit-image's lab of it, converted back by us."""
+def test_lab_to_rgb_inverts_scikit_images_rgb2lab_for_every_color() -> None:
     for rgb in cube_slices():
         np.testing.assert_allclose(rows(color.lab_to_rgb(pixels(rgb2lab(rgb)))), rgb, atol=TOLERANCE, rtol=0)
 
@@ -84,7 +83,7 @@ def test_eight_bit_colors_survive_the_round_trip_exactly() -> None:
     np.testing.assert_array_equal(rows(back), levels)
 
 
-def test_every_picture_of_a_batch_is_converted_for_itself() -> None:
+def test_images_of_a_batch_are_converted_independently() -> None:
     batch = torch.rand(3, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     reference = rgb2lab(batch.double().numpy(), channel_axis=1)
     np.testing.assert_allclose(color.rgb_to_lab(batch).numpy(), reference, atol=TOLERANCE, rtol=0)
@@ -92,7 +91,7 @@ def test_every_picture_of_a_batch_is_converted_for_itself() -> None:
 
 @pytest.mark.parametrize("convert", [color.rgb_to_lab, color.lab_to_rgb])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_conversions_compute_in_float32_whatever_they_get(convert: object, dtype: torch.dtype) -> None:
+def test_conversions_compute_in_float32_for_every_dtype(convert: object, dtype: torch.dtype) -> None:
     assert callable(convert)
     values = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     result = convert(values)
@@ -101,7 +100,7 @@ def test_conversions_compute_in_float32_whatever_they_get(convert: object, dtype
 
 
 @pytest.mark.parametrize("convert", [color.rgb_to_lab, color.lab_to_rgb, color.fit_gamut, color.lab_to_uint8])
-def test_conversions_leave_their_input_alone(convert: object) -> None:
+def test_conversions_do_not_modify_their_input(convert: object) -> None:
     assert callable(convert)
     values = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 100
     before = values.clone()
@@ -139,15 +138,15 @@ def test_fit_gamut_keeps_hue() -> None:
     assert ((before * after).sum(axis=1) >= 0).all()  # not the opposite hue
 
 
-def test_fit_gamut_lands_in_srgb() -> None:
+def test_fit_gamut_returns_colors_inside_srgb() -> None:
     fitted, _ = color.fit_gamut(pixels(lab_box()))
     light = linear(rows(fitted))
-    # A tenth of a level of 255 is 3e-5 of linear light where the curve is steepest, and 9e-4 at white.
+    # A tenth of an 8-bit step is 3e-5 of linear light where the curve is steepest, and 9e-4 at white.
     assert light.min() >= -3e-5
     assert light.max() <= 1 + 1.5e-4
 
 
-def test_fit_gamut_gives_up_no_more_chroma_than_it_must() -> None:
+def test_fit_gamut_reduces_chroma_no_more_than_necessary() -> None:
     lab = pixels(lab_box())
     fitted, changed = color.fit_gamut(lab)
     more = rows(fitted)
@@ -157,14 +156,14 @@ def test_fit_gamut_gives_up_no_more_chroma_than_it_must() -> None:
     assert ((light.min(axis=1) < -1e-5) | (light.max(axis=1) > 1 + 0.9e-4)).all()
 
 
-def test_fit_gamut_does_not_touch_any_srgb_color() -> None:
+def test_fit_gamut_does_not_change_srgb_colors() -> None:
     lab = pixels(rgb2lab(cube(5) / 255))
     fitted, changed = color.fit_gamut(lab)
     assert not changed.any()
     assert torch.equal(fitted, lab)
 
 
-def test_fit_gamut_does_not_touch_colors_inside_beside_colors_outside() -> None:
+def test_fit_gamut_does_not_change_colors_inside_the_gamut_among_colors_outside() -> None:
     inside, outside = rgb2lab(cube(51) / 255), lab_box()
     outside = outside[(linear(outside).min(axis=1) < -0.01) | (linear(outside).max(axis=1) > 1.01)]
     lab = pixels(np.concatenate((inside, outside)))
@@ -172,14 +171,14 @@ def test_fit_gamut_does_not_touch_colors_inside_beside_colors_outside() -> None:
     assert torch.equal(fitted[:, :, : len(inside)], lab[:, :, : len(inside)])
 
 
-def test_fit_gamut_marks_the_pixels_that_it_changed() -> None:
+def test_fit_gamut_returns_the_mask_of_changed_pixels() -> None:
     lab = pixels(lab_box())
     fitted, changed = color.fit_gamut(lab)
     assert changed.any()
     assert torch.equal((fitted != lab).any(dim=1), changed)
 
 
-def test_fit_gamut_treats_every_picture_of_a_batch_for_itself() -> None:
+def test_fit_gamut_maps_images_of_a_batch_independently() -> None:
     lab = pixels(lab_box()[:240]).view(1, 3, 240, 1).reshape(3, 2, 10, 12).permute(1, 0, 2, 3)
     together, _ = color.fit_gamut(lab)
     alone = torch.cat([color.fit_gamut(one[None])[0] for one in lab])
@@ -187,17 +186,17 @@ def test_fit_gamut_treats_every_picture_of_a_batch_for_itself() -> None:
 
 
 @pytest.mark.parametrize("L", [0.0, 100.0])
-def test_fit_gamut_takes_all_color_from_black_and_white(L: float) -> None:
+def test_fit_gamut_removes_all_chroma_of_black_and_white(L: float) -> None:
     fitted, changed = color.fit_gamut(torch.tensor([L, 60.0, -40.0]).view(1, 3, 1, 1))
     assert changed.all()
-    assert color.chroma(fitted[:, 1:]).item() < 0.5  # half a level of 255
+    assert color.chroma(fitted[:, 1:]).item() < 0.5  # half an 8-bit step
 
 
-def test_networks_see_lightness_from_minus_one_to_one() -> None:
+def test_network_lightness_ranges_from_minus_one_to_one() -> None:
     assert color.normalize_L(torch.tensor([0.0, 50.0, 100.0])).tolist() == [-1.0, 0.0, 1.0]
 
 
-def test_networks_see_a_and_b_divided_by_110() -> None:
+def test_network_chroma_is_ab_divided_by_110() -> None:
     assert color.normalize_ab(torch.tensor([-110.0, 0.0, 55.0])).tolist() == [-1.0, 0.0, 0.5]
 
 
@@ -219,7 +218,7 @@ def test_8_bit_lab_is_the_convention_of_opencv() -> None:
     exact = rgb2lab(rgb) * (255 / 100, 1, 1) + (0, 128, 128)
     stored = np.concatenate((rows(L), rows(ab)), axis=1)
     assert (L.dtype, ab.dtype) == (torch.uint8, torch.uint8)
-    # the nearest level; 2 * TOLERANCE because float32 may see the other side of a tie
+    # rounding, and 2 * TOLERANCE because float32 may round a tie the other way
     assert np.abs(stored - exact).max() <= 0.5 + 2 * TOLERANCE
 
 

@@ -24,18 +24,18 @@ def test_every_pixel_is_counted_once() -> None:
         assert counts[a, b] == ((ab[:, 0] == a) & (ab[:, 1] == b)).sum()
 
 
-def test_the_median_is_that_of_numpy() -> None:
-    """Of an odd number of pixels: of an even one numpy may answer between two levels."""
+def test_the_median_equals_numpy() -> None:
+    """The number of pixels is odd: for an even one numpy may return a value between two integers."""
     ab = random_ab(5)
     expected = [float(np.median(ab[:, channel])) - 128 for channel in (0, 1)]
     assert counted(ab).median() == pytest.approx(expected)
 
 
-def test_the_median_of_nothing_is_gray() -> None:
+def test_the_median_without_pixels_is_zero() -> None:
     assert ColorCounter().median() == (0.0, 0.0)
 
 
-def test_batches_add_up() -> None:
+def test_counts_of_batches_add_up() -> None:
     apart = counted(random_ab(3, 1), random_ab(2, 2))
     together = counted(np.concatenate((random_ab(3, 1), random_ab(2, 2))))
     np.testing.assert_array_equal(apart.counts, together.counts)
@@ -62,9 +62,9 @@ def test_the_prior_is_the_share_of_pixels_within_5_units_of_a_grid_point() -> No
     assert prior[10.0, 0.0] == pytest.approx(near.mean())
 
 
-def test_a_point_of_the_grid_is_a_multiple_of_ten() -> None:
+def test_grid_points_are_multiples_of_ten() -> None:
     assert all(a % 10 == 0 and b % 10 == 0 for a, b, _ in counted(random_ab(5)).prior())
 
 
-def test_the_prior_of_nothing_is_empty() -> None:
+def test_the_prior_without_pixels_is_empty() -> None:
     assert ColorCounter().prior() == []

@@ -9,7 +9,7 @@ from PIL import Image
 from colorize_core.color.lab import rgb_to_lab
 from colorize_core.inference.prediction import shrink
 from colorize_core.inference.upsampling import ChromaRows, Upsampling, linear_model, linear_model_of_tensors
-from colorize_core.runtime.strips import row_strips
+from colorize_core.runtime.strips import row_slices
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_memory_is_that_of_the_working_height() -> None:
     """A strip of a very high picture needs nothing of the others."""
     ab, L = noise(1, 2, 32, 32), noise(1, 1, 32, 32)
     chroma = ChromaRows(ab, L, (1_000_000_000, 32), "guided")
-    rows = next(iter(row_strips(1_000_000_000, 1 << 15)))
+    rows = next(iter(row_slices(1_000_000_000, 1 << 15)))
     assert chroma(rows, torch.full((1, 1, rows.stop, 32), 50.0)).shape == (1, 2, rows.stop, 32)
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from colorize_core.color.bins import annealed_mean, bin_centers
+from colorize_core.color.bins import bin_centers
 from colorize_core.color.lab import denormalize_ab
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
@@ -135,6 +135,11 @@ def test_temperature_one_is_the_published_port(published: dict[str, torch.Tensor
         small = F.conv2d(shares, published["model_out.weight"])
         expected = nn.Upsample(scale_factor=4, mode="bilinear")(small)
         torch.testing.assert_close(model(L), expected, atol=1e-4, rtol=1e-3)
+
+
+def annealed_mean(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Zhang et al. 2016, eq. 5: mean color (B, 2, h, w) of the sharpened distribution (B, 313, h, w) over bins."""
+    return torch.einsum("bqhw,qc->bchw", torch.softmax(logits / temperature, dim=1), bin_centers())
 
 
 @pytest.mark.parametrize("temperature", [0.38, 0.1])

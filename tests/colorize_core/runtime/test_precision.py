@@ -6,12 +6,12 @@ from colorize_core.runtime.precision import Precision, autocast, bf16_is_faster
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_networks_compute_in_the_precision_asked_for(precision: Precision, expected: torch.dtype) -> None:
+def test_networks_compute_in_the_given_precision(precision: Precision, expected: torch.dtype) -> None:
     with autocast(precision, torch.device("cpu"))():
         assert nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype == expected
 
 
-def test_auto_is_bf16_where_the_processor_is_faster_in_it() -> None:
+def test_auto_is_bf16_where_it_is_faster() -> None:
     device = torch.device("cpu")
     with autocast("auto", device)():
         found = nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype
@@ -28,7 +28,7 @@ def test_auto_is_bf16_where_the_processor_is_faster_in_it() -> None:
         ({}, False),
     ],
 )
-def test_processors_that_are_faster_in_bf16(
+def test_processors_with_fast_bf16(
     capabilities: dict[str, bool | str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)

@@ -37,14 +37,14 @@ def test_threads_add_to_one_sum() -> None:
     assert clock.pop()[DECODE] >= 0.04
 
 
-def test_a_block_that_fails_counts_too() -> None:
+def test_a_block_that_raises_counts() -> None:
     clock = StageTimer()
     with pytest.raises(OSError, match="gone"), clock.time(FETCH):
         raise OSError("gone")
     assert list(clock.pop()) == [FETCH]
 
 
-def test_what_was_taken_is_not_given_again() -> None:
+def test_pop_resets_the_totals() -> None:
     clock = StageTimer()
     with clock.time(PUT):
         pass
@@ -52,7 +52,7 @@ def test_what_was_taken_is_not_given_again() -> None:
     assert clock.pop() == {}
 
 
-def test_sums_are_in_the_order_of_the_work() -> None:
+def test_sums_are_in_processing_order() -> None:
     parts = [{PUT: 1.0, INFER: 2.0}, dict.fromkeys(reversed(STAGES), 0.5)]
     sums = add_stages(parts)
     assert tuple(sums) == STAGES
