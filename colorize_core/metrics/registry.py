@@ -56,6 +56,8 @@ class Metric:
     """Metrics per image from which the value of a set is computed."""
     statistic: Callable[[Scores], float] | None = None
     """Value of a set from the metrics in `needs`; None for FID and KID, which are computed from features."""
+    distance: "Callable[[Tensor, Tensor], float] | None" = None
+    """Function of the Inception features of the photographs and of the predictions; None for all but FID and KID."""
 
     @property
     def title(self) -> str:
@@ -218,8 +220,20 @@ def auc(batch: "Comparison") -> "Tensor":
     return metrics.auc(batch.predicted_ab, batch.truth.ab)
 
 
-register(Metric("fid", "FID", 2, higher_is_better=False, tables=(MAIN,)))
-register(Metric("kid", "KID x 1000", 2, higher_is_better=False, factor=1000.0, tables=(MAIN,)))
+register(
+    Metric("fid", "FID", 2, higher_is_better=False, tables=(MAIN,), distance=lambda real, made: metrics.fid(real, made))
+)
+register(
+    Metric(
+        "kid",
+        "KID x 1000",
+        2,
+        higher_is_better=False,
+        factor=1000.0,
+        tables=(MAIN,),
+        distance=lambda real, made: metrics.kid(real, made),
+    )
+)
 
 
 @per_image("MSE", 1, higher_is_better=False, qualifier="RGB", tables=(FURTHER, "resnet18-losses"))

@@ -1,1 +1,1 @@
-"""`colorize evaluate`: score checkpoints."""
+"""`colorize evaluate`: scores of checkpoints on a test split."""

@@ -1,6 +1,6 @@
-"""What can be said of an evaluation."""
+"""Configuration of `colorize evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -8,75 +8,85 @@ from pydantic import Field, field_validator
 
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
+from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.run.actors import ActorsOptions
 from jobs.run.weights_config import FidOptions
 
-Definition = Literal["gray-to-glory", "unet-gan", "resnet18-losses"]
+CheckpointLocations = str | Sequence[str] | Mapping[str, str]
+"""Checkpoint directory, several of them, or directories by name."""
+
 _RENAMED_DEFINITIONS = {"seed-000": "gray-to-glory", "seed-002": "unet-gan", "seed-003": "resnet18-losses"}
+_METRICS = ", ".join(metric.title for table in (MAIN, FURTHER) for metric in metrics_of(table))
 
 
 class LpipsOptions(Section):
-    """Perceptual similarity; its backbone's weights are not part of the package."""
+    """Perceptual similarity. The weights of its backbone are not part of the package."""
 
     backbone: Literal["vgg", "alex", "none"] = "vgg"
-    """Network: vgg (Gray to Glory), alex (the usual one in papers), or none to leave the column out."""
+    """Backbone of LPIPS: vgg (as in Gray to Glory), alex (as in most papers), or none to leave the metric out."""
     weights: str | None = None
-    """Path or URI of torchvision's state dict of vgg16 or alexnet; downloaded when empty."""
+    """Path or URI of the torchvision state dict of vgg16 or alexnet. It is downloaded when empty."""
 
     def network(self) -> Literal["vgg", "alex"]:
-        """The backbone, where there is one."""
+        """Return the backbone of a configuration that has one."""
         assert self.backbone != "none"
         return self.backbone
 
 
 class EvaluateConfig(PipelineJobConfig):
-    """Score checkpoints on the exact pixels of a dataset's test split, beside trivial baselines and the ceiling.
+    """Score checkpoints on the original pixels of the test split of a dataset, with trivial baselines and an upper
+    bound for comparison.
 
-    OUTPUT holds table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet, grid.png and
+    OUTPUT contains table.md, metrics.json (values and 95% bootstrap intervals), per_image.parquet, grid.png and
     report/index.html.
     """
 
     shards: str
-    """Dataset of `prepare`."""
+    """Dataset written by `prepare`."""
     checkpoint: str | list[str] | dict[str, str]
-    """One directory, a list of them, or directories by the name each has in the table; starter is the one that comes
-    with the project."""
+    """Checkpoint directory, a list of them, or a mapping of the names in the table to directories. `starter` is the
+    checkpoint that comes with the project."""
     output: Output
-    """Where the results go."""
+    """Directory or URI of the results."""
     split: Literal["test", "val"] = "test"
-    """Which photographs."""
-    definitions: list[Definition] = Field(default_factory=list)
-    """Papers whose metrics are added as each computed them: gray-to-glory, unet-gan, resnet18-losses."""
+    """Split of the dataset to score."""
+    definitions: list[str] = Field(
+        default_factory=list,
+        description=f"Papers whose metrics are computed by their own definitions as well, each paper in its own table: "
+        f"{', '.join(papers())}. Metrics that are always computed: {_METRICS}.",
+    )
     lpips: LpipsOptions = Field(default_factory=LpipsOptions)
     """Perceptual similarity."""
     fid: FidOptions = Field(default_factory=FidOptions)
     """FID and KID."""
     batch_size: int = Field(16, ge=1)
-    """Photographs at once."""
+    """Number of photographs per batch."""
     actors: ActorsOptions = Field(default_factory=ActorsOptions)
-    """The processes that hold the models."""
+    """Processes that hold the models."""
     resamples: int = Field(1000, ge=100)
-    """Bootstrap resamples behind the intervals."""
+    """Number of bootstrap resamples for the intervals."""
     grid_rows: int = Field(8, ge=1)
-    """Photographs in the sample grid."""
+    """Number of photographs in the sample grid."""
     report: bool = True
-    """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` does so at any time."""
+    """Write the page OUTPUT/report/index.html at the end. `colorize report OUTPUT` writes it at any later time."""
 
     @field_validator("definitions", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
+    def _split_names(cls, value: Any) -> Any:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
         for name in names if isinstance(names, list) else []:
             if name in _RENAMED_DEFINITIONS:
                 raise ValueError(f"{name} is now called {_RENAMED_DEFINITIONS[name]}")
+            if name not in papers():
+                raise ValueError(f"{name} is unknown; choose from {', '.join(papers())}")
         return names
 
 
-def name_checkpoints(checkpoint: str | Sequence[str] | dict[str, str]) -> dict[str, str]:
-    """Location by the name in the table: the given one, or the run's folder, with the checkpoint's where both clash."""
-    if isinstance(checkpoint, dict):
-        return checkpoint
+def name_checkpoints(checkpoint: CheckpointLocations) -> dict[str, str]:
+    """Return the locations of checkpoints by name: the given one, or the run's folder, or RUN/FOLDER if runs clash."""
+    if isinstance(checkpoint, Mapping):
+        return dict(checkpoint)
     locations = [checkpoint] if isinstance(checkpoint, str) else checkpoint
     if not locations:
         raise UserError("checkpoint: the list is empty")
@@ -84,5 +94,7 @@ def name_checkpoints(checkpoint: str | Sequence[str] | dict[str, str]) -> dict[s
     runs = [path.parent.name if path.name in ("best", "last") else path.name for path in paths]
     names = [run if runs.count(run) == 1 else f"{run}/{path.name}" for run, path in zip(runs, paths, strict=True)]
     if len(set(names)) < len(names):
-        raise UserError("checkpoint: two checkpoints would have one name; give names (checkpoint: {NAME: DIRECTORY})")
+        raise UserError(
+            "checkpoint: two checkpoints would have the same name; name them (checkpoint: {NAME: DIRECTORY})"
+        )
     return dict(zip(names, locations, strict=True))

@@ -1,8 +1,9 @@
-"""`colorize evaluate`: checkpoints against photographs whose colors are known."""
+"""`colorize evaluate`: scores of checkpoints on photographs in color."""
 
 import json
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import render_markdown, summarize_scores
+from colorize_core.metrics.registry import METRICS
 from jobs.command.console import say, summary
 from jobs.doctor.preflight import check_start
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
-from jobs.evaluate.report import PER_IMAGE, RESULT, TRUTH, write_evaluation_report
+from jobs.evaluate.models import TRUTH, color_images, load_models
+from jobs.evaluate.report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.run.actors import count_actors
-from jobs.run.checkpoints import checkpoint_reads, read_checkpoint
+from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.parquet import parquet_bytes
 from jobs.run.record import now, versions
 from jobs.run.report_files import report_at_end
@@ -27,25 +30,27 @@ if TYPE_CHECKING:
 
     from colorize_core.data.shards import DatasetInfo
 
+_log = logging.getLogger(__name__)
+
 CONFIG = EvaluateConfig
 _READ_CPUS = 1.0
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """What was checked before Ray is started."""
+class EvaluationInputs:
+    """Checked inputs of an evaluation."""
 
     shards: Storage
     output: Storage
     dataset: "DatasetInfo"
-    checkpoints: dict[str, tuple[str, str]]
-    """Location and SHA-256 of the weights, by name in the table."""
+    checkpoints: dict[str, str]
+    """SHA-256 of the weights, by name in the table."""
     names: list[str]
     """Rows of the table, in order."""
 
 
 def plan(config: EvaluateConfig) -> str:
-    """What would run."""
+    """Describe what `run` would do."""
     inputs = check_inputs(config)
     rows = inputs.dataset.splits[config.split]["rows"]
     return (
@@ -55,23 +60,23 @@ def plan(config: EvaluateConfig) -> str:
 
 
 def run(config: EvaluateConfig, verbose: bool = False) -> int:
-    """Score every photograph in Ray, then make the tables and the grid."""
+    """Score every photograph in Ray, then write the tables, the grid and the report."""
     inputs = check_inputs(config)
-    without = _without_lpips(config)
-    if without:
-        say(f"evaluate: without LPIPS: {without}")
+    no_lpips = _reason_without_lpips(config)
+    if no_lpips:
+        _log.info("LPIPS is not computed: %s", no_lpips)
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
-        rows = _score(config, inputs, with_lpips=without is None)
-    rows, distances = _set_metrics(rows, inputs.names)
+        rows = _score(config, inputs, with_lpips=no_lpips is None)
+    rows, distances = _split_features(rows, inputs.names)
     result: dict[str, Any] = {
         "split": config.split,
         "photographs": inputs.dataset.splits[config.split]["rows"],
         "size": inputs.dataset.size,
         "shards": inputs.dataset.fingerprint,
-        "checkpoints": {name: weights for name, (_, weights) in inputs.checkpoints.items()},
+        "checkpoints": inputs.checkpoints,
         "models": summarize_scores(rows, inputs.names, config.definitions, config.resamples),
-        "lpips": without or config.lpips.backbone,
+        "lpips": no_lpips or config.lpips.backbone,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
         "finished": now(),
@@ -94,8 +99,9 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
     return DONE
 
 
-def check_inputs(config: EvaluateConfig) -> _Inputs:
-    """Find every mistake that can be found before Ray is started."""
+def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
+    """Validate the inputs before Ray is started; raises UserError. Models are not built."""
+    from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
     from colorize_core.data.shards import read_dataset_info
     from colorize_core.evaluation.scoring import BASELINES, ceiling_name
 
@@ -103,27 +109,27 @@ def check_inputs(config: EvaluateConfig) -> _Inputs:
     dataset = read_dataset_info(shards.path(), shards.filesystem)
     dataset.files(config.split, shards.uri)
     if not output.exists(RESULT) and next(iter(output.list()), None) is not None:
-        raise UserError(f"{output.uri}: the output is not empty and holds no evaluation; use another output")
+        raise UserError(f"{output.uri}: the output is not empty and contains no evaluation; use another output")
     checkpoints, sizes = {}, set()
     for name, location in name_checkpoints(config.checkpoint).items():
-        _, loaded = read_checkpoint(location, config.storage)
-        checkpoints[name] = (location, loaded.weights_sha256)
+        storage = open_checkpoint(location, config.storage)
+        loaded = read_checkpoint_config(storage.path(), storage.filesystem)
+        read_weights(storage.path(), loaded, storage.filesystem)
+        checkpoints[name] = loaded.weights_sha256
         sizes.add(loaded.working_size)
     references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
     for name in checkpoints:
         if name in (*references, TRUTH):
-            raise UserError(
-                f"checkpoint.{name}: the name of a row or picture that every evaluation has; use another name"
-            )
+            raise UserError(f"checkpoint.{name}: every evaluation has a row or image of this name; use another name")
     if source := config.fid.source():
         from colorize_core.metrics import InceptionFeatures
 
         InceptionFeatures(source.location)
-    return _Inputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
+    return EvaluationInputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
 def requirements(config: EvaluateConfig) -> Requirements:
-    """What an evaluation needs of the machines it runs on."""
+    """Return what an evaluation requires from the cluster and from storage."""
     shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
     checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
     weights = config.fid.requirements()
@@ -138,12 +144,12 @@ def requirements(config: EvaluateConfig) -> Requirements:
     )
 
 
-def _without_lpips(config: EvaluateConfig) -> str | None:
-    """Why LPIPS is not computed; None where it is. Weights that were named must be usable."""
+def _reason_without_lpips(config: EvaluateConfig) -> str | None:
+    """Return why LPIPS is not computed, or None if it is; raises UserError if `lpips.weights` cannot be used."""
     from colorize_core.metrics import LPIPS
 
     if config.lpips.backbone == "none":
-        return "left out by lpips.backbone=none"
+        return "lpips.backbone=none"
     try:
         LPIPS(config.lpips.backbone, config.lpips.weights)
     except UserError as error:
@@ -153,10 +159,11 @@ def _without_lpips(config: EvaluateConfig) -> str | None:
     return None
 
 
-def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Table":
-    """One row per photograph and model, by key and in the order of the table; pixels stay in the workers.
+def _score(config: EvaluateConfig, inputs: EvaluationInputs, with_lpips: bool) -> "pa.Table":
+    """Return one row per photograph and model; pixels stay in the workers.
 
-    Sorted, so that sums over it give the same digits however many actors worked.
+    Rows are sorted by model (in the order of the table) and key, so that sums over them give the same digits for any
+    number of actors.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -165,13 +172,13 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
     from jobs.evaluate.actor import ScoreActor
     from jobs.run.progress import ClusterCounter
 
-    progress = ClusterCounter()
+    scored = ClusterCounter()
     shards, dataset = inputs.shards, inputs.dataset
     photographs = dataset.splits[config.split]["rows"]
     batches = math.ceil(photographs / config.batch_size)
     actors = count_actors(config.actors, config.ray, reserved=_READ_CPUS, batches=batches)
     files = [shards.path(name) for name in dataset.files(config.split, shards.uri)]
-    scored = (
+    pipeline = (
         ray.data.read_parquet(files, filesystem=shards.filesystem)
         .select_columns(["key", "rgb"])
         .repartition(target_num_rows_per_block=config.batch_size)
@@ -179,66 +186,55 @@ def _score(config: EvaluateConfig, inputs: _Inputs, with_lpips: bool) -> "pa.Tab
             ScoreActor,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_constructor_kwargs={
-                "config": config,
-                "dataset": dataset,
-                "with_lpips": with_lpips,
-                "progress": progress,
-            },
+            fn_constructor_kwargs={"config": config, "dataset": dataset, "with_lpips": with_lpips, "scored": scored},
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=config.actors.cpus,
             num_gpus=config.actors.gpus,
         )
     )
-    with progress.follow(scored, "scored", photographs, config.stall_seconds, "the same command starts again"):
-        table = pa.concat_tables(list(scored.iter_batches(batch_size=None, batch_format="pyarrow")))
+    with scored.follow(pipeline, "scored", photographs, config.stall_seconds, "the same command starts over"):
+        table = pa.concat_tables(list(pipeline.iter_batches(batch_size=None, batch_format="pyarrow")))
     order = pa.array([*inputs.names, TRUTH])
     table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))
     return table.sort_by([("order", "ascending"), ("key", "ascending")]).drop_columns("order").combine_chunks()
 
 
-def _set_metrics(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
-    """The rows without features, and FID and KID by model where there were features.
+def _split_features(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
+    """Return the rows without features, and FID and KID by model if there are features.
 
-    Features travel as rows: KID needs every one of them, and sums over sorted rows do not depend on the workers.
+    The driver gets the features of all images: KID needs each of them, and sums over sorted rows do not depend on the
+    number of actors.
     """
     import pyarrow.compute as pc
     import torch
 
-    from colorize_core.metrics import fid, kid
     from jobs.evaluate.actor import FEATURES
 
     if FEATURES not in rows.column_names:
         return rows, {}
-    by_model = {}
+    features = {}
     for name in [*names, TRUTH]:
-        chosen = rows.filter(pc.equal(rows.column("model"), name)).column(FEATURES).combine_chunks()
-        by_model[name] = torch.tensor(chosen.flatten().to_numpy()).reshape(len(chosen), -1)
-    truth = by_model.pop(TRUTH)
-    distances: dict[str, dict[str, Any]] = {}
-    metrics: Mapping[str, Callable[[Any, Any], float]] = {"fid": fid, "kid": kid}
-    for name, made in by_model.items():
-        distances[name] = {metric: {"value": compute(truth, made)} for metric, compute in metrics.items()}
-    kept = rows.filter(pc.not_equal(rows.column("model"), TRUTH)).drop_columns(FEATURES)
-    return kept, distances
+        column = rows.filter(pc.equal(rows.column("model"), name)).column(FEATURES).combine_chunks()
+        features[name] = torch.tensor(column.flatten().to_numpy()).reshape(len(column), -1)
+    truth = features.pop(TRUTH)
+    distances = {
+        name: {
+            metric.name: {"value": metric.distance(truth, predicted)} for metric in METRICS.values() if metric.distance
+        }
+        for name, predicted in features.items()
+    }
+    return rows.filter(pc.not_equal(rows.column("model"), TRUTH)).drop_columns(FEATURES), distances
 
 
-def _grid(config: EvaluateConfig, inputs: _Inputs) -> bytes:
-    """The first photographs of the split: gray, each model, truth."""
+def _grid(config: EvaluateConfig, inputs: EvaluationInputs) -> bytes:
+    """Draw the first photographs of the split: gray, each model, truth."""
     import torch
 
     from colorize_core.data.shards import read_batches
-    from colorize_core.evaluation import scoring as evaluation
     from colorize_core.evaluation.sample_grid import sample_grid
 
     shards, dataset = inputs.shards, inputs.dataset
     first = shards.path(dataset.files(config.split, shards.uri)[0])
     rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
-    models = {}
-    for name, (location, _) in inputs.checkpoints.items():
-        model, loaded = read_checkpoint(location, config.storage)
-        models[name] = (model, loaded.working_size)
-    predicted = evaluation.predictions(models, rgb, dataset.ab_median)
-    L, _ = evaluation.split_rgb(rgb)
-    columns = {name: evaluation.assemble(L, predicted[name]).numpy() for name in (evaluation.GRAY, *models)}
-    return sample_grid({**columns, "truth": rgb.numpy()})
+    images = color_images(load_models(config.checkpoint, config.storage), rgb, dataset.ab_median)
+    return sample_grid({name: each.numpy() for name, each in images.items()})

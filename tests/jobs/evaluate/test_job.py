@@ -8,23 +8,38 @@ import pytest
 import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import nn
 
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import render_markdown
+from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
 from jobs.cli import main
-from jobs.evaluate.config import name_checkpoints
+from jobs.evaluate.config import EvaluateConfig, name_checkpoints
+from jobs.evaluate.job import check_inputs
 from tests.jobs.report_runs import data_of
 
 
 @pytest.fixture(scope="module")
 def evaluated(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("evaluated") / "out"
+    """One run with everything but FID: two equal checkpoints, LPIPS with random weights, definitions of two papers."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    features = {f"features.{key}": value for key, value in alexnet_features().state_dict().items()}
+    torch.save(features, folder / "alexnet.pth")
     names = f"checkpoint={{one: {tiny_checkpoint}, two: {tiny_checkpoint}}}"
-    arguments = [f"shards={dataset}", f"output={output}", names, "split=val", "lpips.backbone=none", "grid_rows=2"]
+    arguments = [f"shards={dataset}", f"output={folder}/out", names, "split=val", "grid_rows=2", "resamples=100"]
+    arguments += ["definitions=[unet-gan, resnet18-losses]"]
+    arguments += ["lpips.backbone=alex", f"lpips.weights={folder}/alexnet.pth"]
     assert main(["evaluate", *arguments]) == 0
-    return output
+    return folder / "out"
+
+
+def alexnet_features() -> nn.Sequential:
+    """The convolutions of AlexNet with the layer numbers of torchvision, without its large classifier."""
+    torch.manual_seed(0)
+    sizes = {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)}
+    return nn.Sequential(*(nn.Conv2d(*sizes[i]) if i in sizes else nn.Identity() for i in range(11)))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +93,7 @@ def test_values_and_intervals_are_of_the_rows(evaluated: Path, result: dict) -> 
         assert scores["auc_rebalanced"]["value"] == pytest.approx(area)
 
 
-def test_references_are_in_the_order_that_reason_asks_for(result: dict) -> None:
+def test_errors_of_the_baselines_are_in_the_expected_order(result: dict) -> None:
     error = {name: scores["mae_ab"]["value"] for name, scores in result["models"].items()}
     assert error["ceiling 32 px"] < error["oracle color"] < error["gray"]
 
@@ -139,7 +154,7 @@ def test_a_page_says_why_it_has_no_pictures(evaluated: Path, tmp_path: Path) -> 
         assert words in page
 
 
-def test_lpips_weights_that_are_named_must_be_usable(
+def test_given_lpips_weights_must_be_usable(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
@@ -147,15 +162,10 @@ def test_lpips_weights_that_are_named_must_be_usable(
     assert "/nowhere.pth: no such file" in capsys.readouterr().err
 
 
-def test_lpips_is_computed_with_given_weights(dataset: str, tiny_checkpoint: str, tmp_path: Path) -> None:
-    from torchvision.models import alexnet
-
-    torch.save(alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
-    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
-    assert main(["evaluate", *arguments, "lpips.backbone=alex", f"lpips.weights={tmp_path}/alexnet.pth"]) == 0
-    rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
+def test_lpips_is_computed_with_given_weights(evaluated: Path) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet")
     assert (rows.lpips[rows.model != "ceiling 32 px"] > 0).all()
-    assert "LPIPS" in (tmp_path / "out" / "table.md").read_text()
+    assert "LPIPS with the backbone alex" in (evaluated / "table.md").read_text()
 
 
 def score(mae: float) -> dict:
@@ -171,20 +181,26 @@ def test_a_model_below_gray_is_marked() -> None:
     assert "| good | 0.0700" in table
 
 
-@pytest.mark.parametrize(
-    "spelling", [["definitions=[unet-gan, resnet18-losses]"], ["--definitions", "unet-gan,resnet18-losses"]]
-)
-def test_definitions_of_papers_add_their_tables(
-    dataset: str, tiny_checkpoint: str, tmp_path: Path, spelling: list[str]
-) -> None:
-    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
-    assert main(["evaluate", *arguments, "lpips.backbone=none", *spelling]) == 0
-    table = (tmp_path / "out" / "table.md").read_text()
+def test_definitions_of_papers_add_their_tables(evaluated: Path) -> None:
+    table = (evaluated / "table.md").read_text()
     assert "### As unet-gan computes" in table
     assert "PSNR of ab, 32 photographs (dB) ↑" in table
     assert "### As resnet18-losses computes" in table
-    rows = pd.read_parquet(tmp_path / "out" / "per_image.parquet")
+    rows = pd.read_parquet(evaluated / "per_image.parquet")
     assert {"psnr_ab", "ssim_ab"} <= set(rows.columns)
+
+
+@pytest.mark.parametrize("value", ["unet-gan, resnet18-losses", ["unet-gan", "resnet18-losses"]])
+def test_definitions_are_a_list_or_words_with_commas(value: object) -> None:
+    config = EvaluateConfig(shards="a", checkpoint="b", output="c", definitions=value)
+    assert config.definitions == ["unet-gan", "resnet18-losses"]
+
+
+def test_help_names_every_metric_and_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(metric.title in text for metric in [*metrics_of(MAIN), *metrics_of(FURTHER)])
+    assert all(paper in text for paper in papers())
 
 
 def test_an_unknown_definition_is_one_line(
@@ -196,7 +212,7 @@ def test_an_unknown_definition_is_one_line(
 
 
 @pytest.mark.long
-def test_any_number_of_actors_prints_the_same_digits(
+def test_the_number_of_actors_does_not_change_a_digit(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, inception_file: Path
 ) -> None:
     """Also of FID and KID, which are of the whole set."""
@@ -226,14 +242,32 @@ def test_checkpoints_are_named_after_their_run(given: object, names: list[str]) 
 
 
 @pytest.mark.parametrize("name", ["gray", "truth"])
-def test_names_that_mean_something_else_are_refused(
+def test_names_of_other_rows_are_refused(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={{{name}: {tiny_checkpoint}}}"]
     assert main(["evaluate", *arguments, "split=val"]) == 2
-    assert f"checkpoint.{name}: the name of a row or picture" in capsys.readouterr().err
+    assert f"checkpoint.{name}: " in capsys.readouterr().err
+
+
+def test_checkpoints_are_checked_without_building_models(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "colorize_core.checkpoint.weights.build_model", lambda *_, **__: pytest.fail("a model was built")
+    )
+    config = EvaluateConfig(shards=dataset, checkpoint=tiny_checkpoint, output=f"{tmp_path}/out", split="val")
+    assert list(check_inputs(config).checkpoints) == ["tiny"]
+
+
+def test_damaged_weights_are_found_before_ray_starts(dataset: str, tiny_checkpoint: str, tmp_path: Path) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "cut")
+    (tmp_path / "cut" / "model.safetensors").write_bytes(b"cut")
+    config = EvaluateConfig(shards=dataset, checkpoint=f"{tmp_path}/cut", output=f"{tmp_path}/out", split="val")
+    with pytest.raises(UserError, match="half written or replaced"):
+        check_inputs(config)
 
 
 def test_two_checkpoints_of_one_name_are_refused() -> None:
-    with pytest.raises(UserError, match="two checkpoints would have one name"):
+    with pytest.raises(UserError, match="two checkpoints would have the same name"):
         name_checkpoints(["a/cnn/best", "b/cnn/best"])
