@@ -1,88 +1,88 @@
-"""`colorize photo IN OUT`: one picture, without starting Ray."""
+"""`colorize photo IN OUT`: color one photograph, without starting Ray."""
 
-import argparse
 import atexit
 import gc
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from cluster.config.command_line import DONE, USAGE, complain
+from pydantic import Field
+
+from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
+from colorize_core.photo.options import EncodingOptions
 from colorize_core.starter import STARTER, locate_checkpoint
+from jobs.command.config import VerbConfig
+from jobs.command.runner import run_verb
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="colorize photo", description="Color one photograph at its full size, keeping its lightness."
-    )
-    parser.add_argument("input", metavar="IN", help="the photograph: jpg, png, tiff, webp, gif, ...")
-    parser.add_argument("output", metavar="OUT", help="the color picture; its ending (.jpg .png .webp .tiff) decides")
-    parser.add_argument("--checkpoint", default=STARTER, help="directory or s3:// URI of the model (default starter)")
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default 95)")
-    parser.add_argument(
-        "--subsampling", choices=("4:4:4", "4:2:0"), default="4:2:0", help="of JPEG's chroma (default 4:2:0)"
-    )
-    parser.add_argument(
-        "--bit-depth", choices=("8", "same"), default="8", help="same keeps 16 bits in PNG and TIFF (default 8)"
-    )
-    parser.add_argument(
-        "--upsampling", choices=("guided", "bilinear"), default="guided", help="of the chroma (default guided)"
-    )
-    parser.add_argument(
-        "--working-size", type=int, help="side in pixels at which the model sees the photograph (the checkpoint's)"
-    )
-    try:
-        options = parser.parse_args(arguments)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else USAGE
-    try:
-        return _colorize(options)
-    except UserError as error:
-        return complain(str(error))
+class PhotoConfig(VerbConfig, EncodingOptions):
+    """Color one photograph at full size and keep its lightness. Runs in this process, without Ray."""
+
+    POSITIONAL = ("input", "output")
+
+    input: str
+    """Path of the photograph: JPEG, PNG, TIFF, WebP, GIF, BMP, JPEG 2000 or PNM."""
+    output: str
+    """Path of the color image; the suffix selects the format: .jpg, .jpeg, .png, .webp, .tif or .tiff."""
+    checkpoint: str = STARTER
+    """Directory or s3:// URI of the model; starter is the model that ships with the project."""
+    working_size: int | None = Field(None, ge=32)
+    """Approximate side in pixels at which the model runs; the checkpoint's own size when not given."""
+    upsampling: Literal["guided", "bilinear"] = "guided"
+    """Method that enlarges chroma to full size: guided by the lightness, which keeps it within edges, or bilinear."""
 
 
-def _colorize(options: argparse.Namespace) -> int:
-    from colorize_core.photo.formats import output_format, output_key
+CONFIG = PhotoConfig
 
-    source, target = Path(options.input), Path(options.output)
+
+def plan(config: PhotoConfig) -> str:
+    """Describe what `run(config)` would do; raises UserError as `run` would."""
+    _read_input(config)
+    return f"photo would color {config.input} into {config.output} with {config.checkpoint}"
+
+
+def run(config: PhotoConfig, verbose: bool = False) -> int:
+    """Color the photograph; return the exit code.
+
+    Raises:
+        UserError: the input, the output or the checkpoint cannot be used.
+    """
+    data = _read_input(config)
+
+    from cluster.storage.stores import LocalStorage
+    from colorize_core.colorizer import Colorizer
+    from colorize_core.photo.formats import output_format
+
+    atexit.register(gc.freeze)  # otherwise garbage collection at exit traverses all of torch, for half a second
+    checkpoint = locate_checkpoint(config.checkpoint)
+    colorizer = Colorizer.load(checkpoint, working_size=config.working_size, upsampling=config.upsampling)
+    target = Path(config.output)
+    result = colorizer.colorize([data], output_format(target.name, "same"), encoding=config)[0]
+    if result.image is None:
+        raise UserError(f"{config.input}: {result.status.replace('_', ' ')}: {result.error}")
+    LocalStorage(str(target.parent)).write(target.name, result.image)
+    note = f" ({result.note})" if result.note else ""
+    print(f"{target}: color image, {result.width}x{result.height}{note}")
+    return DONE
+
+
+def _read_input(config: PhotoConfig) -> bytes:
+    """Check both paths and read the photograph; raises UserError."""
+    from colorize_core.photo.formats import output_key
+
+    source, target = Path(config.input), Path(config.output)
     if output_key(target.name, "same") != target.name:
         raise UserError(f"{target}: the name must end in .jpg, .jpeg, .png, .webp, .tif or .tiff")
-    if not 1 <= options.quality <= 100:
-        raise UserError(f"--quality {options.quality}: must be from 1 to 100")
-    if options.working_size is not None and options.working_size < 32:
-        raise UserError(f"--working-size {options.working_size}: must be at least 32")
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"{target}: would overwrite the input; give another name")
     if not target.parent.is_dir():
         raise UserError(f"{target}: the folder {target.parent} does not exist")
     try:
-        data = source.read_bytes()
+        return source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error.strerror})") from error
 
-    from cluster.storage.stores import LocalStorage
-    from colorize_core.colorizer import Colorizer
-    from colorize_core.photo.encode import Encoding
-
-    atexit.register(gc.freeze)  # or the last collections of the process walk through all of torch: half a second
-    colorizer = Colorizer.load(
-        locate_checkpoint(options.checkpoint), working_size=options.working_size, upsampling=options.upsampling
-    )
-    encoding = Encoding(
-        quality=options.quality,
-        subsampling=options.subsampling,
-        bit_depth="same" if options.bit_depth == "same" else 8,
-    )
-    result = colorizer.colorize([data], output_format(target.name, "same"), encoding=encoding)[0]
-    if result.image is None:
-        raise UserError(f"{source}: {result.status.replace('_', ' ')}: {result.error}")
-    LocalStorage(str(target.parent)).write(target.name, result.image)
-    note = f" ({result.note})" if result.note else ""
-    print(f"{target}: {result.width}x{result.height} in color{note}")
-    return DONE
-
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("photo"))

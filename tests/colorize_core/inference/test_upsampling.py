@@ -24,22 +24,22 @@ def enlarged(ab: torch.Tensor, L: torch.Tensor, full: torch.Tensor, upsampling: 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (9, 200), (100, 7), (64, 64), (333, 150)])
-def test_rows_of_bilinear_are_those_of_torch(shape: tuple[int, int]) -> None:
+def test_bilinear_rows_equal_torch(shape: tuple[int, int]) -> None:
     ab, L, full = noise(1, 2, 32, 64), noise(1, 1, 32, 64), noise(1, 1, *shape)
     expected = F.interpolate(ab, shape, mode="bilinear", align_corners=False)
     torch.testing.assert_close(enlarged(ab, L, full, "bilinear", 5), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("upsampling", ["guided", "bilinear"])
-def test_strips_are_rows_of_the_whole(upsampling: Upsampling) -> None:
+def test_strips_equal_the_rows_of_the_whole_image(upsampling: Upsampling) -> None:
     ab, L, full = noise(1, 2, 32, 32), noise(1, 1, 32, 32), noise(1, 1, 301, 203)
     whole = enlarged(ab, L, full, upsampling, 301)
     for step in (1, 7, 300):
         torch.testing.assert_close(enlarged(ab, L, full, upsampling, step), whole, atol=1e-4, rtol=0)
 
 
-def test_slopes_are_least_squares_with_a_penalty() -> None:
-    """In the middle of a 5 x 5 picture: mean of the slopes of nine windows of 3 x 3, by the normal equations."""
+def test_slopes_are_regularized_least_squares() -> None:
+    """At the center of a 5 x 5 image: mean of the slopes of nine windows of 3 x 3, by the normal equations."""
     ab, L = noise(1, 2, 5, 5), noise(1, 1, 5, 5)
     slopes = []
     for top in range(3):
@@ -51,20 +51,20 @@ def test_slopes_are_least_squares_with_a_penalty() -> None:
     assert float(linear_model(ab, L)[0, 0, 2, 2]) == pytest.approx(np.mean(slopes), rel=1e-4)
 
 
-def test_the_small_picture_is_met_exactly() -> None:
+def test_the_small_image_is_reproduced_exactly() -> None:
     ab, L = noise(1, 2, 16, 16), noise(1, 1, 16, 16)
     slope, offset = linear_model(ab, L).split(2, dim=1)
     torch.testing.assert_close(slope * L + offset, ab, atol=1e-3, rtol=0)
 
 
-def test_flat_lightness_guides_to_bilinear() -> None:
+def test_guided_equals_bilinear_for_constant_lightness() -> None:
     ab, L, full = noise(1, 2, 32, 32), torch.full((1, 1, 32, 32), 40.0), torch.full((1, 1, 100, 100), 40.0)
     expected = F.interpolate(ab, (100, 100), mode="bilinear", align_corners=False)
     torch.testing.assert_close(enlarged(ab, L, full, "guided", 100), expected, atol=1e-3, rtol=0)
 
 
-def test_an_edge_of_color_is_sharp_where_the_lightness_has_one() -> None:
-    """A step of 60 units of a along one of 60 of L: guided more than halves the error."""
+def test_guided_sharpens_color_edges_at_lightness_edges() -> None:
+    """A step of 60 units of a at a step of 60 units of L: guided more than halves the error."""
     full = torch.full((1, 1, 128, 128), 20.0)
     full[..., 64:] = 80
     truth = (full - 50).expand(1, 2, 128, 128)
@@ -73,8 +73,8 @@ def test_an_edge_of_color_is_sharp_where_the_lightness_has_one() -> None:
     assert errors[1] < errors[0] / 2
 
 
-def test_guided_is_nearer_to_the_true_chroma_of_photographs(photo_paths: list[Path]) -> None:
-    """Shrunk four times and enlarged again, on most photographs and by the mean, near edges of color most."""
+def test_guided_is_closer_to_the_true_chroma_of_photographs(photo_paths: list[Path]) -> None:
+    """Shrunk 4x and enlarged again: on most photographs, on average, and near color edges most of all."""
     gains, edge_errors = [], np.zeros(2)
     for path in photo_paths:
         rgb = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy())
@@ -93,8 +93,8 @@ def test_guided_is_nearer_to_the_true_chroma_of_photographs(photo_paths: list[Pa
     assert edge_errors[1] < 0.97 * edge_errors[0]
 
 
-def test_memory_is_that_of_the_working_height() -> None:
-    """A strip of a very high picture needs nothing of the others."""
+def test_memory_does_not_depend_on_the_height() -> None:
+    """A strip of an extremely high image needs no other rows."""
     ab, L = noise(1, 2, 32, 32), noise(1, 1, 32, 32)
     chroma = ChromaRows(ab, L, (1_000_000_000, 32), "guided")
     rows = next(iter(row_slices(1_000_000_000, 1 << 15)))
