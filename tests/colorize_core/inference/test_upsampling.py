@@ -8,7 +8,7 @@ from PIL import Image
 
 from colorize_core.color.lab import rgb_to_lab
 from colorize_core.inference.prediction import shrink
-from colorize_core.inference.upsampling import ChromaRows, Upsampling, linear_model, linear_model_of_tensors
+from colorize_core.inference.upsampling import ChromaRows, Upsampling, linear_model
 from colorize_core.runtime.strips import row_slices
 
 
@@ -99,9 +99,3 @@ def test_memory_does_not_depend_on_the_height() -> None:
     chroma = ChromaRows(ab, L, (1_000_000_000, 32), "guided")
     rows = next(iter(row_slices(1_000_000_000, 1 << 15)))
     assert chroma(rows, torch.full((1, 1, rows.stop, 32), 50.0)).shape == (1, 2, rows.stop, 32)
-
-
-@pytest.mark.parametrize("shape", [(24, 40), (3, 1), (1, 3), (2, 2), (1, 1)])
-def test_the_compiled_linear_model_is_that_of_tensors(shape: tuple[int, int]) -> None:
-    ab, L = torch.randn(2, 2, *shape) * 30, torch.rand(2, 1, *shape) * 100
-    torch.testing.assert_close(linear_model(ab, L), linear_model_of_tensors(ab, L), rtol=1e-3, atol=2e-2)

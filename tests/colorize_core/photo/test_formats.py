@@ -20,12 +20,12 @@ from colorize_core.photo.formats import WRITE_FORMATS, output_format, output_key
         ("a", "tiff", "tiff"),
     ],
 )
-def test_the_format_is_the_policy_or_that_of_the_suffix(key: str, policy: str, format: str) -> None:
+def test_the_format_is_the_policy_or_follows_the_suffix(key: str, policy: str, format: str) -> None:
     assert output_format(key, policy) == format
 
 
 @pytest.mark.parametrize("key", ["a.jpg", "b/c.JPG", "a.jpeg", "a.png", "a.webp", "a.tif", "a.TIFF", "é/ü ü.Png"])
-def test_a_key_of_the_right_suffix_stays_as_it_is(key: str) -> None:
+def test_a_key_with_the_right_suffix_is_kept(key: str) -> None:
     assert output_key(key, "same") == key
 
 
@@ -55,11 +55,11 @@ def test_an_output_key_names_the_format_that_is_written(policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["same", *sorted(WRITE_FORMATS)])
-def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(policy: str) -> None:
+def test_keys_that_differ_in_their_suffix_have_different_outputs(policy: str) -> None:
     keys = [f"a{suffix}" for suffix in (".jpg", ".JPG", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp", ".bmp")]
     assert len({output_key(key, policy) for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize(("key", "other"), [("a.gif", "a.gif.png"), ("a", "a.png"), ("a.gif", "a.gif.color.png")])
-def test_a_file_whose_name_is_that_of_anothers_output_has_an_output_of_its_own(key: str, other: str) -> None:
+def test_a_key_that_is_the_output_of_another_key_has_a_different_output(key: str, other: str) -> None:
     assert output_key(key, "same") != output_key(other, "same")

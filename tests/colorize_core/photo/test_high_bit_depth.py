@@ -1,19 +1,18 @@
 import io
-import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from skimage import data as skimage_data
 
 from colorize_core.photo.decode import PhotoError, decode
+from tests.colorize_core.photo.images import ALPHA16 as ALPHA
+from tests.colorize_core.photo.images import RGB as FACE
+from tests.colorize_core.photo.images import png
 
-FACE = np.ascontiguousarray(skimage_data.astronaut()[40:104, 180:276])  # 64 x 96
 RGB = FACE.astype(np.uint16) * 251 + np.arange(96, dtype=np.uint16)[:, None]
 GRAY = RGB[..., 1]
-ALPHA = np.tile(np.linspace(0, 65535, 96).astype(np.uint16), (64, 1))
 
 
 def tiff(pixels: np.ndarray, **options: object) -> bytes:
@@ -40,7 +39,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_bit_is_read(name: str) -> None:
+def test_all_16_bits_are_read(name: str) -> None:
     data, pixels, alpha = FILES[name]
     photo = decode(data)
     assert photo.bit_depth == 16
@@ -48,13 +47,13 @@ def test_every_bit_is_read(name: str) -> None:
     np.testing.assert_array_equal(photo.alpha, alpha)
 
 
-def test_a_fourth_channel_that_is_no_alpha_is_left_out() -> None:
+def test_a_fourth_channel_that_is_not_alpha_is_dropped() -> None:
     photo = decode(tiff(np.dstack((RGB, ALPHA)), photometric="rgb", extrasamples=["unspecified"]))
     np.testing.assert_array_equal(photo.pixels, RGB)
     assert photo.alpha is None
 
 
-def test_of_several_pages_the_first_is_read_and_that_is_noted() -> None:
+def test_the_first_of_several_pages_is_used_and_noted() -> None:
     photo = decode(tiff(np.stack((RGB, 65535 - RGB)), photometric="rgb"))
     np.testing.assert_array_equal(photo.pixels, RGB)
     assert photo.notes == ["first of 2 pages or frames"]
@@ -75,7 +74,7 @@ def test_a_cut_file_is_truncated(name: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_whatever_is_damaged_it_is_a_photograph_or_a_photo_error(name: str) -> None:
+def test_a_damaged_file_gives_a_photograph_or_a_photo_error(name: str) -> None:
     """60 files with one to nine bytes replaced, half of them among the first 400."""
     generator = np.random.default_rng(2)
     whole = FILES[name][0]
@@ -91,33 +90,18 @@ def test_whatever_is_damaged_it_is_a_photograph_or_a_photo_error(name: str) -> N
             assert photo.pixels.ndim in (2, 3)
 
 
-# Formats of 8 bits and less that few programs still write
-
-
-def png(width: int, height: int, depth: int, kind: int, raw: bytes, palette: bytes = b"") -> bytes:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
-
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((depth, kind, 0, 0, 0))
-    colors = chunk(b"PLTE", palette) if palette else b""
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + colors
-        + chunk(b"IDAT", zlib.compress(raw))
-        + chunk(b"IEND", b"")
-    )
+# Rare formats of 8 bits or less
 
 
 def packed(levels: np.ndarray, depth: int) -> bytes:
-    """Unfiltered PNG rows of a few bits a pixel, the first in the highest bits."""
+    """Unfiltered PNG rows of a few bits per pixel, the first pixel in the highest bits."""
     bits = np.unpackbits(levels[..., None].astype(np.uint8), axis=-1)[..., 8 - depth :]
     rows = np.packbits(bits.reshape(len(levels), -1), axis=-1)
     return b"".join(b"\0" + row.tobytes() for row in rows)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_few_bits_of_gray_are_spread_over_all_levels(depth: int) -> None:
+def test_few_bits_of_gray_are_scaled_to_8_bits(depth: int) -> None:
     levels = np.arange(16 * 12).reshape(12, 16) % 2**depth
     photo = decode(png(16, 12, depth, 0, packed(levels, depth)))
     np.testing.assert_array_equal(photo.pixels, levels * (255 // (2**depth - 1)))
@@ -133,7 +117,7 @@ def test_few_bits_of_a_palette_are_its_colors(depth: int) -> None:
 
 def test_a_jpeg_of_ycck_is_its_colors() -> None:
     """Adobe's CMYK JPEG: YCC of the inverted inks and black, inverted too."""
-    cmyk = np.dstack((255 - FACE, np.zeros((64, 96), np.uint8)))  # inks of the colors, no black
+    cmyk = np.dstack((255 - FACE, np.zeros((64, 96), np.uint8)))  # cyan, magenta and yellow, no black
     data = imagecodecs.jpeg8_encode(255 - cmyk, 98, colorspace="CMYK", outcolorspace="YCCK", subsampling="444")
     assert b"Adobe" in data[:400]
     photo = decode(data)

@@ -52,8 +52,8 @@ def test_srgb_is_left_as_it_is(profile: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("profile", [b"garbage", swapped()])
-def test_a_profile_that_does_not_fit_is_noted(profile: bytes) -> None:
-    """Damaged, or of color for a gray picture."""
+def test_an_unusable_profile_is_noted(profile: bytes) -> None:
+    """Damaged, or a color profile for a gray image."""
     notes: list[str] = []
     np.testing.assert_array_equal(high_bit_depth_to_srgb(RAMP, profile, notes), RAMP)
     assert notes == ["unusable color profile ignored"]

@@ -1,7 +1,7 @@
 import pytest
 
 from colorize_core.photo import xmp
-from colorize_core.photo.provenance import Provenance, describe
+from colorize_core.photo.provenance import Provenance, write_xmp
 
 MADE = Provenance("colorize 9.9", "resnet_unet", "ab" * 32)
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -9,36 +9,36 @@ XMP = "http://ns.adobe.com/xap/1.0/"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 
 
-def test_a_picture_says_that_an_algorithm_enhanced_it_and_which() -> None:
-    packet = describe(None, MADE)
+def test_the_packet_names_the_kind_of_change_the_software_and_the_model() -> None:
+    packet = write_xmp(None, MADE)
     assert packet is not None
     assert b"http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced" in packet
-    for told in (b"colorize 9.9", b"resnet_unet", b"sha256:" + b"ab" * 32):
-        assert told in packet
+    for text in (b"colorize 9.9", b"resnet_unet", b"sha256:" + b"ab" * 32):
+        assert text in packet
 
 
 def test_the_source_type_of_the_gray_scan_is_replaced() -> None:
     scan = "http://cv.iptc.org/newscodes/digitalsourcetype/print"
-    packet = describe(xmp.rewrite(None, add={(IPTC, "Iptc4xmpExt", "DigitalSourceType"): scan}), MADE)
+    packet = write_xmp(xmp.rewrite(None, add={(IPTC, "Iptc4xmpExt", "DigitalSourceType"): scan}), MADE)
     assert packet is not None
     assert packet.count(b"newscodes/digitalsourcetype") == 1
 
 
 @pytest.mark.parametrize(("earlier", "expected"), [(None, b"colorize 9.9"), ("SilverFast", b"SilverFast")])
-def test_the_first_tool_stays_the_creator(earlier: str | None, expected: bytes) -> None:
+def test_an_existing_creator_tool_is_kept(earlier: str | None, expected: bytes) -> None:
     source = xmp.rewrite(None, add={(XMP, "xmp", "CreatorTool"): earlier}) if earlier else None
-    packet = describe(source, MADE)
+    packet = write_xmp(source, MADE)
     assert packet is not None
     assert b'xmp:CreatorTool="' + expected + b'"' in packet
 
 
-def test_what_was_of_the_old_file_is_not_said_of_the_new_one() -> None:
+def test_properties_of_the_source_file_are_removed() -> None:
     turned = xmp.rewrite(None, add={(TIFF, "tiff", "Orientation"): "6", (TIFF, "tiff", "Make"): "Zeiss"})
-    packet = describe(turned, None)
+    packet = write_xmp(turned, None)
     assert packet is not None
     assert not xmp.has_property(packet, (TIFF, "Orientation"))
     assert xmp.has_property(packet, (TIFF, "Make"))
 
 
-def test_nothing_is_said_where_there_is_nothing_to_say() -> None:
-    assert describe(None, None) is None
+def test_without_metadata_there_is_no_packet() -> None:
+    assert write_xmp(None, None) is None

@@ -19,7 +19,7 @@ def descriptions(packet: bytes) -> list[ET.Element]:
     return ET.fromstring(packet).findall(f"{{{RDF}}}RDF/{{{RDF}}}Description")
 
 
-def test_everything_else_a_packet_says_is_kept() -> None:
+def test_other_contents_of_a_packet_are_kept() -> None:
     written = rewrite(PACKET, add={(DC, "dc", "source"): "plate"})
     first, second, _ = descriptions(written)
     assert first.find(f"{{{DC}}}title").find(f".//{{{RDF}}}li").text == "Zürich & lake"
@@ -43,18 +43,18 @@ def test_an_added_property_replaces_the_earlier_one() -> None:
     assert descriptions(written)[-1].get(f"{{{XMP}}}CreatorTool") == 'one "tool" <&>'
 
 
-def test_what_is_added_is_about_the_same_resource() -> None:
+def test_added_properties_are_about_the_same_resource() -> None:
     written = rewrite(PACKET, add={(DC, "dc", "source"): "plate"})
     assert {one.get(f"{{{RDF}}}about") for one in descriptions(written)} == {"uuid:7"}
 
 
-def test_a_packet_can_be_made_of_nothing() -> None:
+def test_a_packet_can_be_created() -> None:
     written = rewrite(None, add={(DC, "dc", "source"): "plate"})
     assert [one.get(f"{{{DC}}}source") for one in descriptions(written)] == ["plate"]
     assert written.startswith(b'<?xpacket begin="\xef\xbb\xbf"')
 
 
-def test_a_packet_rewritten_twice_is_that_rewritten_once() -> None:
+def test_rewriting_is_idempotent() -> None:
     add = {(DC, "dc", "source"): "plate"}
     once = rewrite(PACKET, add=add)
     assert len(descriptions(rewrite(once, add=add))) <= len(descriptions(once)) + 1
@@ -77,6 +77,6 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damage_is_a_value_error(name: str) -> None:
+def test_damaged_packets_raise_value_error(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         rewrite(DAMAGED[name])
