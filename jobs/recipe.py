@@ -1,17 +1,19 @@
-"""`colorize recipe`: prepare, train in stages and evaluate: one row of a paper's table, from one file."""
+"""`colorize recipe`: prepare, train in stages and evaluate from one file, for one row of a published table."""
 
+import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from cluster.config.loading import changeable_keys
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from colorize_core.formatting import flatten
 from jobs.command.config import Output, StorageJobConfig
-from jobs.command.console import say
 from jobs.command.runner import run_verb
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.job import EvaluateConfig
@@ -20,44 +22,46 @@ from jobs.prepare.config import PrepareConfig
 from jobs.train import job as train
 from jobs.train.config import ModelOptions, TrainConfig, WorkersOptions
 
+_log = logging.getLogger(__name__)
 _SHARDS, _EVALUATION, _PUBLISHED = "shards", "evaluation", "published"
 
 
 class RecipeConfig(StorageJobConfig):
-    """Prepare a dataset, train on it in one or more stages, evaluate the last checkpoint.
+    """Prepare a dataset, train on it in one or more stages, and evaluate the last checkpoint.
 
-    OUTPUT holds shards/ (where no dataset is given), a training run for each stage, and evaluation/. The same
+    OUTPUT contains shards/ (unless a dataset is given), a training run for each stage, and evaluation/. The same
     command continues an interrupted recipe.
     """
 
     source: str | None = None
-    """Folder or s3:// prefix of color photographs."""
+    """Folder or s3:// prefix of color photographs, which `prepare` turns into a dataset."""
     shards: str | None = None
-    """A dataset of `prepare`, instead of source and prepare."""
+    """Existing dataset of `prepare`, instead of source and prepare."""
     output: Output
-    """Where everything goes."""
+    """Directory or URI of all results."""
     prepare: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `prepare`."""
+    """Configuration of `prepare`."""
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Keys of `train` by name of the stage, in order; a stage begins with the weights the one before ended with."""
+    """Configurations of `train` by name of the stage, in order. Each stage starts from the last weights of the stage
+    before."""
     published: ModelOptions | None = None
-    """A network with published weights to evaluate, instead of stages."""
+    """Model with published weights to evaluate, instead of stages."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `evaluate`."""
+    """Configuration of `evaluate`."""
     workers: WorkersOptions = Field(default_factory=WorkersOptions)
-    """Where each stage trains."""
+    """Workers of every stage."""
 
     @model_validator(mode="after")
     def _check(self) -> "RecipeConfig":
         if (self.source is None) == (self.shards is None):
             raise ValueError("give either source (photographs) or shards (a dataset of prepare)")
         if self.shards is not None and self.prepare:
-            raise ValueError("prepare has no effect with shards")
+            raise ValueError("prepare has no effect if shards is given")
         if bool(self.stages) == (self.published is not None):
             raise ValueError("give either stages to train or published weights to evaluate")
         for name in self.stages:
             if name in (_SHARDS, _EVALUATION, _PUBLISHED) or "/" in name:
-                raise ValueError(f"stages.{name}: the name of a folder of the output; use another name")
+                raise ValueError(f"stages.{name}: not possible as the name of a folder in the output; use another name")
         return self
 
 
@@ -65,8 +69,8 @@ CONFIG = RecipeConfig
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """The configurations of the jobs that a recipe runs."""
+class RecipeSteps:
+    """Configurations of the jobs that a recipe runs."""
 
     prepare: PrepareConfig | None
     stages: dict[str, TrainConfig]
@@ -74,8 +78,8 @@ class _Steps:
 
 
 def plan(config: RecipeConfig) -> str:
-    """What would run."""
-    steps = _steps(config)
+    """Describe what `run` would do."""
+    steps = _check_steps(config)
     parts = ["prepare"] if steps.prepare else []
     parts += [f"{name} ({stage.model.name}, {stage.optim.epochs} epochs)" for name, stage in steps.stages.items()]
     if config.published:
@@ -85,18 +89,18 @@ def plan(config: RecipeConfig) -> str:
 
 def run(config: RecipeConfig, verbose: bool = False) -> int:
     """Check every step, then run them in one Ray session."""
-    steps = _steps(config)
+    steps = _check_steps(config)
     output = _output(config)
     with ray_session(config.ray, verbose=verbose):
         if steps.prepare and not _is_prepared(steps.prepare, output.child(_SHARDS)):
-            say(f"recipe: prepare into {steps.prepare.output}")
+            _log.info("prepare into %s", steps.prepare.output)
             prepare.run(steps.prepare, verbose)
         if config.published:
             _write_published(config.published, steps.evaluate, output.child(_PUBLISHED))
         for name, stage in steps.stages.items():
-            say(f"recipe: stage {name}")
+            _log.info("stage %s", name)
             train.run(stage, verbose)
-        say("recipe: evaluate")
+        _log.info("evaluate")
         return evaluate.run(steps.evaluate, verbose)
 
 
@@ -104,56 +108,69 @@ def _output(config: RecipeConfig) -> Storage:
     return reach(config.storage, config.source or str(config.shards), config.output)[1]
 
 
-def _steps(config: RecipeConfig) -> _Steps:
-    """The checked configuration of every job; raises UserError for a mistake in any, before one begins."""
+def _check_steps(config: RecipeConfig) -> RecipeSteps:
+    """Check the configuration of every job; raises UserError for a mistake in any of them, before one starts."""
     output = _output(config)
-    shared = {"storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
+    common = {"storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
     shards = config.shards or output.child(_SHARDS).uri
     preparation = None
     if config.source:
-        values = {**config.prepare, "source": config.source, "output": shards, **shared}
+        values = {**config.prepare, "source": config.source, "output": shards, **common}
         preparation = PrepareConfig.part(values, "prepare")
     stages: dict[str, TrainConfig] = {}
+    last = output.child(_PUBLISHED).uri
     for name, keys in config.stages.items():
-        own = {"shards": shards, "output": output.child(name).uri, "workers": config.workers.model_dump()}
-        values = {**keys, **own, **shared}
+        folder = output.child(name).uri
+        set_by_recipe = {"shards": shards, "output": folder, "workers": config.workers.model_dump(), **common}
+        values = {**keys, **set_by_recipe}
         if stages:
-            start = f"{list(stages.values())[-1].output}/last"
-            values["model"] = {"init_from": start} | dict(values.get("model") or {})
+            values["model"] = {"init_from": last, **(values.get("model") or {})}
         stages[name] = TrainConfig.part(values, f"stages.{name}")
-    last = f"{list(stages.values())[-1].output}/last" if stages else output.child(_PUBLISHED).uri
-    values = {"checkpoint": {output.uri.rstrip("/").rsplit("/", 1)[-1]: last}, **config.evaluate, **shared}
-    values |= {"shards": shards, "output": output.child(_EVALUATION).uri}
-    for model in (config.published, *(stage.model for stage in stages.values())):
-        if model:
-            train.build_untrained(model)
-    return _Steps(preparation, stages, EvaluateConfig.part(values, "evaluate"))
+        last = f"{folder}/last"
+    row = output.uri.rstrip("/").rsplit("/", 1)[-1]
+    set_by_recipe = {"shards": shards, "output": output.child(_EVALUATION).uri, **common}
+    evaluation = EvaluateConfig.part({"checkpoint": {row: last}, **config.evaluate, **set_by_recipe}, "evaluate")
+    _check_models([config.published] if config.published else [stage.model for stage in stages.values()])
+    return RecipeSteps(preparation, stages, evaluation)
+
+
+def _check_models(models: Sequence[ModelOptions]) -> None:
+    """Check each distinct model once; raises UserError."""
+    from colorize_core.models import check_model
+
+    checked: list[tuple[str, Any]] = []
+    for model in models:
+        if (model.name, model.options) not in checked:
+            check_model(model.name, **model.options)
+            checked.append((model.name, model.options))
 
 
 def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
-    """Whether the dataset is there already; raises UserError when it was made in another way."""
+    """Return True if the dataset exists; raises UserError if it was prepared with another configuration."""
     from colorize_core.data.shards import DATASET_FILE, read_dataset_info
 
     if not shards.exists(DATASET_FILE):
         return False
     before = flatten(read_dataset_info(shards.path(), shards.filesystem).config)
     after = flatten(config.model_dump(mode="json"))
-    changed = [key for key in after if before.get(key) != after[key] and not key.startswith(("ray.", "storage."))]
+    changeable = tuple(f"{key}." for key in changeable_keys(PrepareConfig))
+    changed = [key for key in after if before.get(key) != after[key] and not f"{key}.".startswith(changeable)]
     if changed:
         raise UserError(
-            f"{shards.uri}: the dataset there was prepared otherwise ({', '.join(changed)}); use another output"
+            f"{shards.uri}: the dataset there was prepared with other values ({', '.join(changed)}); use another output"
         )
     return True
 
 
 def _write_published(model: ModelOptions, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
-    """A checkpoint of published weights, which have no run of ours behind them."""
+    """Write the checkpoint of a model with published weights, which no training run writes."""
     from colorize_core.checkpoint.weights import checkpoint_files
     from colorize_core.data.shards import read_dataset_info
+    from colorize_core.models import build_model
 
     shards = reach(evaluation.storage, evaluation.shards, evaluation.output)[0]
     size = read_dataset_info(shards.path(), shards.filesystem).size
-    network = train.build_untrained(model)
+    network = build_model(model.name, **model.options)
     for name, data in checkpoint_files(network, size, {"published": model.model_dump(mode="json")}).items():
         checkpoint.write(name, data)
 

@@ -70,21 +70,21 @@ def write_evaluation_report(
     Raises:
         UserError: the preferences are for other models or photographs.
     """
-    from colorize_core.report.evaluation.page import EvaluationExtras, choose, evaluation_page
+    from colorize_core.report.evaluation.page import EvaluationExtras, choose_photographs, evaluation_page
     from colorize_core.report.evaluation.rating_page import rating_page
 
     result = json.loads(output.read(RESULT))
     rows = read_parquet(output, PER_IMAGE)
     evaluation = _Evaluation(output, options, result, rows)
-    choices = choose(rows, evaluation.models, pictures or _SAMPLE)
-    study = _make_study(evaluation, choices[0].keys)
+    groups = choose_photographs(rows, evaluation.models, pictures or _SAMPLE)
+    study = _make_study(evaluation, groups[0].keys)
     preferences = _keep_preferences(output, study, preferences)
-    keys = list(dict.fromkeys(key for choice in choices for key in choice.keys))
+    keys = list(dict.fromkeys(key for group in groups for key in group.keys))
     missing, variants = "", {}
     try:
         variants = dict(_write_images(evaluation, keys, study))
     except (UserError, ClusterError, OSError) as error:
-        missing = f"There are no pictures: {' '.join(str(error).split())}."
+        missing = f"There are no images: {' '.join(str(error).split())}."
     extras = EvaluationExtras(
         variants,
         missing,
@@ -95,9 +95,9 @@ def write_evaluation_report(
     )
     if variants:
         write_page(output, _RATING, rating_page(study))
-    page = evaluation_page(result, rows, choices, below_gray(result), output.uri, extras)
+    page = evaluation_page(result, rows, groups, below_gray(result), output.uri, extras)
     location = write_page(output, INDEX, page)
-    shown = [name for each in variants.values() for one in each for name in (one.picture, one.map) if name]
+    shown = [name for each in variants.values() for one in each for name in (one.image, one.map) if name]
     delete_stale_images(output, map(posixpath.basename, shown))
     return location
 
@@ -171,10 +171,10 @@ class _ImageWriter:
         """Write the image of one model for a photograph, and its difference from the truth."""
         from colorize_core.report.evaluation.difference_map import difference_map
         from colorize_core.report.evaluation.page import MAP_LIMIT, Variant
-        from colorize_core.report.evaluation.study import picture_name
+        from colorize_core.report.evaluation.study import anonymous_name
         from colorize_core.report.thumbnails import encode_png
 
-        blind = picture_name(self._study.name, key, name)
+        blind = anonymous_name(self._study.name, key, name)
         self._folder.write(f"{blind}.png", encode_png(images[name].numpy()), "image/png")
         if name == TRUTH:
             return Variant(name, f"{PICTURES}/{blind}.png")

@@ -1,1 +1,1 @@
-"""`colorize sweep`: grids of training runs."""
+"""`colorize sweep`: training runs over grids of values."""

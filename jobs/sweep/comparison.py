@@ -1,154 +1,158 @@
-"""What a sweep found, side by side: a table of its trials and their curves."""
+"""Comparison of the trials of a sweep: tables and curves."""
 
 import csv
 import io
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from colorize_core.formatting import markdown_table
+from colorize_core.metrics.registry import METRICS, validation_metrics
 from jobs.train.outputs.curves import GRAY, by_epoch, grid_of_panels, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = {
-    "best_epoch": "best epoch",
-    "mae_ab": "MAE (ab/110) ↓",
-    "gray_mae_ab": "gray MAE",
-    "psnr": "PSNR (dB) ↑",
-    "ssim": "SSIM ↑",
-    "images_per_second": "images/s",
-}
-_DIGITS = {"best_epoch": 0, "mae_ab": 4, "gray_mae_ab": 4, "psnr": 2, "ssim": 4, "images_per_second": 0}
+_MAE = METRICS["mae_ab"]
+_GRAY_MAE = f"gray_{_MAE.name}"
 _PANELS_PER_ROW = 2
-_TOP_IN_GRAYS = 1.2  # what is further above gray leaves the picture: it would press the others together
+_Y_MAX_RELATIVE_TO_GRAY = 1.2  # higher errors are not shown, because they would compress the curves of other trials
+
+
+def _columns() -> dict[str, tuple[str, Callable[[float], str]]]:
+    """Return the heading and the format of each score, by name."""
+    columns: dict[str, tuple[str, Callable[[float], str]]] = {"best_epoch": ("best epoch", "{:.0f}".format)}
+    for metric in validation_metrics():
+        columns[metric.name] = (metric.heading, metric.format)
+        if metric is _MAE:
+            columns[_GRAY_MAE] = (f"gray {metric.label}", metric.format)
+    return columns | {"images_per_second": ("images/s", "{:.0f}".format)}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep, as far as it got."""
+    """Training run of a sweep, finished or not."""
 
     name: str
     values: Mapping[str, Any]
-    """Value by varied key."""
+    """Values of the varied keys, by key."""
     epochs: Sequence[Mapping[str, float]]
-    """Rows of its metrics.csv."""
+    """Rows of the metrics.csv of the run."""
     status: str
     """done, waiting, unfinished, or failed with its reason."""
 
     @property
     def scores(self) -> dict[str, float]:
-        """Of the epoch with the lowest validation MAE, images/s the median of all; empty before the first epoch."""
+        """Scores of the epoch with the lowest validation MAE, with the median speed; empty before the first epoch."""
         if not self.epochs:
             return {}
-        best = min(self.epochs, key=lambda row: row["mae_ab"])
-        speed = statistics.median(row["images_per_second"] for row in self.epochs)
-        return (
-            {"best_epoch": best["epoch"]}
-            | {name: best[name] for name in _COLUMNS if name in best}
-            | {"images_per_second": speed}
-        )
+        best = min(self.epochs, key=lambda row: row[_MAE.name])
+        derived = {
+            "best_epoch": best["epoch"],
+            "images_per_second": statistics.median(row["images_per_second"] for row in self.epochs),
+        }
+        known = {**best, **derived}
+        return {name: known[name] for name in _columns() if name in known}
 
     @property
-    def is_below_gray(self) -> bool:
-        """Whether leaving the photographs gray has the lower error."""
-        return bool(self.epochs) and self.scores["mae_ab"] > self.scores["gray_mae_ab"]
+    def is_worse_than_gray(self) -> bool:
+        """True if leaving the photographs gray has a lower error."""
+        return bool(self.epochs) and self.scores[_MAE.name] > self.scores[_GRAY_MAE]
 
 
 def rank(trials: Sequence[Trial]) -> list[Trial]:
-    """By validation MAE, lowest first; what has none comes last, in its own order."""
-    return sorted(trials, key=lambda trial: trial.scores.get("mae_ab", float("inf")))
+    """Sort trials by validation MAE, lowest first; trials without one come last, in their order."""
+    return sorted(trials, key=lambda trial: trial.scores.get(_MAE.name, float("inf")))
 
 
 def to_csv(trials: Sequence[Trial]) -> str:
-    """One row per trial, best first: its name, the varied keys, the scores of its best epoch, and its status."""
+    """Return one row per trial, best first: name, values of the varied keys, scores of the best epoch, and status."""
     sheet = io.StringIO()
-    table = csv.DictWriter(sheet, ["trial", *trials[0].values, *_COLUMNS, "below_gray", "status"])
+    table = csv.DictWriter(sheet, ["trial", *trials[0].values, *_columns(), "below_gray", "status"])
     table.writeheader()
     for trial in rank(trials):
-        values = {key: show(value) for key, value in trial.values.items()}
-        verdict = {"below_gray": str(trial.is_below_gray).lower() if trial.epochs else ""}
-        table.writerow({"trial": trial.name, **values, **trial.scores, **verdict, "status": trial.status})
+        values = {key: format_value(value) for key, value in trial.values.items()}
+        below_gray = str(trial.is_worse_than_gray).lower() if trial.epochs else ""
+        row = {"trial": trial.name, **values, **trial.scores, "below_gray": below_gray, "status": trial.status}
+        table.writerow(row)
     return sheet.getvalue()
 
 
 def to_markdown(trials: Sequence[Trial]) -> str:
-    """The table for people, best first and in bold; a trial that loses to gray is marked."""
-    ranked = rank(trials)
-    lines = [_row([*ranked[0].values, *_COLUMNS.values(), "status"]), f"|{'---|' * (len(ranked[0].values) + 7)}"]
-    for place, trial in enumerate(ranked):
-        scores = trial.scores
-        cells = [show(value) for value in trial.values.values()]
-        cells += [f"{scores[name]:.{_DIGITS[name]}f}" if name in scores else "" for name in _COLUMNS]
-        if place == 0 and scores:
+    """Return the table as Markdown, best trial first and in bold; trials that are worse than gray are marked."""
+    ranked, columns = rank(trials), _columns()
+    rows = []
+    for trial in ranked:
+        scores = {
+            name: format_score(trial.scores[name]) if name in trial.scores else ""
+            for name, (_, format_score) in columns.items()
+        }
+        if trial.is_worse_than_gray:
+            scores[_MAE.name] += " ⚠"
+        cells = [*map(format_value, trial.values.values()), *scores.values()]
+        if trial is ranked[0] and trial.epochs:
             cells = [f"**{cell}**" for cell in cells]
-        if trial.is_below_gray:
-            cells[len(trial.values) + 1] += " ⚠"
-        lines.append(_row([*cells, trial.status]))
-    lines += [
-        "",
-        "Validation scores of each trial's best epoch by MAE, best trial first; comparison.csv names their folders.",
+        rows.append([*cells, trial.status])
+    headings = [*ranked[0].values, *(heading for heading, _ in columns.values()), "status"]
+    notes = [
+        "Validation scores of the best epoch of each trial by MAE, best trial first. comparison.csv has the folders."
     ]
-    if worse := [trial.name for trial in ranked if trial.is_below_gray]:
-        lines += ["", f"⚠ worse than leaving the photographs gray, by MAE: {'; '.join(worse)}."]
-    return "\n".join(lines) + "\n"
+    if worse := [trial.name for trial in ranked if trial.is_worse_than_gray]:
+        notes.append(f"⚠ worse than leaving the photographs gray, by MAE: {'; '.join(worse)}.")
+    return "\n\n".join([markdown_table(headings, rows), *notes]) + "\n"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
-def show(value: Any) -> str:
-    """A value as people write it: 0.001, [0.5, 0.999], true, none."""
+def format_value(value: Any) -> str:
+    """Format the value of a key as in a configuration: 0.001, [0.5, 0.999], true, none."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def curves_png(panels: Mapping[str, Mapping[str, Trial]]) -> bytes:
-    """Validation MAE by epoch as a PNG, up to 1.2 times that of gray.
+    """Plot validation MAE by epoch as a PNG, up to 1.2 times the MAE of gray.
 
     Args:
-        panels: by title, the trials of a panel by the label of their line.
+        panels: trials by the label of their line, by title of the panel.
     """
     figure, grid = grid_of_panels(len(panels), _PANELS_PER_ROW, sharey=True)
     limits = _limits([trial for trials in panels.values() for trial in trials.values()])
     for axes, (title, trials) in zip(grid, panels.items(), strict=True):
         _draw_panel(axes, title, trials, limits)
-    figure.supylabel("validation MAE (ab/110)", fontsize=10)
+    figure.supylabel(f"validation {_MAE.title}", fontsize=10)
     return to_png(figure)
 
 
 def _limits(trials: Sequence[Trial]) -> tuple[float, float]:
-    """MAE at which the picture begins and ends."""
+    """Return the range of the MAE axis."""
     best = rank(trials)[0].scores
     if not best:
         return 0.0, 1.0
-    top = _TOP_IN_GRAYS * max(best["gray_mae_ab"], best["mae_ab"])
-    return best["mae_ab"] - 0.05 * (top - best["mae_ab"]), top
+    top = _Y_MAX_RELATIVE_TO_GRAY * max(best[_GRAY_MAE], best[_MAE.name])
+    return best[_MAE.name] - 0.05 * (top - best[_MAE.name]), top
 
 
 def _draw_panel(axes: "Axes", title: str, trials: Mapping[str, Trial], limits: tuple[float, float]) -> None:
     from matplotlib import colormaps
 
-    begun = {label: trial for label, trial in trials.items() if trial.epochs}
-    best = rank(list(begun.values()))[:1]
+    started = {label: trial for label, trial in trials.items() if trial.epochs}
+    best = rank(list(started.values()))[:1]
     colors = colormaps["viridis"]
-    for number, (label, trial) in enumerate(begun.items()):
-        mark = " (best)" if trial in best else " (above)" if trial.scores["mae_ab"] > limits[1] else ""
+    for number, (label, trial) in enumerate(started.items()):
+        mark = " (best)" if trial in best else " (above)" if trial.scores[_MAE.name] > limits[1] else ""
         axes.plot(
             [row["epoch"] for row in trial.epochs],
-            [row["mae_ab"] for row in trial.epochs],
+            [row[_MAE.name] for row in trial.epochs],
             marker="o",
             markersize=3,
             linewidth=2.5 if trial in best else 1.2,
-            color=colors(0.9 * number / max(len(begun) - 1, 1)),
+            color=colors(0.9 * number / max(len(started) - 1, 1)),
             label=label + mark,
         )
-    if begun:
-        axes.axhline(best[0].scores["gray_mae_ab"], label="gray", **GRAY)  # type: ignore[arg-type]
+    if started:
+        axes.axhline(best[0].scores[_GRAY_MAE], label="gray", **GRAY)  # type: ignore[arg-type]
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     axes.set_ylim(*limits)
     by_epoch(axes, title)

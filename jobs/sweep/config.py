@@ -5,41 +5,42 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from cluster.config.loading import CHANGEABLE
+from colorize_core.formatting import flatten
 from jobs.command.config import Output, StorageJobConfig
-from jobs.run.record import flatten
 
-OWN_KEYS = ("output", "ray", "storage")
-"""Keys that a sweep sets for its trials, which therefore cannot vary."""
+OWN_KEYS = ("output", "ray", "storage", "log")
+"""Keys that the sweep sets for its trials, which therefore cannot vary."""
 
 
 class SweepConfig(StorageJobConfig):
-    """Train once for each combination of values and compare. The same command continues an interrupted sweep and tries
-    again what failed.
+    """Train once for each combination of values and compare the results. The same command continues an interrupted
+    sweep and repeats failed trials.
 
-    OUTPUT holds trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
+    OUTPUT contains trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
     """
 
     shards: str
-    """Dataset of `prepare`, with a train and a val split."""
+    """Dataset written by `prepare`, with the splits train and val."""
     output: Output
-    """Where the trials go."""
+    """Directory or URI of the trials and their comparison."""
     train: dict[str, Any]
-    """Keys of `train` that all trials share."""
-    grid: list[dict[str, list[Any]]] = Field(min_length=1)
-    """Values by key of `train` (optim.lr: [1e-4, 1e-3]): every combination is a trial. A list of such grids varies one
-    after the other; a combination that is in two of them is trained once. May grow when a sweep is continued."""
+    """Keys of `train` with the same value in all trials."""
+    grid: list[dict[str, list[Any]]] = Field(min_length=1, json_schema_extra=CHANGEABLE)
+    """Lists of values by key of `train`, such as optim.lr: [1e-4, 1e-3]; every combination is a trial. In a list of
+    such grids each grid has its own combinations; one that occurs twice is trained once. Values may be added later."""
 
     @field_validator("grid", mode="before")
     @classmethod
     def _as_list(cls, grid: Any) -> Any:
-        """One grid is a list of one; nested keys are the same as dotted ones, as everywhere."""
+        """Turn one grid into a list of one, and nested keys into dotted ones."""
         grids = grid if isinstance(grid, list) else [grid]
         return [flatten(each) if isinstance(each, Mapping) else each for each in grids]
 
     @model_validator(mode="after")
     def _check(self) -> "SweepConfig":
         for key in self.train.keys() & {*OWN_KEYS, "shards"}:
-            raise ValueError(f"train.{key} has no effect: {key} is a key of the sweep itself")
+            raise ValueError(f"train.{key} has no effect: set {key} of the sweep instead")
         for grid in self.grid:
             if not grid:
                 raise ValueError("grid: give keys of train with lists of values, such as optim.lr: [0.0001, 0.001]")
@@ -47,5 +48,5 @@ class SweepConfig(StorageJobConfig):
                 if not values:
                     raise ValueError(f"grid: {key} has no values")
                 if key.split(".")[0] in OWN_KEYS:
-                    raise ValueError(f"grid: {key} cannot vary")
+                    raise ValueError(f"grid: {key} cannot vary, because the sweep sets it")
         return self

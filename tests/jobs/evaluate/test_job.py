@@ -127,18 +127,18 @@ def test_the_evaluation_ends_with_a_page(evaluated: Path, result: dict) -> None:
     assert "tiny" not in (evaluated / "report" / "rating.html").read_text()
 
 
-def test_pictures_of_the_page_are_exact(evaluated: Path, dataset: str) -> None:
+def test_images_of_the_page_are_exact(evaluated: Path, dataset: str) -> None:
     info = read_dataset_info(dataset)
     batch = next(read_batches([f"{dataset}/{info.files('val', '')[0]}"], columns=["key", "rgb"]))
     truth = dict(zip(batch["key"], batch["rgb"], strict=True))
     for row in data_of(evaluated / "report" / "index.html")["rows"]:
-        shown = {each["name"]: Image.open(evaluated / "report" / each["picture"]) for each in row["variants"]}
+        shown = {each["name"]: Image.open(evaluated / "report" / each["image"]) for each in row["variants"]}
         assert (np.asarray(shown["truth"]).transpose(2, 0, 1) == truth[row["key"]]).all()
         gray = np.asarray(shown["gray"]).astype(int)
         assert np.ptp(gray, axis=-1).max() <= 1
 
 
-def test_a_page_says_why_it_has_no_pictures(evaluated: Path, tmp_path: Path) -> None:
+def test_a_page_says_why_it_has_no_images(evaluated: Path, tmp_path: Path) -> None:
     copy = tmp_path / "moved"
     shutil.copytree(evaluated, copy)
     content = json.loads((copy / "metrics.json").read_text())
@@ -150,7 +150,7 @@ def test_a_page_says_why_it_has_no_pictures(evaluated: Path, tmp_path: Path) -> 
         (copy / "metrics.json").write_text(json.dumps(content | change))
         assert main(["report", str(copy)]) == 0
         page = (copy / "report" / "index.html").read_text()
-        assert "There are no pictures: " in page
+        assert "There are no images: " in page
         assert words in page
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.sweep.comparison import Trial, curves_png, rank, show, to_csv, to_markdown
+from jobs.sweep.comparison import Trial, curves_png, format_value, rank, to_csv, to_markdown
 
 
 def epoch(number: int, mae: float, speed: float = 100.0) -> dict[str, float]:
@@ -55,7 +55,7 @@ def test_csv_has_a_row_for_each_trial() -> None:
     assert rows[3]["status"] == "failed: epoch 1 | diverged"
 
 
-def test_markdown_marks_the_best_and_what_loses_to_gray() -> None:
+def test_markdown_marks_the_best_trial_and_those_worse_than_gray() -> None:
     lines = to_markdown(TRIALS).splitlines()
     assert lines[0] == (
         "| optim.lr | optim.betas | best epoch | MAE (ab/110) ↓ | gray MAE | PSNR (dB) ↑ | SSIM ↑ | images/s | status |"
@@ -71,8 +71,8 @@ def test_no_trial_is_best_before_the_first_epoch() -> None:
     assert "**" not in to_markdown([BROKEN])
 
 
-def test_values_are_shown_as_people_write_them() -> None:
-    assert [show(value) for value in (None, True, 0.5, "imagenet", [1, 2])] == [
+def test_values_are_formatted_as_in_a_configuration() -> None:
+    assert [format_value(value) for value in (None, True, 0.5, "imagenet", [1, 2])] == [
         "none",
         "true",
         "0.5",
@@ -94,13 +94,13 @@ def test_a_panel_for_each_grid_with_a_line_for_each_trial() -> None:
     assert 500 < colored[0] < colored[1]  # gray axes and text have no color, lines do
 
 
-def test_before_the_first_epoch_there_is_a_picture_without_lines() -> None:
+def test_before_the_first_epoch_the_plot_has_no_lines() -> None:
     picture = pixels({"optim.lr": {"1": BROKEN}})
     assert (picture.max(-1) == picture.min(-1)).all()
     assert (picture != 255).any()
 
 
-def test_a_trial_far_above_gray_does_not_press_the_others_together() -> None:
+def test_a_trial_far_above_gray_does_not_compress_the_others() -> None:
     """The marker of the best epoch lies as low as it does without that trial."""
     lost = trial("lost", 1, 9.0, 8.0, 7.0)
     with_it, without = ({"optim.lr": {"0.001": GOOD, "0.1": BAD} | more} for more in ({"1": lost}, {}))
