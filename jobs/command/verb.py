@@ -5,6 +5,7 @@ lines of a single-file verb) for `python -m jobs.VERB`.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -73,4 +74,7 @@ def load_verb(name: str) -> Verb:
     """Import a verb, such as "archive" or "benchmark archive"; raises KeyError for a name that is not in the table."""
     verb, _, kind = name.partition(" ")
     entry = VERBS[verb].kinds[kind] if kind else VERBS[verb]
+    main = sys.modules["__main__"]
+    if getattr(getattr(main, "__spec__", None), "name", None) == entry.module:
+        return cast(Verb, main)  # python -m jobs.VERB: of a second import, pydantic would not find the help of keys
     return cast(Verb, importlib.import_module(entry.module))

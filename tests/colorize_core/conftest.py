@@ -1,4 +1,4 @@
-"""Pixels and networks that the tests of the core share."""
+"""Photographs and models that the tests of the core share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from colorize_core.models.base import ColorModel
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """These tensors are small: a second thread costs more than it gives, on a busy machine many times more."""
+    """Use one compute thread, which is faster on the small tensors of these tests, above all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -24,16 +24,16 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def photos(photo_paths: list[Path]) -> np.ndarray:
     """Six color photographs as (6, 256, 256, 3) uint8."""
-    pictures = []
+    images = []
     for path in photo_paths[:6]:
         with Image.open(path) as image:
-            pictures.append(np.asarray(image.convert("RGB").resize((256, 256))))
-    return np.stack(pictures)
+            images.append(np.asarray(image.convert("RGB").resize((256, 256))))
+    return np.stack(images)
 
 
 @pytest.fixture
 def tiny_model() -> ColorModel:
-    """An encoder-decoder of a few thousand parameters, in evaluation mode, with colors strong enough to see."""
+    """An encoder-decoder of a few thousand parameters, in evaluation mode, with saturated predictions."""
     torch.manual_seed(0)
     model = build_model("encoder_decoder", widths=[8, 8], latent=8)
     with torch.no_grad():

@@ -27,7 +27,7 @@ def test_the_last_line_of_a_log() -> None:
     assert last_line("") == ""
 
 
-def test_dotted_keys_go_round() -> None:
+def test_flatten_and_set_dotted_are_inverse() -> None:
     nested = {"a": {"b": 1, "c": {"d": [2]}}, "e": {}}
     flat = flatten(nested)
     assert flat == {"a.b": 1, "a.c.d": [2], "e": {}}
@@ -37,7 +37,7 @@ def test_dotted_keys_go_round() -> None:
     assert rebuilt == nested
 
 
-def test_a_dotted_key_replaces_what_is_no_mapping() -> None:
+def test_a_dotted_key_replaces_a_value_by_a_mapping() -> None:
     values: dict[str, object] = {"a": 1}
     set_dotted(values, "a.b", 2)
     assert values == {"a": {"b": 2}}

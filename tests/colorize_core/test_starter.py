@@ -1,4 +1,4 @@
-"""The weights that come with the project, on photographs they have not seen."""
+"""The weights that ship with the project, on photographs outside their training set."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.starter import STARTER, locate_checkpoint
 
 
-def test_the_name_is_a_checkpoint_in_the_package() -> None:
+def test_the_starter_is_a_small_checkpoint_in_the_package() -> None:
     model, config = load_checkpoint(locate_checkpoint(STARTER))
     assert config.architecture["name"] == "lite"
     assert sum(parameter.numel() for parameter in model.parameters()) <= 6e6
     assert Path(locate_checkpoint(STARTER), WEIGHTS).stat().st_size <= 12e6
 
 
-def test_other_locations_stay_as_they_are() -> None:
+def test_other_locations_are_not_changed() -> None:
     assert locate_checkpoint("./starter") == "./starter"
     assert locate_checkpoint("s3://bucket/starter") == "s3://bucket/starter"
 
 
-def test_photographs_come_closer_to_their_colors_than_gray(photo_paths: list[Path]) -> None:
+def test_predictions_are_closer_to_the_true_colors_than_gray(photo_paths: list[Path]) -> None:
     model, config = load_checkpoint(locate_checkpoint(STARTER))
     photos = [transforms.pil_to_tensor(Image.open(path).convert("RGB").resize((256, 256))) for path in photo_paths]
     rgb = torch.stack(photos)
@@ -36,4 +36,6 @@ def test_photographs_come_closer_to_their_colors_than_gray(photo_paths: list[Pat
     assert ours["mae_ab"].mean() < 0.95 * gray["mae_ab"].mean()
     assert ours["psnr"].mean() > gray["psnr"].mean() + 0.5
     color = metrics.colorfulness(evaluation.assemble(L, ab)).mean() / metrics.colorfulness(rgb).mean()
-    assert 0.25 < color < 1.2  # scikit-image's four are of rare colors; of 1,000 photographs it is 0.60
+    assert (
+        0.25 < color < 1.2
+    )  # scikit-image's four photographs have rare colors; on 1,000 photographs the ratio is 0.60

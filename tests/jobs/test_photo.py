@@ -11,19 +11,19 @@ from jobs.cli import main
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp", "out.tiff"])
-def test_one_picture_at_its_size_in_the_format_of_its_name(
+def test_the_output_has_the_input_size_and_the_format_of_its_name(
     tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str, name: str
 ) -> None:
     source = tmp_path / "gray.png"
     Image.open(photo_paths[0]).convert("L").resize((200, 120)).save(source)
     assert main(["photo", str(source), str(tmp_path / name), "--checkpoint", tiny_checkpoint]) == 0
-    picture = Image.open(tmp_path / name)
-    assert picture.size == (200, 120)
-    assert picture.format == {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}[name.split(".")[1]]
-    assert np.asarray(picture.convert("RGB")).std(axis=2).max() > 0
+    image = Image.open(tmp_path / name)
+    assert image.size == (200, 120)
+    assert image.format == {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}[name.split(".")[1]]
+    assert np.asarray(image.convert("RGB")).std(axis=2).max() > 0
 
 
-def test_the_weights_that_come_with_the_project_are_the_default(tmp_path: Path, photo_paths: list[Path]) -> None:
+def test_the_starter_is_the_default_checkpoint(tmp_path: Path, photo_paths: list[Path]) -> None:
     Image.open(photo_paths[0]).convert("L").save(tmp_path / "gray.png")
     assert main(["photo", f"{tmp_path}/gray.png", f"{tmp_path}/color.png"]) == 0
     pixels = np.asarray(Image.open(tmp_path / "color.png")).astype(int)
@@ -36,25 +36,57 @@ def test_ray_is_not_imported(tmp_path: Path, photo_paths: list[Path], tiny_check
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
 
 
-def test_16_bits_stay_16_bits_when_asked_for(tmp_path: Path, tiny_checkpoint: str) -> None:
+def test_16_bits_are_kept_on_request(tmp_path: Path, tiny_checkpoint: str) -> None:
     source, target = tmp_path / "scan.png", tmp_path / "out.tiff"
     Image.fromarray(np.arange(64 * 96, dtype=np.uint16).reshape(64, 96) * 10).save(source)
     options = ["--bit-depth", "same", "--upsampling", "bilinear", "--working-size", "64"]
     assert main(["photo", str(source), str(target), "--checkpoint", tiny_checkpoint, *options]) == 0
-    picture = tifffile.imread(target)
-    assert (picture.dtype, picture.shape) == (np.uint16, (64, 96, 3))
+    pixels = tifffile.imread(target)
+    assert (pixels.dtype, pixels.shape) == (np.uint16, (64, 96, 3))
 
 
-def test_chroma_is_kept_whole_when_asked_for(photo_paths: list[Path], tmp_path: Path, tiny_checkpoint: str) -> None:
+def test_chroma_is_kept_at_full_resolution_on_request(
+    photo_paths: list[Path], tmp_path: Path, tiny_checkpoint: str
+) -> None:
     target = tmp_path / "out.jpg"
     arguments = ["photo", str(photo_paths[0]), str(target), "--checkpoint", tiny_checkpoint, "--subsampling", "4:4:4"]
     assert main(arguments) == 0
     assert Image.open(target).layer[0][1:3] == (1, 1)
 
 
-def test_a_working_size_that_is_none_is_told(
-    photo_paths: list[Path], tmp_path: Path, tiny_checkpoint: str, capsys: pytest.CaptureFixture[str]
+def test_help_of_the_module_explains_every_key() -> None:
+    command = [sys.executable, "-m", "jobs.photo", "--help"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Path of the photograph" in text
+    assert "JPEG and WebP quality" in text
+
+
+@pytest.mark.parametrize("option", ["working_size=8", "quality=0", "subsampling=4:1:1", "bit_depth=12"])
+def test_invalid_options_are_named(
+    photo_paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    arguments = [str(photo_paths[0]), str(tmp_path / "out.jpg"), "--checkpoint", tiny_checkpoint]
-    assert main(["photo", *arguments, "--working-size", "8"]) == 2
-    assert "--working-size 8: must be at least 32" in capsys.readouterr().err
+    assert main(["photo", str(photo_paths[0]), str(tmp_path / "out.jpg"), option]) == 2
+    assert option.partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "named"),
+    [
+        ("gray.png", "out.gif", "out.gif"),
+        ("gray.png", "gray.png", "overwrite"),
+        ("missing.png", "out.png", "missing.png"),
+        ("gray.png", "folder/out.png", "folder"),
+    ],
+)
+def test_unusable_paths_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, target: str, named: str
+) -> None:
+    Image.new("L", (40, 40)).save(tmp_path / "gray.png")
+    assert main(["photo", f"{tmp_path}/{source}", f"{tmp_path}/{target}"]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    Image.new("L", (40, 40)).save(tmp_path / "gray.png")
+    assert main(["photo", f"{tmp_path}/gray.png", f"{tmp_path}/out.png", "--dry-run"]) == 0
+    assert not (tmp_path / "out.png").exists()
