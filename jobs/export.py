@@ -1,52 +1,77 @@
-"""`colorize export CHECKPOINT OUT`: a checkpoint for other runtimes, ONNX or torch.export, or of half the size."""
+"""`colorize export CHECKPOINT OUTPUT`: a checkpoint for other runtimes (ONNX, torch.export), or in float16."""
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
+from colorize_core.formatting import format_bytes
 from colorize_core.starter import locate_checkpoint
+from jobs.command.config import VerbConfig
 from jobs.command.console import summary
-from jobs.command.runner import run_parser as run_command
+from jobs.command.runner import run_verb
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="colorize export",
-        description="Write a checkpoint for other runtimes, with dynamic batch, height and width, and compare its "
-        "outputs with the checkpoint's before it is kept. Input L in [0, 100], output a and b, CIELAB units. Or, where "
-        "OUT is a directory, a checkpoint of half the size (float16).",
-    )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="directory or s3:// URI, such as RUN/best; or starter")
-    parser.add_argument("output", metavar="OUT", help="file that ends in .onnx or .pt2 (torch.export), or a directory")
-    return run_command(parser, _export, arguments)
+class ExportConfig(VerbConfig):
+    """Write a checkpoint for another runtime, with dynamic batch, height and width. Input is L in [0, 100], outputs are
+    a and b, in CIELAB units. Or write a checkpoint of half the size (float16). The outputs are compared with those of
+    the checkpoint before the export is kept.
+    """
+
+    POSITIONAL = ("checkpoint", "output")
+
+    checkpoint: str
+    """Directory or s3:// URI of the checkpoint, such as RUN/best, or starter."""
+    output: str
+    """File that ends in .onnx or .pt2 (torch.export), or the directory of a float16 checkpoint."""
 
 
-def _export(options: argparse.Namespace) -> None:
+CONFIG = ExportConfig
+
+
+def plan(config: ExportConfig) -> str:
+    """Describe what `run(config)` would do; raises UserError as `run` would."""
+    from colorize_core.checkpoint.config import read_checkpoint_config
+
+    target = _target(config)
+    architecture = read_checkpoint_config(locate_checkpoint(config.checkpoint)).architecture["name"]
+    return f"export would write the {architecture} of {config.checkpoint} to {target}"
+
+
+def run(config: ExportConfig, verbose: bool = False) -> int:
+    """Export the checkpoint; return the exit code.
+
+    Raises:
+        UserError: the checkpoint or the output cannot be used, or the outputs of the export differ.
+    """
     from colorize_core.checkpoint.config import WEIGHTS
     from colorize_core.checkpoint.export import HALF_TOLERANCE, TOLERANCE, export_half, export_model
     from colorize_core.checkpoint.weights import load_checkpoint
 
-    target = Path(options.output)
-    if not target.parent.is_dir():
-        raise UserError(f"{target}: the folder {target.parent} does not exist")
-    model, config = load_checkpoint(locate_checkpoint(options.checkpoint))
+    target = _target(config)
+    model, loaded = load_checkpoint(locate_checkpoint(config.checkpoint))
     if target.suffix:
-        worst, allowed = export_model(model, target, config.working_size), TOLERANCE
+        worst, allowed = export_model(model, target, loaded.working_size), TOLERANCE
         facts: list[tuple[str, object]] = [
-            ("file", f"{target}, {target.stat().st_size / 1e6:.1f} MB"),
+            ("file", f"{target}, {format_bytes(target.stat().st_size)}"),
             ("input", f"L: float32 (batch, 1, height, width) in [0, 100], sides multiples of {model.stride}"),
             ("output", "ab: float32 (batch, 2, height, width), CIELAB units"),
-            ("working size", f"{config.working_size} px, in the file's metadata"),
+            ("working size", f"{loaded.working_size} px, in the metadata of the file"),
         ]
     else:
-        worst, allowed = export_half(model, target, config), HALF_TOLERANCE
-        facts = [("checkpoint", f"{target}, {(target / WEIGHTS).stat().st_size / 1e6:.1f} MB")]
+        worst, allowed = export_half(model, target, loaded), HALF_TOLERANCE
+        facts = [("checkpoint", f"{target}, {format_bytes((target / WEIGHTS).stat().st_size)}")]
     facts.append(("parity", f"largest difference from the checkpoint {worst:.1e} (allowed {allowed:g})"))
-    summary(f"exported {config.architecture['name']}", facts)
+    summary(f"exported {loaded.architecture['name']}", facts)
+    return DONE
+
+
+def _target(config: ExportConfig) -> Path:
+    target = Path(config.output)
+    if not target.parent.is_dir():
+        raise UserError(f"{target}: the folder {target.parent} does not exist")
+    return target
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("export"))

@@ -81,5 +81,17 @@ def test_mistakes_of_importing_are_one_line(tmp_path: Path, one_line: OneLine) -
     assert "weights of another architecture" in one_line(["import", f"{tmp_path}/cut.pth", f"{tmp_path}/out"], 2)
     assert "no such file" in one_line(["import", f"{tmp_path}/missing.pth", f"{tmp_path}/out"], 2)
     assert "exists already" in one_line(["import", f"{tmp_path}/other.pth", str(tmp_path)], 2)
-    assert "--size 100" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out", "--size", "100"], 2)
+    assert "size = 100" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out", "--size", "100"], 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_runs_check_and_write_nothing(
+    tiny_checkpoint: str, tmp_path: Path, one_line: OneLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", tiny_checkpoint, f"{tmp_path}/model.onnx", "--dry-run"]) == 0
+    assert "export would write the encoder_decoder" in capsys.readouterr().out
+    torch.save({"classifier.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    assert "neither the eccv16 weights" in one_line(
+        ["import", f"{tmp_path}/other.pth", f"{tmp_path}/out", "--dry-run"], 2
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]

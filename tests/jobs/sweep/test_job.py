@@ -160,7 +160,7 @@ def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_go_on(swept: dic
     found = rows(swept["output"])
     assert list(found)[-1] == "optim.lr=0.003"
     assert found["optim.lr=0.003"]["status"].startswith("failed: ")
-    assert "holds no train run" in found["optim.lr=0.003"]["status"]
+    assert "contains no train run" in found["optim.lr=0.003"]["status"]
     assert {found[name]["status"] for name in ("optim.lr=0.001", "optim.lr=0.002")} == {"done"}
 
 
@@ -231,7 +231,7 @@ def test_dry_run_says_what_is_done(swept: dict[str, Any], dataset: str, capsys: 
 def test_what_is_done_is_compared_without_starting_ray(
     swept: dict[str, Any], dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.sweep.ray_session", lambda *_, **__: pytest.fail("Ray was started"))
+    monkeypatch.setattr("jobs.sweep.job.ray_session", lambda *_, **__: pytest.fail("Ray was started"))
     file = write(tmp_path, {"optim.lr": [0.002, 0.001]})
     (swept["output"] / "comparison.md").unlink()
     assert main(command(file, dataset, swept["output"])) == 0
