@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import read_state_dict
+from colorize_core.models.backbone import read_state_dict, read_tensor_shapes
 
 FEATURES = 2048
 FULL_RANK = FEATURES + 1
 """Number of images below which the covariance of features is singular and FID is far too large."""
 _KERNEL_ROWS = 1024
+
+_FIRST_WEIGHTS, _FIRST_SHAPE = "Conv2d_1a_3x3.conv.weight", (32, 3, 3, 3)
 
 
 class InceptionFeatures(nn.Module):
@@ -56,6 +58,19 @@ class InceptionFeatures(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         """Compute features (B, 2048) float32 of (B, 3, H, W) uint8 sRGB."""
         return self.net(rgb)[0]
+
+
+def check_inception_weights(weights: str | None) -> None:
+    """Check the weights of `InceptionFeatures` without loading the network, as far as possible; raises UserError.
+
+    Published weights (None) are loaded, because this downloads them.
+    """
+    if weights is None:
+        InceptionFeatures()
+        return
+    shapes = read_tensor_shapes(weights)
+    if shapes and shapes.get(_FIRST_WEIGHTS) != _FIRST_SHAPE:
+        raise UserError(f"{weights}: not the weights of FID's Inception ({_FIRST_WEIGHTS} does not fit)")
 
 
 def fid(real: Tensor, made: Tensor) -> float:

@@ -1,44 +1,51 @@
 """Architectures by name, all with one contract.
 
-`model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples
-of 32. A new architecture is one file here and one line in `_MODELS`.
+`model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples of 32.
+
+A new architecture is one file in this package with a class that derives from ColorModel: the statement
+`class NAME(ColorModel):` at the start of a line declares it, and the file's name is the architecture's. Names are found
+by reading the files, so that command lines need not import torch.
 """
 
 import difflib
 import importlib
-from typing import Any, get_type_hints
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from colorize_core.errors import UserError
-from colorize_core.models.base import ColorModel
 
-_MODELS = {
-    "encoder_decoder": "EncoderDecoder",
-    "lite": "Lite",
-    "pix2pix_unet": "Pix2PixUNet",
-    "resnet_unet": "ResNetUNet",
-    "resnet_upsampler": "ResNetUpsampler",
-    "zhang_eccv16": "ZhangECCV16",
-}
+if TYPE_CHECKING:
+    from colorize_core.models.base import ColorModel
 
-# Options that say where the first weights come from. They are not part of the architecture: a checkpoint
-# does not carry them, since it carries the weights themselves.
+_DECLARATION = re.compile(r"^class (\w+)\(ColorModel\):", re.MULTILINE)
+
+# Options that name the source of initial weights. They are not part of the architecture: checkpoints do not store
+# them, because they contain the weights.
 _INITIAL_WEIGHT_OPTIONS = {"backbone_weights", "weights"}
 
-__all__ = ["OptionError", "build_model", "model_names"]
+__all__ = ["OptionError", "build_model", "check_model", "model_names"]
 
 
 class OptionError(UserError, ValueError):
-    """A value that an option does not take; a ValueError to those who read options from a file, as checkpoints do."""
+    """Value that an option does not accept; also a ValueError, which readers of files, such as checkpoints, catch."""
+
+
+def _model_classes() -> dict[str, str]:
+    """Return the name of the class in each file that declares an architecture, by the file's name."""
+    files = (file for folder in __path__ for file in Path(folder).glob("*.py"))
+    found = {file.stem: _DECLARATION.search(file.read_text(encoding="utf-8")) for file in files}
+    return {name: match[1] for name, match in found.items() if match}
 
 
 def model_names() -> list[str]:
-    """Names that `build_model` knows, sorted."""
-    return sorted(_MODELS)
+    """Return the names of all architectures, sorted."""
+    return sorted(_model_classes())
 
 
-def build_model(name: str, **options: Any) -> ColorModel:
+def build_model(name: str, **options: Any) -> "ColorModel":
     """Build an untrained network.
 
     Args:
@@ -46,29 +53,43 @@ def build_model(name: str, **options: Any) -> ColorModel:
         **options: keyword arguments of the architecture's class.
 
     Returns:
-        The network; its `architecture` rebuilds it.
+        The network; its attribute `architecture` has what is needed to rebuild it.
 
     Raises:
-        UserError: unknown name or option, with the nearest valid one; initial weights that cannot be had.
-        OptionError: a value that the option does not take.
+        UserError: unknown name or option (the message suggests the nearest valid one), or initial weights that cannot
+            be loaded.
+        OptionError: a value that the option does not accept.
     """
-    if name not in _MODELS:
-        raise UserError(f"model {name!r} is unknown; {_suggest(name, model_names())}")
-    model_class = getattr(importlib.import_module(f"{__name__}.{name}"), _MODELS[name])
+    classes = _model_classes()
+    if name not in classes:
+        raise UserError(f"model {name!r} is unknown; {_suggest(name, sorted(classes))}")
+    model_class = getattr(importlib.import_module(f"{__name__}.{name}"), classes[name])
     known = get_type_hints(model_class.__init__, include_extras=True)
-    del known["return"]
+    known.pop("return", None)
     for option, value in options.items():
         if option not in known:
             raise UserError(f"model {name!r} has no option {option!r}; {_suggest(option, list(known))}")
         try:
             TypeAdapter(known[option]).validate_python(value, strict=True)
         except ValidationError as error:
-            wrong = error.errors()[0]["msg"].replace("Input", "it")
-            raise OptionError(f"model {name!r}: {option} = {value!r}: {wrong}") from error
+            reason = error.errors()[0]["msg"].replace("Input", "it")
+            raise OptionError(f"model {name!r}: {option} = {value!r}: {reason}") from error
     model: ColorModel = model_class(**options)
     kept = {key: value for key, value in options.items() if key not in _INITIAL_WEIGHT_OPTIONS}
     model.architecture = {"name": name, "options": kept}
     return model
+
+
+def check_model(name: str, **options: Any) -> "ColorModel":
+    """Build a network on torch's meta device, which takes no memory and no time to draw weights.
+
+    Arguments and errors are those of `build_model`; initial weights are read and compared with the network. The result
+    has the properties of the network, but cannot compute.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return build_model(name, **options)
 
 
 def _suggest(word: str, choices: list[str]) -> str:

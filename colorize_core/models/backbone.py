@@ -1,19 +1,21 @@
-"""ResNet-18 on lightness, and first weights: torchvision's enum, or a state dict at a path or URI.
+"""ResNet-18 for lightness, and initial weights from torchvision or from a state dict at a path or URI.
 
-torchvision is imported where it is used: it takes two seconds, in every process of a job.
+torchvision is imported where it is used, because the import takes two seconds in every process of a job.
 """
 
 import io
+import os
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load as load_safetensors
-from torch import Tensor, nn
+from torch import Tensor, hub, nn
 
 from colorize_core.errors import UserError
 from colorize_core.models.base import load_strictly
-from colorize_core.runtime.files import read_file
+from colorize_core.runtime.files import locate, read_file
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet, WeightsEnum
@@ -22,14 +24,14 @@ _HEAD = ("fc.weight", "fc.bias")
 
 
 def gray_resnet18(weights: str | None) -> "ResNet":
-    """ResNet-18 with a one-channel stem, without pooling and classifier.
+    """Build ResNet-18 with a one-channel stem, without pooling and classifier.
 
     Args:
         weights: "imagenet" for torchvision's weights, a path or s3:// URI of a torchvision ResNet-18 state dict
             (.safetensors or .pth), or None for random weights. The stem's RGB weights are summed.
 
     Raises:
-        UserError: the weights cannot be had, or are not a ResNet-18's.
+        UserError: the weights cannot be loaded, or are not of ResNet-18.
     """
     from torchvision.models import resnet18
 
@@ -43,14 +45,14 @@ def gray_resnet18(weights: str | None) -> "ResNet":
 
 
 def resnet18_weights(source: str) -> dict[str, Tensor]:
-    """State dict of torchvision's ResNet-18, without the classifier.
+    """Load the state dict of torchvision's ResNet-18, without the classifier.
 
     Args:
         source: "imagenet", or a path or s3:// URI of a state dict, .safetensors or torchvision's .pth (read with
             torch's restricted loader: tensors only, no code).
 
     Raises:
-        UserError: the weights cannot be downloaded, read, or belong to another network.
+        UserError: the weights cannot be downloaded or read, or are of another network.
     """
     if source == "imagenet":
         from torchvision.models import ResNet18_Weights
@@ -65,12 +67,12 @@ def resnet18_weights(source: str) -> dict[str, Tensor]:
 
 
 def gray_stem(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights for one input channel: the stem's are summed over RGB, as fastai and timm do."""
+    """Convert weights to one input channel: those of the stem are summed over RGB, as fastai and timm do."""
     return {**state, "conv1.weight": state["conv1.weight"].sum(dim=1, keepdim=True)}
 
 
 def read_state_dict(source: str) -> dict[str, Tensor]:
-    """Read a state dict from a path or URI; raises UserError when it is not there or not a state dict."""
+    """Read a state dict from a path or URI; raises UserError if the file is missing or not a state dict."""
     data = read_file(source)
     try:
         if source.endswith(".safetensors"):
@@ -78,15 +80,48 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{source}: not a readable state dict ({type(error).__name__})") from error
+    return _require_tensors(state, source)
+
+
+def read_tensor_shapes(source: str) -> dict[str, torch.Size]:
+    """Read names and shapes in a state dict without its data; errors as of `read_state_dict`.
+
+    Returns:
+        Shapes by name. Empty for an S3 URI, for which the function only checks that the file exists.
+    """
+    if "://" in source:
+        system, path = locate(source)
+        try:
+            system.open_input_file(path).close()
+        except OSError:
+            read_file(source)  # raises the error in one line
+        return {}
+    try:
+        if source.endswith(".safetensors"):
+            with safe_open(source, "pt") as file:
+                names = file.keys()
+                return {name: torch.Size(file.get_slice(name).get_shape()) for name in names}
+        state = torch.load(source, map_location="meta", mmap=True, weights_only=True)
+    except Exception:  # also files of torch before 1.6, which cannot be mapped
+        state = read_state_dict(source)
+    return {name: value.shape for name, value in _require_tensors(state, source).items()}
+
+
+def _require_tensors(state: object, source: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{source}: not a state dict of tensors")
     return state
 
 
+def cached_weights(weights: "WeightsEnum") -> bool:
+    """Return True if torchvision's weights have been downloaded to this machine already."""
+    return os.path.isfile(os.path.join(hub.get_dir(), "checkpoints", os.path.basename(weights.url)))
+
+
 def download_state_dict(weights: "WeightsEnum", hint: str) -> dict[str, Tensor]:
-    """Weights that torchvision publishes; raises UserError, with `hint`, when neither cache nor network has them."""
+    """Load torchvision's weights from its cache or the network; raises UserError, with `hint`, if neither has them."""
     try:
-        with redirect_stdout(io.StringIO()):  # torch.hub announces the download
+        with redirect_stdout(io.StringIO()):  # torch.hub prints a line about the download
             return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except Exception as error:  # URLError, HTTPError, socket and hash errors: all mean "not to be had"
+    except Exception as error:  # URLError, HTTPError, socket and hash errors
         raise UserError(f"torchvision's {weights} cannot be downloaded ({error}); {hint}") from error

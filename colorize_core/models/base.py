@@ -1,4 +1,4 @@
-"""What every architecture is, and how weights get into one."""
+"""Base class of all architectures, and strict loading of weights."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,34 +9,36 @@ from colorize_core.errors import UserError
 
 
 class ColorModel(nn.Module):
-    """A network from lightness to chroma.
+    """Network that predicts chroma from lightness.
 
     `forward(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)`, on the network's scale (`color.normalize_L`,
     `color.normalize_ab`), H and W multiples of 32.
     """
 
     architecture: dict[str, Any]
-    """{"name", "options"} that `build_model` built it from; goes into checkpoints."""
+    """{"name", "options"} as given to `build_model`, stored in checkpoints."""
 
     has_bins: ClassVar[bool] = False
-    """Whether `outputs` holds logits over the 313 colors of `bins`."""
+    """True if `outputs` returns logits over the 313 color bins of `color.bins`."""
 
     stride: int = 32
-    """Sides that are multiples of it are taken without padding."""
+    """Images whose sides are multiples of this need no padding."""
 
     def outputs(self, L: Tensor) -> dict[str, Tensor]:
-        """All that training may need, from one forward pass: ab, and logits (B, 313, h, w) of a model with bins."""
+        """Return all outputs of one forward pass: ab, and logits (B, 313, h, w) if the model has bins."""
         return {"ab": self(L)}
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: str, kind: str) -> None:
-    """Copy a state dict into a network of the same layers; raises UserError naming the first tensor that does not fit.
+    """Copy a state dict into a network; raises UserError with the first tensor whose name or shape does not match.
+
+    On the meta device names and shapes are compared and nothing is copied.
 
     Args:
-        network: any.
-        state: its tensors, by name.
+        network: network to load into.
+        state: tensors by name.
         where: location of the state, for the message.
-        kind: what the network is, for the message.
+        kind: name of the network, for the message.
     """
     own = network.state_dict()
     for key in sorted(own.keys() | state.keys()):
@@ -46,7 +48,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: str, k
                 f"{where}: weights of another architecture than {kind} "
                 f"({key}: {_shape(found)} in the file, {_shape(expected)} in the model)"
             )
-    network.load_state_dict(state)
+    if not any(tensor.is_meta for tensor in own.values()):
+        network.load_state_dict(state)
 
 
 def _shape(tensor: Tensor | None) -> str:

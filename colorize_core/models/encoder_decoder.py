@@ -15,12 +15,12 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class EncoderDecoder(ColorModel):
-    """Convolutions with max-pooling to a compact latent, transposed convolutions back to two channels.
+    """Encoder of convolutions and max-pooling to a compact latent, decoder of transposed convolutions.
 
     Each width is one level: two 3x3 convolutions (one at the first level, where pixels are many), then 2x2
     max-pooling. The default (32, 64, 128, 256) gives a latent of `latent` = 512 channels at 1/16 of the side.
-    The decoder mirrors it with 4x4 stride-2 transposed convolutions, and a 3x3 convolution with tanh makes ab.
-    The paper (Gray to Glory, section "CNN Encoder-Decoder") gives the kinds of layer and no widths; these are ours.
+    The decoder mirrors it with 4x4 stride-2 transposed convolutions; a 3x3 convolution and tanh give ab. The paper
+    (Gray to Glory, section "CNN Encoder-Decoder") names the kinds of layers and no widths; the widths are our choice.
     """
 
     def __init__(self, widths: Sequence[PositiveInt] = (32, 64, 128, 256), latent: PositiveInt = 512) -> None:
@@ -49,5 +49,5 @@ class EncoderDecoder(ColorModel):
         self.to_ab = nn.Sequential(nn.Conv2d(channels, 2, 3, padding=1), nn.Tanh())
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) in [-1, 1]; H and W multiples of 16."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) in [-1, 1]; H and W multiples of 16."""
         return self.to_ab(self.decoder(self.latent(self.encoder(L))))

@@ -1,4 +1,4 @@
-"""Names of the weights in checkpoints of fastai, for networks that were trained there."""
+"""Conversion of weights from fastai checkpoints."""
 
 from collections.abc import Mapping
 
@@ -24,15 +24,15 @@ _GENERATOR = "net_G."
 
 
 def generator_from_fastai(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Weights of Gray to Glory's generator under the names of `resnet_unet`.
+    """Rename the weights of Gray to Glory's generator to the names in `resnet_unet`.
 
     Args:
-        state: of fastai 2.4's `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`, alone or as the
-            `net_G` of the tutorial's `MainModel`, whose discriminator is left out.
+        state: state dict of fastai 2.4's `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`, alone or
+            as the `net_G` of the tutorial's `MainModel`, whose discriminator is ignored.
         where: location of the state, for the message.
 
     Returns:
-        The same tensors; whether all are there and fit is for `base.load_strictly` to say.
+        The same tensors; `base.load_strictly` checks that they are complete and match.
 
     Raises:
         UserError: a name that this network does not have in fastai.

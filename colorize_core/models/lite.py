@@ -1,4 +1,4 @@
-"""Our own small U-Net, for CPUs and real time: the network the starter weights are of."""
+"""Small U-Net for CPUs and real-time use, the network of the starter weights; designed in this project."""
 
 from itertools import pairwise
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from colorize_core.models.base import ColorModel
 
-# Of the levels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side. Details need few channels; recognizing what is in the
-# picture needs many, where pixels are few.
+# One value for each level, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side. Fine levels have few channels; recognizing the
+# content needs many, at coarse levels, where there are few pixels.
 _CHANNELS = (1, 3, 6, 10, 16)  # in units of `width`
 _BLOCKS = (0, 1, 2, 3, 1)  # residual blocks
 
@@ -17,13 +17,13 @@ _BLOCKS = (0, 1, 2, 3, 1)  # residual blocks
 class Lite(ColorModel):
     """U-Net with a residual encoder and additive skips, 3.9 M parameters and 2.7 GFLOP per 256 px image.
 
-    Built from what CPUs do fast: dense 3x3 convolutions (depthwise ones are few operations but slow) with BatchNorm,
-    which can be folded into them, channels in multiples of 16. Color varies slowly, so ab is predicted at half the
-    side and enlarged bilinearly. At the bottleneck every pixel learns what the whole picture shows.
+    Built from operations that are fast on CPUs: dense 3x3 convolutions (depthwise ones have few operations but are
+    slow) with BatchNorm, which can be folded into them, and channels in multiples of 16. Color varies slowly, so ab is
+    predicted at half the side and upsampled bilinearly. At the bottleneck every pixel receives global context.
     """
 
     def __init__(self, width: PositiveInt = 16) -> None:
-        """Build the network; `width` is the channels at half the side, and parameters grow with its square."""
+        """Build the network with `width` channels at half the side; the number of parameters grows with its square."""
         super().__init__()
         channels = [width * factor for factor in _CHANNELS]
         self.encoder = nn.ModuleList(
@@ -39,7 +39,7 @@ class Lite(ColorModel):
         nn.init.zeros_(self.to_ab.bias)
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
         x, skips = L, []
         for level in self.encoder:
             x = level(x)
@@ -54,22 +54,22 @@ class ResBlock(nn.Module):
     """Two 3x3 convolutions around an identity (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
-        """Build for `channels` in and out."""
+        """Build for `channels` input and output channels."""
         super().__init__()
         self.conv1 = _conv(channels, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         return F.relu(x + self.norm(self.conv2(self.conv1(x))), inplace=True)
 
 
 class GlobalContext(nn.Module):
-    """Adds to every pixel what the mean over all pixels says of the scene (Iizuka et al. 2016, global features)."""
+    """Adds features of the whole image, computed from the mean over all pixels (Iizuka et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
-        """Build for `channels` in and out."""
+        """Build for `channels` input and output channels."""
         super().__init__()
         self.scene = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -79,21 +79,21 @@ class GlobalContext(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         return F.relu(x + self.scene(x))
 
 
 class Up(nn.Module):
-    """Doubles the side: 1x1 convolution to the skip's channels, bilinear enlargement, sum, 3x3 convolution."""
+    """Doubles the side: 1x1 convolution to the skip's channels, bilinear upsampling, sum, 3x3 convolution."""
 
     def __init__(self, below: int, skip: int) -> None:
-        """Build from the channels below and of the skip."""
+        """Build for `below` channels from the level below and `skip` channels from the encoder."""
         super().__init__()
         self.reduce = nn.Conv2d(below, skip, 1, bias=False)
         self.conv = _conv(skip, skip)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        """From below (B, below, H, W) and skip (B, skip, 2H, 2W) to (B, skip, 2H, 2W)."""
+        """Map below (B, below, H, W) and skip (B, skip, 2H, 2W) to (B, skip, 2H, 2W)."""
         return self.conv(skip + F.interpolate(self.reduce(below), scale_factor=2, mode="bilinear"))
 
 

@@ -1,7 +1,6 @@
 """The PatchGAN discriminator of pix2pix (Isola et al. 2017, appendix 6.1.2), conditioned on L."""
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,26 +9,25 @@ from torch.nn.utils import parametrizations
 from colorize_core.errors import UserError
 from colorize_core.models.initialization import init_pix2pix
 
-Norm = Literal["batch", "instance", "spectral", "none"]
-
 
 class PatchGAN(nn.Module):
-    """Judges overlapping patches of a color image: 64-128-256-512-1, 4x4 kernels, LeakyReLU 0.2.
+    """Classifies overlapping patches of a color image: 64-128-256-512-1, 4x4 kernels, LeakyReLU 0.2.
 
-    With `layers` = 3 each logit sees 70x70 pixels, a 256 px image gives 30x30 logits, and there are 2.77 M
-    parameters; 1, 2, 4 and 5 layers see 16, 34, 142 and 286 pixels. 0 layers is the PixelGAN, 1x1 convolutions that
-    judge each pixel by itself (pytorch-CycleGAN-and-pix2pix, models/networks.py).
+    With `layers` = 3 each logit has a receptive field of 70x70 pixels, a 256 px image gives 30x30 logits, and there are
+    2.77 M parameters; 1, 2, 4 and 5 layers have 16, 34, 142 and 286 pixels. 0 layers is the PixelGAN, 1x1 convolutions
+    that classify each pixel by itself (pytorch-CycleGAN-and-pix2pix, models/networks.py).
 
-    `norm` follows every convolution but the first and the last:
+    `norm` follows every convolution except the first and the last:
 
-    - batch: BatchNorm. A step may take only one forward pass under DDP (see `training.AdversarialStep`).
-    - instance: InstanceNorm without parameters; images are judged apart.
-    - spectral: every convolution, the first and last too, divided by its largest singular value (Miyato et al. 2018).
-    - none.
+    - batch: BatchNorm. A step may take only one forward pass under DDP (see `training.steps.AdversarialStep`).
+    - instance: InstanceNorm without parameters; the logits of an image depend on this image only.
+    - spectral: every convolution, also the first and last, is divided by its largest singular value (Miyato et al.
+      2018).
+    - none: no normalization.
     """
 
-    def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "batch") -> None:
-        """Build with `layers` stride-2 convolutions, the first `width` channels wide."""
+    def __init__(self, layers: int = 3, width: int = 64, norm: str = "batch") -> None:
+        """Build with `layers` stride-2 convolutions, the first with `width` channels."""
         super().__init__()
         self.smallest_side = 3 * 2**layers if layers else 1
         if layers == 0:
@@ -47,7 +45,7 @@ class PatchGAN(nn.Module):
                 parametrizations.spectral_norm(convolution)
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:
-        """Judge colors.
+        """Classify colors as real or predicted.
 
         Args:
             L: (B, 1, H, W) on the network's scale, no side below `smallest_side`.
@@ -57,7 +55,7 @@ class PatchGAN(nn.Module):
             Patch logits (B, 1, h, w).
 
         Raises:
-            UserError: the images are too small for so many layers.
+            UserError: the images are too small for the number of layers.
         """
         height, width = L.shape[-2:]
         if min(height, width) < self.smallest_side:
@@ -68,14 +66,14 @@ class PatchGAN(nn.Module):
         return self.net(torch.cat((L, ab), dim=1))
 
 
-def _joined(convolutions: list[nn.Conv2d], norm: Norm) -> nn.Sequential:
-    """The convolutions with LeakyReLU between them, and the norm where it belongs."""
+def _joined(convolutions: list[nn.Conv2d], norm: str) -> nn.Sequential:
+    """Join the convolutions with LeakyReLU and the norm between them."""
     first, *middle, last = convolutions
     modules: list[nn.Module] = [first, nn.LeakyReLU(0.2, inplace=True)]
     for convolution in middle:
         modules.append(convolution)
         if norm in ("batch", "instance"):
-            convolution.bias = None  # the norm takes it out again
+            convolution.bias = None  # the norm would remove it
             kind = nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
             modules.append(kind(convolution.out_channels))
         modules.append(nn.LeakyReLU(0.2, inplace=True))

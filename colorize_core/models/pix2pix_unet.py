@@ -14,10 +14,10 @@ from colorize_core.models.initialization import init_pix2pix
 
 
 class Pix2PixUNet(ColorModel):
-    """Halves the side `levels` times by 4x4 convolutions, 64-128-256-512-512-..., and doubles it again over skips.
+    """U-Net of `levels` 4x4 stride-2 convolutions, 64-128-256-512-512-..., and as many transposed ones, with skips.
 
-    BatchNorm; LeakyReLU on the way down, ReLU on the way up, dropout in the innermost layers, tanh at the end;
-    weights start as N(0, 0.02). With 8 levels, for 256 px, 54.41 M parameters.
+    BatchNorm; LeakyReLU in the encoder, ReLU in the decoder, dropout in the innermost decoder layers, tanh at the end;
+    initial weights from N(0, 0.02). With 8 levels, for 256 px, 54.41 M parameters.
 
     Variant "pix2pix" is UnetGenerator of pytorch-CycleGAN-and-pix2pix (models/networks.py): slope 0.2, no norm at
     the bottleneck and no dropout right after it, skips pass through a ReLU.
@@ -38,10 +38,10 @@ class Pix2PixUNet(ColorModel):
         """Build the network.
 
         Args:
-            levels: times the side is halved, 5 to 8. The input is padded to a multiple of 2**levels.
-            width: channels of the first level.
-            dropout: share of values dropped in the innermost layers.
-            variant: see above.
+            levels: number of levels, 5 to 8. The input is padded to a multiple of 2**levels.
+            width: number of channels of the first level.
+            dropout: probability of dropout in the innermost layers.
+            variant: "pix2pix" or "keras", see above.
         """
         super().__init__()
         keras = variant == "keras"
@@ -72,7 +72,7 @@ class Pix2PixUNet(ColorModel):
         init_pix2pix(self, norm_deviation=0 if keras else 0.02)
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) in [-1, 1]; any H and W."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) in [-1, 1]; any H and W."""
         height, width = L.shape[-2:]
         x = F.pad(L, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         skips: list[Tensor] = []
@@ -86,10 +86,10 @@ class Pix2PixUNet(ColorModel):
 
 
 class _BatchNorm(nn.BatchNorm2d):
-    """BatchNorm that takes its running statistics where a batch has one value per channel, and so no deviation."""
+    """BatchNorm that uses its running statistics if a batch has one value per channel, hence no variance."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         if self.training and input.numel() == self.num_features:
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(input)

@@ -1,4 +1,4 @@
-"""The U-Net of Gray to Glory: fastai's DynamicUnet over ResNet-18, layer for layer, in plain torch.
+"""U-Net of Gray to Glory: fastai's DynamicUnet over ResNet-18, layer for layer, in plain torch.
 
 Source: fastai 2.4, fastai/vision/models/unet.py (UnetBlock, DynamicUnet) and fastai/layers.py (ConvLayer,
 PixelShuffle_ICNR, SelfAttention, ResBlock), as `DynamicUnet(create_body(resnet18, n_in=1, cut=-2), 2, (256, 256))`
@@ -43,10 +43,10 @@ def _icnr_(weight: Tensor, scale: int = 2) -> None:
 
 
 class PixelShuffleUp(nn.Sequential):
-    """1x1 convolution, ReLU and pixel shuffle: twice the side, `outputs` channels."""
+    """1x1 convolution, ReLU and pixel shuffle to twice the side and `outputs` channels."""
 
     def __init__(self, inputs: int, outputs: int, *, spectral: bool = False, blur: bool = False) -> None:
-        """Build with ICNR weights and zero bias; `blur` then averages 2x2 pixels, against checkered patterns."""
+        """Build with ICNR weights and zero bias; `blur` then averages 2x2 pixels against checkerboard artifacts."""
         conv = nn.Conv2d(inputs, outputs * 4, 1)
         _icnr_(conv.weight)
         _fill_bias(conv, 0)
@@ -60,12 +60,12 @@ class PixelShuffleUp(nn.Sequential):
 class SelfAttention(nn.Module):
     """Attention between all pixels, added with a weight that starts at 0 (Zhang et al. 2019, SAGAN).
 
-    The projections are spectrally normalized. As in fastai, each pixel is a mean of values over queries, not keys.
-    Memory grows with the square of the number of pixels.
+    The projections are spectrally normalized. As in fastai, the softmax is over queries, not keys. Memory grows with
+    the square of the number of pixels.
     """
 
     def __init__(self, channels: int) -> None:
-        """Build for `channels` in and out; queries and keys have an eighth of them."""
+        """Build for `channels` input and output channels; queries and keys have an eighth of them."""
         super().__init__()
         self.query = self._projection(channels, channels // 8)
         self.key = self._projection(channels, channels // 8)
@@ -79,14 +79,14 @@ class SelfAttention(nn.Module):
         return parametrizations.spectral_norm(conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         pixels = x.flatten(2)
         scores = self.query(pixels).transpose(1, 2) @ self.key(pixels)
         return x + self.gamma * (self.value(pixels) @ scores.softmax(dim=1)).view_as(x)
 
 
 class UNetBlock(nn.Module):
-    """Upsample by pixel shuffle, join the normalized skip, two 3x3 convolutions, perhaps self-attention."""
+    """Pixel shuffle upsampling, concatenation with the normalized skip, two 3x3 convolutions, optional attention."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class UNetBlock(nn.Module):
         spectral: bool = False,
         blur: bool = False,
     ) -> None:
-        """Build from the channels below and of the skip; `halve` halves the output, as the last block does."""
+        """Build for `inputs` channels from below and `skip` from the encoder; `halve` halves the output."""
         super().__init__()
         self.up = PixelShuffleUp(inputs, inputs // 2, spectral=spectral, blur=blur)
         self.norm = nn.BatchNorm2d(skip)
@@ -110,21 +110,21 @@ class UNetBlock(nn.Module):
             self.conv2.append(SelfAttention(self.channels))
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        """From below (B, inputs, H, W) and skip (B, skip, 2H, 2W) to (B, channels, 2H, 2W)."""
+        """Map below (B, inputs, H, W) and skip (B, skip, 2H, 2W) to (B, channels, 2H, 2W)."""
         return self.conv2(self.conv1(F.relu(torch.cat((self.up(below), self.norm(skip)), dim=1))))
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions around an identity, ReLU after the sum."""
+    """Residual block of two 3x3 convolutions, with ReLU after the sum."""
 
     def __init__(self, channels: int, *, spectral: bool = False) -> None:
-        """Build for `channels` in and out."""
+        """Build for `channels` input and output channels."""
         super().__init__()
         self.conv1 = _conv_relu(channels, channels, spectral)
         self.conv2 = _conv(channels, channels, spectral)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         return F.relu(x + self.conv2(self.conv1(x)))
 
 
@@ -142,17 +142,18 @@ class ResNetUNet(ColorModel):
         """Build the network.
 
         Args:
-            backbone_weights: of the encoder: "imagenet" for torchvision's, a path or s3:// URI of a torchvision
-                ResNet-18 state dict (.safetensors or .pth), or None for random ones. The stem's are summed over RGB.
-            weights: of the whole network, instead: path or s3:// URI of the published tutorial's fastai generator
-                (see `fastai.generator_from_fastai`). It has none of the options below.
-            self_attention: attend between all pixels at 1/8 of the side, where fastai puts it.
+            backbone_weights: weights of the encoder: "imagenet" for torchvision's, a path or s3:// URI of a torchvision
+                ResNet-18 state dict (.safetensors or .pth), or None for random weights. The stem's weights are summed
+                over RGB.
+            weights: weights of the whole network, instead of `backbone_weights`: path or s3:// URI of the published
+                tutorial's fastai generator (see `fastai.generator_from_fastai`), which has none of the options below.
+            self_attention: attention between all pixels at 1/8 of the side, as in fastai.
             spectral_norm: normalize every convolution of the decoder by its largest singular value (Miyato et al.
                 2018), as fastai's NormType.Spectral does.
-            blur: average 2x2 pixels after every pixel shuffle but the last.
+            blur: average 2x2 pixels after every pixel shuffle except the last.
 
         Raises:
-            UserError: the weights cannot be had, or are not of this network.
+            UserError: the weights cannot be loaded, or are not of this network.
         """
         super().__init__()
         if weights is not None and backbone_weights is not None:
@@ -175,7 +176,7 @@ class ResNetUNet(ColorModel):
             load_strictly(self, generator_from_fastai(read_state_dict(weights), weights), weights, "'resnet_unet'")
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
         body = self.body
         half = body.relu(body.bn1(body.conv1(L)))
         quarter = body.layer1(body.maxpool(half))

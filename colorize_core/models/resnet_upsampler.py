@@ -1,4 +1,4 @@
-"""The network of the paper resnet18-losses: the first half of ResNet-18 and convolutions that upsample its features."""
+"""Network of the paper resnet18-losses: first half of ResNet-18, convolutions and upsampling."""
 
 from torch import Tensor, nn
 
@@ -11,10 +11,11 @@ class ResNetUpsampler(ColorModel):
 
     BatchNorm and ReLU after the first two convolutions, ReLU after the third, sigmoid after the fourth; nearest
     upsampling by 2 after the first, third and fifth, so that colors come in blocks of 2x2 pixels. As in
-    lukemelas/Automatic-Image-Colorization (model.py), which the poster draws.
+    lukemelas/Automatic-Image-Colorization (model.py), the network in the poster's figure.
 
-    There the input is luma in [0, 1], here lightness L/100, the same range; the target is t = (ab + 128) / 255, here
-    ab/110. The last layer is linear, so its weights W and bias c are theirs times 255/110, c less 128/110.
+    The original input is luma in [0, 1], here lightness L/100, the same range; the original target is
+    t = (ab + 128) / 255, here ab/110. The last layer is linear, so the conversion changes only its weights W to
+    255/110 W and its bias c to 255/110 c - 128/110.
     """
 
     def __init__(self, backbone_weights: str | None = None) -> None:
@@ -40,7 +41,7 @@ class ResNetUpsampler(ColorModel):
         )
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 8."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 8."""
         body = self.body
         half = body.relu(body.bn1(body.conv1((L + 1) / 2)))
         return self.head(body.layer2(body.layer1(body.maxpool(half))))

@@ -1,4 +1,4 @@
-"""Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 colors at every fourth pixel."""
+"""Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 color bins at 1/4 of the side."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from colorize_core.models.base import ColorModel, load_strictly
 
 
 def _block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """`count` 3x3 convolutions with ReLU, the last with `stride`, then BatchNorm."""
+    """Build `count` 3x3 convolutions with ReLU, the last with `stride`, then BatchNorm."""
     block = nn.Sequential()
     for number in range(1, count + 1):
         block.append(
@@ -31,7 +31,7 @@ def _block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: 
 
 
 def _init(module: nn.Module) -> None:
-    """He et al. 2015: with torch's default, 23 layers would make every picture's logits nearly the same."""
+    """Initialize as He et al. 2015: with torch's default, the logits after 23 layers hardly depend on the image."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight)
         assert module.bias is not None
@@ -42,9 +42,9 @@ class ZhangECCV16(ColorModel):
     """Eight blocks of convolutions, the inner ones at 1/8 of the side, the fifth and sixth dilated; no skips.
 
     Layers and names are those of the published PyTorch weights (richzhang/colorization, colorizers/eccv16.py), whose
-    network sees (L - 50) / 100. Its last layer turns shares of the 313 bins into ab; it holds the bins' centers and is
-    not trained. The paper decodes by the annealed mean at `temperature` 0.38; the published port by the plain mean,
-    temperature 1, which is grayer.
+    input is (L - 50) / 100. The last layer maps probabilities of the 313 bins to ab; its weights, the bin centers, are
+    not trained. The paper decodes by the annealed mean at `temperature` 0.38, the published port by the plain mean,
+    temperature 1, which is less saturated.
     """
 
     has_bins: ClassVar[bool] = True
@@ -53,11 +53,11 @@ class ZhangECCV16(ColorModel):
         """Build the network.
 
         Args:
-            temperature: 1 is the mean of the distribution, toward 0 its mode.
+            temperature: temperature of the annealed mean; 1 gives the mean of the distribution, values near 0 its mode.
             weights: path or s3:// URI of the published state dict, or None for random weights.
 
         Raises:
-            UserError: weights that cannot be read, or are not this network's.
+            UserError: the weights cannot be read, or are not of this network.
         """
         super().__init__()
         self._temperature = temperature
@@ -84,12 +84,12 @@ class ZhangECCV16(ColorModel):
             self._load(read_state_dict(weights), weights)
 
     def _load(self, state: dict[str, Tensor], where: str) -> None:
-        # Weights saved before torch 0.4.1 lack BatchNorm's counters, which nothing here uses.
+        # Weights saved before torch 0.4.1 lack BatchNorm's counters, which are not used here.
         counters = {key: value for key, value in self.state_dict().items() if key.endswith("num_batches_tracked")}
         load_strictly(self, {**counters, **state}, where, "'zhang_eccv16'")
 
     def outputs(self, L: Tensor) -> dict[str, Tensor]:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) and the logits it is decoded from, (B, 313, H/4, W/4)."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) and the logits of its bins (B, 313, H/4, W/4)."""
         x = L / 2
         for block in (self.model1, self.model2, self.model3, self.model4, self.model5, self.model6, self.model7):
             x = block(x)
@@ -98,5 +98,5 @@ class ZhangECCV16(ColorModel):
         return {"ab": F.interpolate(ab, scale_factor=4, mode="bilinear"), "logits": logits}
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) within the bins; H and W multiples of 8."""
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) within the bins; H and W multiples of 8."""
         return self.outputs(L)["ab"]

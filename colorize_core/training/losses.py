@@ -1,126 +1,216 @@
-"""Losses of the generator by name, and their weighted sum. Predictions and truths are on the network's scale.
+"""Losses of the generator and the configuration section `loss`.
 
-Every loss is a mean over images and pixels, so that its weight does not depend on batch or picture size.
+A loss is one function with the decorator `loss`: the key `loss.NAME` with its weight, `--help`, the columns of
+metrics.csv and the curves follow from it. An option of a loss is a field of `LossOptions`. Predictions and targets are
+on the network's scale, and every loss is a mean over images and pixels, so that its weight does not depend on the batch
+or the image size.
+
+The module works without torch, which takes seconds to import: command lines read names and descriptions from it.
+Functions use methods of tensors, and import what else they need where they use it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from pydantic import Field, create_model, model_validator
 
-from colorize_core.color.bins import bin_prior, nearest_bins, rebalancing_weights, soft_encode
-from colorize_core.color.lab import denormalize_ab
-from colorize_core.training.perceptual import VGGDistance
+from colorize_core.options import Options
 
-LOSSES = ("l1", "mse", "smooth_l1", "tv", "color_weighted", "perceptual", "cross_entropy")
-LOSSES_WITHOUT_TRUTH = ("tv",)
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ColorPrior = Sequence[Sequence[float]]
+"""[a, b, fraction] of the training pixels (`DatasetInfo.color_prior`)."""
 
 
-def total_variation(ab: Tensor) -> Tensor:
-    """Anisotropic total variation (Rudin et al. 1992): mean absolute step to the right plus mean absolute step down.
+@dataclass(frozen=True)
+class LossInputs:
+    """Prediction and target of one batch."""
 
-    Args:
-        ab: (B, 2, H, W).
-    """
+    outputs: Mapping[str, "Tensor"]
+    """Outputs of the model (`ColorModel.outputs`)."""
+    predicted: "Tensor"
+    """(B, 2, H, W) predicted ab, float32."""
+    target: "Tensor"
+    """(B, 2, H, W) true ab."""
+    L: "Tensor"
+    """(B, 1, H, W) lightness of the true photograph."""
+    options: "LossOptions"
+    state: Any
+    """Tensor or module that the loss's `setup` returned, on the device of the batch; None without `setup`."""
+
+
+Setup = Callable[["LossOptions", ColorPrior], "Tensor | nn.Module"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of the generator."""
+
+    name: str
+    help: str
+    compute: Callable[[LossInputs], "Tensor"]
+    """Function that returns the scalar loss."""
+    setup: Setup | None
+    """Function that makes what the loss computes with once, at the start of the training."""
+    uses_target: bool
+    """False for regularization terms, which cannot train a model alone."""
+    check: Callable[["LossOptions"], None] | None
+    """Function that checks the loss's options and pretrained weights without loading these; raises UserError."""
+    needs_bins: bool
+    """True if the model must output logits over the 313 color bins."""
+
+
+LOSSES: dict[str, Loss] = {}
+"""All losses by name, in the order of definition."""
+
+
+def loss(
+    help: str,
+    *,
+    setup: Setup | None = None,
+    check: Callable[["LossOptions"], None] | None = None,
+    uses_target: bool = True,
+    needs_bins: bool = False,
+) -> Callable[[Callable[[LossInputs], "Tensor"]], Callable[[LossInputs], "Tensor"]]:
+    """Register the decorated function as a loss under its name; see `Loss` for the arguments."""
+
+    def register(compute: Callable[[LossInputs], "Tensor"]) -> Callable[[LossInputs], "Tensor"]:
+        name = compute.__name__
+        LOSSES[name] = Loss(name, help, compute, setup, uses_target, check, needs_bins)
+        return compute
+
+    return register
+
+
+def _bin_weights(options: "LossOptions", color_prior: ColorPrior) -> "Tensor":
+    """Return the weight (313,) of a pixel by the bin of its true color."""
+    from colorize_core.color.bins import bin_prior, rebalancing_weights
+
+    return rebalancing_weights(bin_prior(color_prior), options.prior_smoothing).float()
+
+
+def _vgg(options: "LossOptions", color_prior: ColorPrior) -> "nn.Module":
+    from colorize_core.training.perceptual import VGGDistance
+
+    return VGGDistance(options.vgg_weights)
+
+
+def _check_vgg(options: "LossOptions") -> None:
+    from colorize_core.training.perceptual import check_vgg_weights
+
+    check_vgg_weights(options.vgg_weights)
+
+
+@loss("Mean absolute error of ab on the network's scale.")
+def l1(inputs: LossInputs) -> "Tensor":
+    """Mean absolute error."""
+    return (inputs.predicted - inputs.target).abs().mean()
+
+
+@loss("Mean squared error of ab on the network's scale.")
+def mse(inputs: LossInputs) -> "Tensor":
+    """Mean squared error."""
+    return (inputs.predicted - inputs.target).square().mean()
+
+
+@loss("Squared error below smooth_l1_beta, absolute error above.")
+def smooth_l1(inputs: LossInputs) -> "Tensor":
+    """Huber loss divided by beta."""
+    import torch.nn.functional as F
+
+    return F.smooth_l1_loss(inputs.predicted, inputs.target, beta=inputs.options.smooth_l1_beta)
+
+
+@loss("Total variation of the predicted ab, for smoother colors.", uses_target=False)
+def tv(inputs: LossInputs) -> "Tensor":
+    """Anisotropic total variation (Rudin et al. 1992): mean absolute horizontal plus mean absolute vertical step."""
+    ab = inputs.predicted
     return ab.diff(dim=-1).abs().mean() + ab.diff(dim=-2).abs().mean()
 
 
-def color_weighted(predicted: Tensor, truth: Tensor, bin_weights: Tensor) -> Tensor:
-    """Squared error in which rare colors count more (the paper resnet18-losses, whose poster leaves the weights open).
+@loss("Squared error, weighted by the rarity of the true color.", setup=_bin_weights)
+def color_weighted(inputs: LossInputs) -> "Tensor":
+    """Squared error weighted by the bin of the true color (paper resnet18-losses, which does not give the weights)."""
+    from colorize_core.color.bins import nearest_bins
+    from colorize_core.color.lab import denormalize_ab
+
+    weights = inputs.state[nearest_bins(denormalize_ab(inputs.target))]
+    return (weights * (inputs.predicted - inputs.target).square()).mean()
+
+
+@loss("Distance in the features of VGG-16.", setup=_vgg, check=_check_vgg)
+def perceptual(inputs: LossInputs) -> "Tensor":
+    """Perceptual distance of the two images with the true lightness (see `perceptual.VGGDistance`)."""
+    return inputs.state(inputs.L, inputs.predicted, inputs.target)
+
+
+@loss(
+    "Classification into 313 color bins, rebalanced by rarity; for models with bins (zhang_eccv16).",
+    setup=_bin_weights,
+    needs_bins=True,
+)
+def cross_entropy(inputs: LossInputs) -> "Tensor":
+    """Cross-entropy with soft-encoded, rebalanced colors (Zhang et al. 2016, eq. 2 and 3); see `bin_cross_entropy`."""
+    return bin_cross_entropy(inputs.outputs["logits"], inputs.target, inputs.state)
+
+
+def bin_cross_entropy(logits: "Tensor", target: "Tensor", bin_weights: "Tensor") -> "Tensor":
+    """Compute the cross-entropy of bin logits and soft-encoded colors.
 
     Args:
-        predicted: (B, 2, H, W).
-        truth: the same shape.
-        bin_weights: (313,) weight of a pixel by the bin of its true color (`bins.rebalancing_weights`).
+        logits: (B, 313, h, w); h and w divide the target's size, and the target is averaged to it.
+        target: (B, 2, H, W).
+        bin_weights: (313,) weight of a pixel by its most likely bin.
     """
-    weights = bin_weights[nearest_bins(denormalize_ab(truth))]
-    return (weights * (predicted - truth).square()).mean()
+    import torch
+    import torch.nn.functional as F
+
+    from colorize_core.color.bins import soft_encode
+    from colorize_core.color.lab import denormalize_ab
+
+    indices, shares = soft_encode(denormalize_ab(F.adaptive_avg_pool2d(target, (logits.shape[-2], logits.shape[-1]))))
+    log_likelihood = torch.log_softmax(logits.float(), dim=1).gather(1, indices)
+    most_likely = indices.gather(1, shares.argmax(dim=1, keepdim=True))
+    return -(bin_weights[most_likely] * shares * log_likelihood).sum(dim=1).mean()
 
 
-def bin_cross_entropy(logits: Tensor, truth: Tensor, bin_weights: Tensor) -> Tensor:
-    """Cross-entropy against soft-encoded colors, rebalanced (Zhang et al. 2016, eq. 2 and 3).
+class _LossOptions(Options):
+    """Weights of the losses; a loss with weight 0 is off."""
 
-    Args:
-        logits: (B, 313, h, w), of a side that divides the truth's; the truth is averaged down to it.
-        truth: (B, 2, H, W).
-        bin_weights: (313,) weight of a pixel by its likeliest bin.
-    """
-    indices, shares = soft_encode(denormalize_ab(F.adaptive_avg_pool2d(truth, (logits.shape[-2], logits.shape[-1]))))
-    likelihood = torch.log_softmax(logits.float(), dim=1).gather(1, indices)
-    likeliest = indices.gather(1, shares.argmax(dim=1, keepdim=True))
-    return -(bin_weights[likeliest] * shares * likelihood).sum(dim=1).mean()
+    adversarial: float = Field(0.0, ge=0)
+    """Adversarial loss of a PatchGAN discriminator that sees L and ab (pix2pix); its kind is discriminator.loss."""
+    smooth_l1_beta: float = Field(1.0, gt=0)
+    """Error on the network's scale (ab/110) at which smooth_l1 changes from squared to absolute."""
+    prior_smoothing: float = Field(0.5, ge=0, le=1)
+    """Fraction of the uniform distribution mixed into the color prior, for color_weighted and cross_entropy; Zhang et
+    al. 2016 use 0.5."""
+    vgg_weights: str | None = None
+    """Path or URI of torchvision's VGG-16 state dict, for perceptual; downloaded when empty."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "_LossOptions":
+        if not any(each.uses_target for each in self.active()):
+            raise ValueError("no loss compares with the true colors; give loss.l1 or another one a weight")
+        return self
+
+    def weight(self, name: str) -> float:
+        """Return the weight of a loss."""
+        return float(getattr(self, name))
+
+    def active(self) -> list[Loss]:
+        """Return the losses with a weight above 0, without the adversarial loss."""
+        return [each for name, each in LOSSES.items() if self.weight(name)]
 
 
-class ColorLoss(nn.Module):
-    """Weighted sum of the named losses."""
-
-    bin_weights: Tensor
-
-    def __init__(
-        self,
-        weights: Mapping[str, float],
-        *,
-        smooth_l1_beta: float = 1.0,
-        color_prior: Sequence[Sequence[float]] = (),
-        prior_smoothing: float = 0.5,
-        vgg_weights: str | None = None,
-    ) -> None:
-        """Build the losses that have a weight.
-
-        Args:
-            weights: weight by name, names from `LOSSES`.
-            smooth_l1_beta: error on the network's scale at which smooth_l1 turns from squared to absolute.
-            color_prior: of the dataset, for color_weighted and cross_entropy.
-            prior_smoothing: part of the uniform distribution mixed into the prior (Zhang et al. 2016: 0.5).
-            vgg_weights: path or URI of torchvision's VGG-16 state dict, for perceptual; None downloads it.
-
-        Raises:
-            UserError: the weights of VGG-16 cannot be had.
-        """
-        super().__init__()
-        self.weights = dict(weights)
-        self._beta = smooth_l1_beta
-        if {"color_weighted", "cross_entropy"} & weights.keys():
-            rebalanced = rebalancing_weights(bin_prior(color_prior), prior_smoothing)
-            self.register_buffer("bin_weights", rebalanced.float())
-        if "perceptual" in weights:
-            self.vgg = VGGDistance(vgg_weights)
-
-    def forward(self, outputs: Mapping[str, Tensor], L: Tensor, ab: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compare what a model made with the truth.
-
-        Args:
-            outputs: of `ColorModel.outputs`: ab (B, 2, H, W), and logits where the model has bins.
-            L: (B, 1, H, W) lightness of the true photograph.
-            ab: (B, 2, H, W) its colors.
-
-        Returns:
-            The weighted sum, and each unweighted loss by name, detached.
-        """
-        total = ab.new_zeros(())
-        parts: dict[str, Tensor] = {}
-        for name, weight in self.weights.items():
-            value = self._term(name, outputs, L, ab)
-            total = total + weight * value
-            parts[name] = value.detach()
-        return total, parts
-
-    def _term(self, name: str, outputs: Mapping[str, Tensor], L: Tensor, ab: Tensor) -> Tensor:
-        predicted = outputs["ab"].float()
-        match name:
-            case "l1":
-                return F.l1_loss(predicted, ab)
-            case "mse":
-                return F.mse_loss(predicted, ab)
-            case "smooth_l1":
-                return F.smooth_l1_loss(predicted, ab, beta=self._beta)
-            case "tv":
-                return total_variation(predicted)
-            case "color_weighted":
-                return color_weighted(predicted, ab, self.bin_weights)
-            case "perceptual":
-                return self.vgg(L, predicted, ab)
-            case "cross_entropy":
-                return bin_cross_entropy(outputs["logits"], ab, self.bin_weights)
-        raise KeyError(name)
+if TYPE_CHECKING:
+    LossOptions = _LossOptions
+else:
+    LossOptions = create_model(
+        "LossOptions",
+        __base__=_LossOptions,
+        __doc__=_LossOptions.__doc__,
+        __module__=__name__,
+        **{each.name: (float, Field(0.0, ge=0, description=each.help)) for each in LOSSES.values()},
+    )

@@ -1,4 +1,4 @@
-"""How weights move: one optimizer with its learning-rate schedule and gradient clipping."""
+"""Optimizer with learning rate schedule and gradient clipping."""
 
 import math
 from collections.abc import Callable
@@ -8,19 +8,18 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-SCHEDULES = ("constant", "linear", "cosine")
-SCALINGS = ("none", "linear", "sqrt")
+from colorize_core.training.options import Scaling, Schedule
 
 
-def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) -> float:
-    """What the learning rate is multiplied by at a step of a run.
+def learning_rate_factor(schedule: Schedule, step: int, steps: int, warmup: int = 0) -> float:
+    """Return the factor on the learning rate at a step of a run.
 
     Args:
-        schedule: constant; linear (pix2pix: constant for the first half, then down to 0 in a straight line); cosine
-            (Loshchilov and Hutter 2017, without restarts: down to 0).
-        step: from 0.
-        steps: of the whole run.
-        warmup: steps of linear increase at the beginning.
+        schedule: constant; linear (pix2pix: constant for the first half, then linear decay to 0); cosine (Loshchilov
+            and Hutter 2017, without restarts: decay to 0).
+        step: number of the step, from 0.
+        steps: number of steps in the whole run.
+        warmup: number of steps of linear increase at the beginning.
     """
     rise = min(1.0, (step + 1) / (warmup + 1))
     share = min(max(step - warmup, 0) / max(steps - warmup, 1), 1.0)
@@ -31,28 +30,26 @@ def learning_rate_factor(schedule: str, step: int, steps: int, warmup: int = 0) 
             return rise * min(1.0, 2 * (1 - share))
         case "cosine":
             return rise * (1 + math.cos(math.pi * share)) / 2
-    raise KeyError(schedule)
 
 
-def learning_rate_scale(rule: str, workers: int) -> float:
-    """What the learning rate is multiplied by for the larger batch of several workers.
+def learning_rate_scale(scaling: Scaling, workers: int) -> float:
+    """Return the factor on the learning rate for the larger total batch of several workers.
 
     Args:
-        rule: none; linear (Goyal et al. 2017, usual for SGD); sqrt (Krizhevsky 2014, usual for Adam).
-        workers: that each bring a batch.
+        scaling: none; linear (Goyal et al. 2017, usual for SGD); sqrt (Krizhevsky 2014, usual for Adam).
+        workers: number of workers, each with a batch of its own.
     """
-    match rule:
+    match scaling:
         case "none":
             return 1.0
         case "linear":
             return float(workers)
         case "sqrt":
             return math.sqrt(workers)
-    raise KeyError(rule)
 
 
 class ScheduledOptimizer:
-    """An optimizer with a learning rate schedule and gradient clipping."""
+    """Optimizer with learning rate schedule and gradient clipping."""
 
     def __init__(
         self,
@@ -61,12 +58,12 @@ class ScheduledOptimizer:
         clip_norm: float | None = None,
         factor: Callable[[int], float] | None = None,
     ) -> None:
-        """Keep the optimizer.
+        """Wrap an optimizer.
 
         Args:
-            optimizer: of the network's parameters.
-            clip_norm: gradients of a larger norm are scaled down to it.
-            factor: what the learning rate is multiplied by, by step: of the weights, not of batches.
+            optimizer: optimizer of the network's parameters.
+            clip_norm: maximum norm of the gradient; larger gradients are scaled down to it.
+            factor: factor on the learning rate as a function of the optimizer step.
         """
         self.optimizer, self._clip_norm = optimizer, clip_norm
         self._schedule = LambdaLR(optimizer, factor) if factor else None
@@ -74,7 +71,7 @@ class ScheduledOptimizer:
         """Learning rate of the last step."""
 
     def accumulate(self, loss: Tensor) -> None:
-        """Add the gradient of a scalar loss to what the next `step` applies."""
+        """Add the gradient of a scalar loss to the gradients that the next `step` applies."""
         loss.backward()
 
     def step(self) -> None:
@@ -89,7 +86,7 @@ class ScheduledOptimizer:
             self._schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
+        """Return the state that resuming needs."""
         steps = self._schedule.last_epoch if self._schedule else 0
         return {"optimizer": self.optimizer.state_dict(), "steps": steps}
 
@@ -100,7 +97,7 @@ class ScheduledOptimizer:
         for parameter, values in self.optimizer.state.items():
             for name, value in values.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # Fused optimizers walk through memory: moments must lie as the weights do (channels_last).
+                    # Fused optimizers need moments in the memory format of the weights (channels_last).
                     values[name] = torch.empty_like(parameter).copy_(value)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
             group["initial_lr"] = rate

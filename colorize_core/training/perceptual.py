@@ -1,4 +1,6 @@
-"""Perceptual loss: the distance between two colorings in the features of VGG-16 (Johnson et al. 2016)."""
+"""Perceptual loss: distance between two colorizations in the features of VGG-16 (Johnson et al. 2016)."""
+
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -6,18 +8,23 @@ from torch import Tensor, nn
 
 from colorize_core.color.lab import lab_to_rgb
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import download_state_dict, read_state_dict
+from colorize_core.models.backbone import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
 from colorize_core.normalization import AB_SCALE, L_CENTER
 
 _STAGES = (4, 9, 16, 23)  # torchvision's layers after relu1_2, relu2_2, relu3_3, relu4_3
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which VGG-16 was trained on
+_MEAN, _DEVIATION = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of ImageNet, on which VGG-16 was trained
+
+_HINT = "loss.perceptual needs them: give loss.vgg_weights=PATH to the state dict"
 
 
 class VGGDistance(nn.Module):
     """Mean over four stages (relu1_2, relu2_2, relu3_3, relu4_3) of the mean absolute difference of features.
 
-    The stages are those of Johnson et al.; the absolute difference and equal weights are DeOldify's and fastai's
-    habit of keeping L1 throughout.
+    The stages are those of Johnson et al. (2016). The absolute difference and equal weights follow DeOldify and fastai,
+    which use L1 for every term.
     """
 
     mean: Tensor
@@ -30,22 +37,16 @@ class VGGDistance(nn.Module):
             weights: path or URI of torchvision's vgg16 state dict; None downloads it.
 
         Raises:
-            UserError: the weights cannot be had or are not VGG-16's; random ones are never used.
+            UserError: the weights cannot be loaded or are not of VGG-16; random weights are never used.
         """
         super().__init__()
-        from torchvision.models import VGG16_Weights, vgg16  # here, as it takes two seconds
+        from torchvision.models import VGG16_Weights, vgg16  # imported here because it takes two seconds
 
-        if weights is None:
-            hint = "loss.perceptual needs them: give loss.vgg_weights=PATH to the state dict"
-            state = download_state_dict(VGG16_Weights.IMAGENET1K_V1, hint)
-        else:
-            state = read_state_dict(weights)
+        published = VGG16_Weights.IMAGENET1K_V1
+        state = read_state_dict(weights) if weights else download_state_dict(published, _HINT)
         features = vgg16(weights=None).features[: _STAGES[-1]]
-        own = {key: f"features.{key}" for key in features.state_dict()}
-        for key, value in features.state_dict().items():
-            if own[key] not in state or state[own[key]].shape != value.shape:
-                raise UserError(f"{weights}: not a VGG-16 state dict of torchvision ({own[key]} does not fit)")
-        features.load_state_dict({key: state[name] for key, name in own.items()})
+        _require_vgg16(features, {key: value.shape for key, value in state.items()}, weights)
+        features.load_state_dict({key: state[f"features.{key}"] for key in features.state_dict()})
         starts = (0, *_STAGES[:-1])
         self.stages = nn.ModuleList(features[start:stop] for start, stop in zip(starts, _STAGES, strict=True))
         self.requires_grad_(False).eval()
@@ -53,12 +54,12 @@ class VGGDistance(nn.Module):
         self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, L: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Distance between the photographs that two chromas make of one lightness.
+        """Compute the distance between two colorizations of the same lightness.
 
         Args:
             L: (B, 1, H, W) on the network's scale.
             predicted: (B, 2, H, W) on the network's scale; gradients flow through it.
-            truth: the same shape.
+            truth: (B, 2, H, W) on the network's scale.
 
         Returns:
             Scalar.
@@ -75,3 +76,21 @@ class VGGDistance(nn.Module):
     def _image(self, L: Tensor, ab: Tensor) -> Tensor:
         rgb = lab_to_rgb(torch.cat(((L + 1) * L_CENTER, ab * AB_SCALE), dim=1))
         return (rgb - self.mean) / self.deviation
+
+
+def check_vgg_weights(weights: str | None) -> None:
+    """Check the weights of VGG-16 without loading them; arguments and errors as of `VGGDistance`."""
+    from torchvision.models import VGG16_Weights, vgg16
+
+    if weights is None:
+        if not cached_weights(VGG16_Weights.IMAGENET1K_V1):
+            download_state_dict(VGG16_Weights.IMAGENET1K_V1, _HINT)
+    elif shapes := read_tensor_shapes(weights):
+        with torch.device("meta"):
+            _require_vgg16(vgg16(weights=None).features[: _STAGES[-1]], shapes, weights)
+
+
+def _require_vgg16(features: nn.Module, shapes: Mapping[str, torch.Size], where: str | None) -> None:
+    for key, value in features.state_dict().items():
+        if shapes.get(f"features.{key}") != value.shape:
+            raise UserError(f"{where}: not a VGG-16 state dict of torchvision (features.{key} does not fit)")

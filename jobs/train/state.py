@@ -1,4 +1,4 @@
-"""What a worker of `train` teaches: the model, its average, the step that optimizes it, and their checkpoint."""
+"""Training state of one worker: model, EMA weights, optimization step, checkpointing."""
 
 import json
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
 from colorize_core.runtime.precision import autocast
+from colorize_core.training.color_loss import ColorLoss
 from colorize_core.training.optimizer import ScheduledOptimizer, learning_rate_factor, learning_rate_scale
 from colorize_core.training.steps import AdversarialStep, Batch, Outputs, Step, SupervisedStep, running_average
 from jobs.run.checkpoints import read_checkpoint
@@ -24,25 +25,26 @@ from jobs.train.config import TrainConfig
 
 _STATE = "training_state.safetensors"
 SIZES = "sizes.json"
+"""File with the sizes of the other files of a checkpoint; it is written last."""
 
 
 @dataclass
 class TrainState:
-    """A model in training."""
+    """Model, its moving average and its optimization step."""
 
     model: ColorModel
-    """The weights that are optimized."""
+    """Model with the weights that are optimized."""
     step: Step
     average: AveragedModel | None
-    """Their moving average, with optim.ema."""
+    """Exponential moving average of the weights, with optim.ema."""
 
     @property
     def eval_model(self) -> ColorModel:
-        """The weights that are validated and kept: the average where there is one."""
+        """Model that is validated and saved: the moving average if there is one."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
     def train_step(self, *batches: Batch) -> dict[str, Tensor]:
-        """Take one step; returns the losses by name."""
+        """Take one optimizer step; return the losses by name."""
         losses = self.step(*batches)
         if self.average:
             self.average.update_parameters(self.model)
@@ -54,7 +56,7 @@ class TrainState:
         return self.step.optimizers[0].lr
 
     def save(self, directory: str, working_size: int, progress: dict[str, Any]) -> None:
-        """Write a checkpoint of the scored weights, what `restore` needs, and the sizes that both files must have."""
+        """Write a checkpoint of `eval_model`, the state for `restore`, and the sizes of both files."""
         save_checkpoint(
             directory, self.eval_model, working_size, {"epoch": progress["epoch"], "step": progress["step"]}
         )
@@ -68,7 +70,7 @@ class TrainState:
         (folder / SIZES).write_text(json.dumps(sizes))
 
     def restore(self, directory: str) -> dict[str, Any]:
-        """Continue from what `save` wrote; returns its progress. Raises UserError, unchanged, if it is damaged."""
+        """Load what `save` wrote and return its progress; raises UserError, before any change, if it is damaged."""
         saved, _ = load_checkpoint(directory)
         state = unpack_state(Path(directory) / _STATE)
         load_weights(self.eval_model, saved.state_dict(), directory)
@@ -79,7 +81,7 @@ class TrainState:
         return state["progress"]
 
     def set_step(self, steps: int) -> None:
-        """Be at a step of the learning rates' schedule."""
+        """Set the learning rate schedules to the given step."""
         for scheduled in self.step.optimizers:
             scheduled.set_step(steps)
 
@@ -87,7 +89,7 @@ class TrainState:
 def build_train_state(
     config: TrainConfig, color_prior: list[list[float]], *, workers: int, steps_per_epoch: int
 ) -> TrainState:
-    """The model on this worker's device and its step: through DDP where there are several workers."""
+    """Build the model on this worker's device, wrapped in DDP if there are several workers, and its step."""
     model = build_model(config.model.name, **config.model.options)
     if config.model.init_from:
         start, _ = read_checkpoint(config.model.init_from, config.storage)
@@ -107,20 +109,28 @@ def build_train_state(
         warmup=round(optim.warmup_epochs * steps_per_epoch),
     )
     scheduled = ScheduledOptimizer(optimizer, clip_norm=optim.clip_norm, factor=factor)
-    loss = config.loss.build(color_prior).to(device)
+    loss = ColorLoss(config.loss, color_prior).to(device)
     context = autocast(optim.precision, device)
     forward = torch.compile(network) if optim.compile else network
     if not config.loss.adversarial:
         return TrainState(model, SupervisedStep(forward, loss, scheduled, context), average)
-    rule = config.discriminator
-    discriminator: nn.Module = PatchGAN(rule.layers, norm=rule.norm).to(memory_format=torch.channels_last)
+    options = config.discriminator
+    discriminator: nn.Module = PatchGAN(options.layers, norm=options.norm).to(memory_format=torch.channels_last)
     if device.type == "cuda":
         discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
     discriminator = ray.train.torch.prepare_model(discriminator)
     adam = torch.optim.Adam(
-        discriminator.parameters(), lr=scale * (rule.lr or optim.lr), betas=rule.betas or optim.betas, fused=True
+        discriminator.parameters(), lr=scale * (options.lr or optim.lr), betas=options.betas or optim.betas, fused=True
     )
     discriminator_optimizer = ScheduledOptimizer(adam, factor=factor)
-    adversary = rule.rule(config.loss.adversarial)
-    step = AdversarialStep(forward, discriminator, loss, adversary, scheduled, discriminator_optimizer, context)
+    step = AdversarialStep(
+        forward,
+        discriminator,
+        loss,
+        options,
+        config.loss.adversarial,
+        scheduled,
+        discriminator_optimizer,
+        context,
+    )
     return TrainState(model, step, average)

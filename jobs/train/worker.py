@@ -1,5 +1,6 @@
-"""One rank of a training run: what it was given, and how ranks agree."""
+"""Context of one rank of a training run, and collective operations of all ranks."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,46 +16,46 @@ from colorize_core.data.loader import ShardLoader, open_shards
 from colorize_core.data.shards import TRAIN, VAL, DatasetInfo
 from jobs.train.config import TrainConfig
 
+_log = logging.getLogger(__name__)
+
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process with a replica of the model and its share of the photographs."""
+    """A process with a replica of the model and a share of the photographs."""
 
     config: TrainConfig
     dataset: DatasetInfo
     shards: Storage
     output: Storage
-    messages: Any
-    """Queue to the terminal."""
     device: torch.device
     rank: int
-    ranks: int
+    world_size: int
 
     @classmethod
     def current(cls, setup: Mapping[str, Any]) -> "Worker":
-        """The rank that this process is."""
+        """Return the context of this process; `setup` has the fields that are equal on all ranks."""
         context = ray.train.get_context()
         return cls(
             **setup,
             device=ray.train.torch.get_device(),
             rank=context.get_world_rank(),
-            ranks=context.get_world_size(),
+            world_size=context.get_world_size(),
         )
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether it is the one that writes for all."""
+        """True on rank 0, which writes all outputs."""
         return self.rank == 0
 
-    def say(self, line: str) -> None:
-        """Print a line at the driver, once for all ranks."""
+    def log(self, level: int, message: str, *values: object) -> None:
+        """Log a message once for all ranks."""
         if self.is_rank_zero:
-            self.messages.put(line)
+            _log.log(level, message, *values)
 
     def loader(self) -> ShardLoader:
-        """Its share of the training photographs."""
+        """Return the loader of this rank's share of the training photographs."""
         optim = self.config.optim
         return ShardLoader(
             open_shards(self.files(TRAIN), self.shards.filesystem),
@@ -64,37 +65,37 @@ class Worker:
             optim.shuffle_buffer,
             optim.seed,
             self.rank,
-            self.ranks,
+            self.world_size,
         )
 
     def files(self, split: str = VAL) -> list[str]:
-        """Paths of the shards of a split."""
+        """Return the paths of the shards of a split."""
         return [self.shards.path(name) for name in self.dataset.files(split, self.shards.uri)]
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sums over all ranks, on the CPU."""
-        if self.ranks > 1:
+        """Return the sums of `values` over all ranks, on the CPU."""
+        if self.world_size > 1:
             dist.all_reduce(values)
         return values.cpu()
 
     def gather(self, value: Value) -> list[Value]:
-        """What every rank has, in their order."""
-        if self.ranks == 1:
+        """Return the values of all ranks, in order of rank."""
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.ranks
+        values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
 
     def broadcast(self, value: Value) -> Value:
-        """What the leading rank says."""
-        if self.ranks == 1:
+        """Return the value of rank 0 on all ranks."""
+        if self.world_size == 1:
             return value
         values = [value]
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Give every rank the running statistics of the leading one, which the checkpoint holds."""
-        if self.ranks > 1:
+        """Copy the buffers of rank 0, such as running statistics, to all ranks; checkpoints contain those of rank 0."""
+        if self.world_size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)

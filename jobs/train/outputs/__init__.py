@@ -1,1 +1,1 @@
-"""What a training run writes for people."""
+"""Outputs of a training run: metrics, curves, samples, checkpoints, trackers."""

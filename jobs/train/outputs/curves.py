@@ -1,27 +1,31 @@
-"""Curves by epoch as pictures: of one training run here, of the trials of a sweep in `comparison`."""
+"""Plots by epoch: curves of a training run, and the parts that plots of sweeps share (jobs.sweep.comparison)."""
 
 import io
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from colorize_core.metrics.registry import Metric
+from jobs.train.metrics_file import SCORES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GRAY = {"color": "gray", "linestyle": "--", "linewidth": 1}
-"""How the baseline looks."""
+"""Line style of the gray baseline."""
 _INCHES = (6.4, 3.6)
 _BLUE, _ORANGE = "#0b62a4", "#d95f02"
-_LOG_FROM = 20.0  # a ratio of losses above which the small ones would lie on the floor
-_REACH = 4.0  # median distances from the best score that the picture shows
-_SCORES = {"mae_ab": "MAE (ab/110) ↓", "psnr": "PSNR (dB) ↑", "ssim": "SSIM ↑", "fid": "FID ↓"}
-_OTHERS = ("epoch", "learning_rate", "images_per_second", "data_wait_ms", "seconds")
-_HIGHER_IS_BETTER = ("psnr", "ssim")
+_LOG_SCALE_RATIO = 20.0  # ratio of largest and smallest loss above which the axis is logarithmic
+_Y_RANGE_MEDIANS = 4.0  # range of the y axis in median distances from the best score
+_NO_LOSSES = {
+    *("epoch", "learning_rate", "images_per_second", "data_wait_ms", "seconds"),
+    *(f"{prefix}{metric.name}" for metric in SCORES for prefix in ("", "gray_")),
+}
 
 
 def grid_of_panels(count: int, columns: int, **options: Any) -> tuple["Figure", list["Axes"]]:
-    """A figure with so many panels, and these; `options` are those of matplotlib's subplots."""
+    """Make a figure with `count` panels and return both; `options` are passed to matplotlib's subplots."""
     from matplotlib.figure import Figure
 
     columns = min(count, columns)
@@ -35,7 +39,7 @@ def grid_of_panels(count: int, columns: int, **options: Any) -> tuple["Figure", 
 
 
 def by_epoch(axes: "Axes", title: str) -> None:
-    """Whole epochs below, a title, a faint grid."""
+    """Set the title, an x axis of whole epochs, and a faint grid."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -45,23 +49,23 @@ def by_epoch(axes: "Axes", title: str) -> None:
 
 
 def to_png(figure: "Figure") -> bytes:
-    """A figure as a file."""
+    """Return a figure as a PNG file."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     return image.getvalue()
 
 
 def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """Losses, validation scores beside those of gray, pace and learning rate of a training run, as a PNG.
+    """Plot losses, validation scores with those of gray, learning rate and images/s of a training run as PNG.
 
     Args:
-        rows: of its metrics.csv.
+        rows: rows of metrics.csv.
     """
-    scores = [name for name in _SCORES if name in rows[0]]
+    scores = [metric for metric in SCORES if metric.name in rows[0]]
     figure, panels = grid_of_panels(3 + len(scores), 3)
     _losses(panels[0], rows)
-    for axes, name in zip(panels[1:], scores, strict=False):
-        _score(axes, rows, name)
+    for axes, metric in zip(panels[1:], scores, strict=False):
+        _score(axes, rows, metric)
     for axes, name, title in zip(
         panels[-2:], ("learning_rate", "images_per_second"), ("learning rate", "images/s"), strict=True
     ):
@@ -73,9 +77,8 @@ def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
-    """What was minimized, and its parts where there are several."""
-    known = {*_OTHERS, *_SCORES, *(f"gray_{name}" for name in _SCORES)}
-    names = sorted((name for name in rows[0] if name not in known), key=lambda name: name != "loss")
+    """Plot the total loss, and its terms if there are several."""
+    names = sorted((name for name in rows[0] if name not in _NO_LOSSES), key=lambda name: name != "loss")
     if len(names) == 2 and all(row["loss"] == row[names[1]] for row in rows):
         names = names[:1]  # the only loss, at weight 1
     values = [row[name] for row in rows for name in names]
@@ -88,31 +91,32 @@ def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
             markersize=3,
             label=name.replace("_", " "),
         )
-    if min(values) > 0 and max(values) > _LOG_FROM * min(values):
+    if min(values) > 0 and max(values) > _LOG_SCALE_RATIO * min(values):
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=8)
     by_epoch(axes, "training losses")
 
 
-def _score(axes: "Axes", rows: Sequence[Mapping[str, float]], name: str) -> None:
-    """A validation metric, its best epoch, and gray."""
+def _score(axes: "Axes", rows: Sequence[Mapping[str, float]], metric: Metric) -> None:
+    """Plot a validation metric, its best epoch, and the gray baseline."""
+    name = metric.name
     epochs, values = [row["epoch"] for row in rows], [row[name] for row in rows]
     axes.axhline(rows[-1][f"gray_{name}"], label="gray", **GRAY)  # type: ignore[arg-type]
     axes.plot(epochs, values, color=_BLUE, marker="o", markersize=3)
-    best = (max if name in _HIGHER_IS_BETTER else min)(range(len(values)), key=values.__getitem__)
-    _leave_out_the_start(axes, values[best], rows[-1][f"gray_{name}"], values)
+    best = values.index(metric.best(values))
+    _limit_y_axis(axes, values[best], rows[-1][f"gray_{name}"], values)
     label = f"best: {values[best]:.4g} in epoch {epochs[best]:.0f}"
     axes.plot(epochs[best], values[best], marker="o", markersize=7, color=_ORANGE, linestyle="none", label=label)
     axes.legend(frameon=False, fontsize=8)
-    by_epoch(axes, f"validation {_SCORES[name]}")
+    by_epoch(axes, f"validation {metric.heading}")
 
 
-def _leave_out_the_start(axes: "Axes", best: float, gray: float, values: Sequence[float]) -> None:
-    """End the picture where a few first epochs would press all others together."""
+def _limit_y_axis(axes: "Axes", best: float, gray: float, values: Sequence[float]) -> None:
+    """Cut off outliers of the first epochs, which would compress the rest of the curve."""
     distances = [abs(value - best) for value in values]
-    reach = max(_REACH * statistics.median(distances), 1.2 * abs(gray - best))
-    if not 0 < reach < max(distances):
+    span = max(_Y_RANGE_MEDIANS * statistics.median(distances), 1.2 * abs(gray - best))
+    if not 0 < span < max(distances):
         return
     worst = max(values, key=lambda value: abs(value - best))
-    margin = 0.05 * reach
-    axes.set_ylim(*((best - margin, best + reach) if worst > best else (best - reach, best + margin)))
+    margin = 0.05 * span
+    axes.set_ylim(*((best - margin, best + span) if worst > best else (best - span, best + margin)))

@@ -1,18 +1,25 @@
 """Every loss against a closed form or a library, and its gradient against finite differences."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
+from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import vgg16
 
+from cluster.config.loading import describe
 from colorize_core.color import bins
+from colorize_core.errors import UserError
 from colorize_core.training import losses
-from colorize_core.training.losses import LOSSES, ColorLoss
+from colorize_core.training.color_loss import ColorLoss
+from colorize_core.training.losses import LOSSES, LossOptions
 
 PRIOR = [[0.0, 0.0, 0.6], [10.0, 20.0, 0.3], [-40.0, 40.0, 0.1]]
 
@@ -35,10 +42,14 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def alone(name: str, **options: float | str) -> ColorLoss:
+    """One loss with weight 1, also if it could not train a model alone."""
+    return ColorLoss(LossOptions.model_construct(**{name: 1.0, **options}), PRIOR)  # type: ignore[arg-type]
+
+
 def only(name: str, predicted: Tensor, truth: Tensor, **options: float) -> Tensor:
     """The value of one loss, weight 1."""
-    loss = ColorLoss({name: 1.0}, color_prior=PRIOR, **options)  # type: ignore[arg-type]
-    return loss({"ab": predicted}, torch.zeros_like(truth[:, :1]), truth)[0]
+    return alone(name, **options)({"ab": predicted}, torch.zeros_like(truth[:, :1]), truth)[0]
 
 
 def test_l1_is_the_mean_absolute_difference(pair: tuple[Tensor, Tensor]) -> None:
@@ -58,8 +69,8 @@ def test_smooth_l1_is_squared_below_beta_and_absolute_above(beta: float, pair: t
 
 def test_total_variation_of_a_ramp_is_its_slope() -> None:
     ramp = torch.arange(6.0).expand(1, 2, 4, 6) * 0.5
-    assert losses.total_variation(ramp).item() == pytest.approx(0.5)
-    assert losses.total_variation(ramp.transpose(2, 3)).item() == pytest.approx(0.5)
+    for ab in (ramp, ramp.transpose(2, 3)):
+        assert only("tv", ab, ab).item() == pytest.approx(0.5)
 
 
 def test_total_variation_is_the_mean_of_numpy_differences(pair: tuple[Tensor, Tensor]) -> None:
@@ -85,7 +96,7 @@ def test_color_weighted_is_mse_on_average_over_the_prior() -> None:
     torch.testing.assert_close(only("color_weighted", truth + 0.2, truth), torch.tensor(0.04))
 
 
-def test_cross_entropy_of_an_even_distribution_is_ln_313() -> None:
+def test_cross_entropy_of_a_uniform_distribution_is_ln_313() -> None:
     truth = torch.tensor([[a, b] for a, b, share in PRIOR for _ in range(round(share * 10))]).T.reshape(1, 2, 1, 10)
     loss = losses.bin_cross_entropy(torch.zeros(1, 313, 1, 10), truth / 110, torch.ones(313))
     assert loss.item() == pytest.approx(np.log(313), rel=1e-6)
@@ -129,7 +140,7 @@ def test_perceptual_is_the_mean_l1_of_the_four_stages(vgg_file: Path) -> None:
     generator = torch.Generator().manual_seed(5)
     L = torch.rand(1, 1, 32, 32, generator=generator) - 0.5
     predicted, truth = (torch.rand(2, 1, 2, 32, 32, generator=generator) - 0.5) * 0.2
-    value, _ = ColorLoss({"perceptual": 1.0}, vgg_weights=str(vgg_file))({"ab": predicted}, L, truth)
+    value, _ = alone("perceptual", vgg_weights=str(vgg_file))({"ab": predicted}, L, truth)
 
     torch.manual_seed(0)
     network = vgg16(weights=None)
@@ -150,24 +161,20 @@ def test_perceptual_is_the_mean_l1_of_the_four_stages(vgg_file: Path) -> None:
     assert value.item() == pytest.approx(expected, rel=1e-3)
 
 
-def test_perceptual_without_weights_to_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from colorize_core.errors import UserError
-
+def test_perceptual_without_weights_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(UserError, match=r"cannot be downloaded .*loss\.vgg_weights=PATH"):
-        ColorLoss({"perceptual": 1.0})
+        alone("perceptual")
 
 
 def test_perceptual_refuses_weights_of_another_network(tmp_path: Path) -> None:
-    from colorize_core.errors import UserError
-
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="not a VGG-16 state dict"):
-        ColorLoss({"perceptual": 1.0}, vgg_weights=str(tmp_path / "other.pth"))
+        alone("perceptual", vgg_weights=str(tmp_path / "other.pth"))
 
 
 # All together
@@ -181,7 +188,7 @@ def outputs(pair: tuple[Tensor, Tensor]) -> Callable[[Tensor], dict[str, Tensor]
 
 
 def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted(pair: tuple[Tensor, Tensor]) -> None:
-    loss = ColorLoss({"l1": 100.0, "mse": 0.5, "tv": 0.01})
+    loss = ColorLoss(LossOptions.model_validate({"l1": 100, "mse": 0.5, "tv": 0.01}))
     total, parts = loss({"ab": pair[0]}, pair[1][:, :1], pair[1])
     assert set(parts) == {"l1", "mse", "tv"}
     torch.testing.assert_close(total, 100 * parts["l1"] + 0.5 * parts["mse"] + 0.01 * parts["tv"])
@@ -198,7 +205,7 @@ def test_a_perfect_prediction_costs_nothing_and_a_worse_one_more(name: str, pair
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("cross_entropy", "perceptual")])
 def test_gradients_are_those_of_finite_differences(name: str, pair: tuple[Tensor, Tensor]) -> None:
     predicted, truth = (part[:1, :, :3, :3].double().clone() for part in pair)
-    loss = ColorLoss({name: 1.0}, color_prior=PRIOR).double()
+    loss = alone(name).double()
 
     def value(ab: Tensor) -> Tensor:
         return loss_in_double(loss, ab, truth)
@@ -229,7 +236,7 @@ def test_the_gradient_of_cross_entropy_is_weight_times_softmax_minus_label() -> 
 
 
 def test_the_perceptual_gradient_reaches_the_prediction_alone(vgg_file: Path) -> None:
-    loss = ColorLoss({"perceptual": 1.0}, vgg_weights=str(vgg_file))
+    loss = alone("perceptual", vgg_weights=str(vgg_file))
     ab = torch.zeros(1, 2, 32, 32, requires_grad=True)
     total, parts = loss({"ab": ab}, torch.zeros(1, 1, 32, 32), torch.full((1, 2, 32, 32), 0.3))
     total.backward()
@@ -238,3 +245,62 @@ def test_the_perceptual_gradient_reaches_the_prediction_alone(vgg_file: Path) ->
     assert ab.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in loss.parameters())
     assert not parts["perceptual"].requires_grad
+
+
+# The registry and the configuration
+
+
+def test_every_loss_is_a_key_of_the_configuration_with_its_description() -> None:
+    fields = LossOptions.model_fields
+    assert {name: fields[name].description for name in LOSSES} == {name: each.help for name, each in LOSSES.items()}
+    options = LossOptions.model_validate(dict.fromkeys(LOSSES, 1.0))
+    assert [each.name for each in options.active()] == list(LOSSES)
+
+
+def test_losses_without_weight_and_the_adversarial_loss_are_not_computed() -> None:
+    options = LossOptions.model_validate({"l1": 2, "adversarial": 1})
+    assert [each.name for each in options.active()] == ["l1"]
+    assert options.weight("l1") == 2
+
+
+@pytest.mark.parametrize("weights", [{}, {"tv": 1}, {"adversarial": 1}, {"l1": -1}, {"l3": 1}, {"l1": float("inf")}])
+def test_weights_that_cannot_train_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        LossOptions.model_validate(weights)
+
+
+def test_a_new_loss_is_one_function(pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executed in a copy of the module: the key, its description and the computation follow from the decorator."""
+    source = Path(losses.__file__).read_text()
+    new = (
+        '@loss("Largest error.")\n'
+        'def largest(inputs: LossInputs) -> "Tensor":\n'
+        "    return (inputs.predicted - inputs.target).abs().max()\n\n\n"
+    )
+    module = ModuleType("losses_with_another")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(source.replace("class _LossOptions(", f"{new}class _LossOptions("), module.__dict__)
+    options = module.LossOptions.model_validate({"largest": 2.0})
+    assert ("loss.largest", "Largest error. (number; default 0.0)") in describe(module.LossOptions, "loss.")
+    total, parts = ColorLoss(options)({"ab": pair[0]}, pair[1][:, :1], pair[1])
+    torch.testing.assert_close(parts["largest"], (pair[0] - pair[1]).abs().max())
+    assert total == 2 * parts["largest"]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_weights_are_checked_without_loading_the_network(
+    suffix: str, vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colorize_core.training.perceptual.VGGDistance", None)
+    state = torch.load(vgg_file, weights_only=True)
+    for name, wrong in (("good", state), ("bad", {"features.0.weight": torch.zeros(1)})):
+        path = tmp_path / f"{name}.{suffix}"
+        torch.save(wrong, path) if suffix == "pth" else save_file(wrong, path)
+        options = LossOptions.model_validate({"perceptual": 1, "vgg_weights": str(path)})
+        check = LOSSES["perceptual"].check
+        assert check
+        if name == "good":
+            check(options)
+        else:
+            with pytest.raises(UserError, match="not a VGG-16 state dict"):
+                check(options)

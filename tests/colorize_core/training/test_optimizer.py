@@ -2,13 +2,15 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
 from colorize_core.checkpoint.state import pack_state, unpack_state
-from colorize_core.training.optimizer import SCHEDULES, ScheduledOptimizer, learning_rate_factor, learning_rate_scale
+from colorize_core.training.optimizer import ScheduledOptimizer, learning_rate_factor, learning_rate_scale
+from colorize_core.training.options import Schedule
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02), (100, 0), (150, 0)])
@@ -21,7 +23,7 @@ def test_cosine_is_half_a_wave(step: int, factor: float) -> None:
     assert learning_rate_factor("cosine", step, 100) == pytest.approx(factor)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", get_args(Schedule))
 def test_warm_up_rises_in_equal_steps_and_then_the_schedule_begins(schedule: str) -> None:
     rise = [learning_rate_factor(schedule, step, 100, warmup=4) for step in range(5)]
     assert rise == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

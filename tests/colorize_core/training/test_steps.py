@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,11 +17,11 @@ from colorize_core.checkpoint.state import pack_state, unpack_state
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training.gan_losses import KINDS
-from colorize_core.training.losses import ColorLoss
+from colorize_core.training.color_loss import ColorLoss
+from colorize_core.training.losses import LossOptions
 from colorize_core.training.optimizer import ScheduledOptimizer
+from colorize_core.training.options import DiscriminatorOptions, GanLoss
 from colorize_core.training.steps import (
-    AdversarialOptions,
     AdversarialStep,
     Batch,
     Outputs,
@@ -48,16 +48,24 @@ def adam(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), 1e-3, betas=(0.5, 0.999))
 
 
+def color_loss(**weights: float) -> ColorLoss:
+    return ColorLoss(LossOptions.model_validate(weights))
+
+
 def supervised(model: ColorModel, weights: dict[str, float] | None = None) -> SupervisedStep:
-    return SupervisedStep(Outputs(model), ColorLoss(weights or {"l1": 1.0}), ScheduledOptimizer(adam(model)))
+    return SupervisedStep(Outputs(model), color_loss(**(weights or {"l1": 1})), ScheduledOptimizer(adam(model)))
 
 
-def adversarial(generator: ColorModel, discriminator: nn.Module, **rule: Any) -> AdversarialStep:
+def adversarial(
+    generator: ColorModel, discriminator: nn.Module, weight: float = 0.1, **options: Any
+) -> AdversarialStep:
+    """The norm in the options does not matter to the step: the discriminator is built already."""
     return AdversarialStep(
         Outputs(generator),
         discriminator,
-        ColorLoss({"l1": 2.0}),
-        AdversarialOptions(**{"weight": 0.1} | rule),
+        color_loss(l1=2),
+        DiscriminatorOptions.model_validate({"norm": "none", **options}),
+        weight,
         ScheduledOptimizer(adam(generator)),
         ScheduledOptimizer(adam(discriminator)),
     )
@@ -94,7 +102,7 @@ def test_the_first_step_of_adam_is_the_learning_rate() -> None:
     model = Ramp()
     L = torch.ones(1, 1, 2, 2)
     optimizer = ScheduledOptimizer(torch.optim.Adam(model.parameters(), 0.01))
-    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 1.0}), optimizer)
+    step = SupervisedStep(Outputs(model), color_loss(mse=1), optimizer)
     step(Batch(L, L, torch.ones(1, 2, 2, 2)))
     assert model.weight.item() == pytest.approx(0.01, rel=1e-5)
 
@@ -103,7 +111,7 @@ def test_a_step_of_gradient_descent_is_that_of_the_closed_form() -> None:
     """Loss (w - 3)^2 at w = 0: gradient -6, w = 0.6 at a rate of 0.1; the weight of the loss doubles it."""
     model = Ramp()
     optimizer = ScheduledOptimizer(torch.optim.SGD(model.parameters(), 0.1))
-    step = SupervisedStep(Outputs(model), ColorLoss({"mse": 2.0}), optimizer)
+    step = SupervisedStep(Outputs(model), color_loss(mse=2), optimizer)
     L = torch.ones(1, 1, 2, 2)
     losses = step(Batch(L, L, torch.full((1, 2, 2, 2), 3.0)))
     assert model.weight.item() == pytest.approx(1.2)
@@ -336,12 +344,12 @@ def test_ranks_exchange_gradients_once_per_step(kind: str) -> None:
 # Kinds of adversary
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", get_args(GanLoss))
 def test_both_networks_learn_from_every_kind(kind: str) -> None:
     generator, _ = networks()
     discriminator = PatchGAN(layers=2, width=8, norm="instance")
     before = deepcopy((generator, discriminator))
-    losses = adversarial(generator, discriminator, kind=kind, r1=1.0)(batch(0))
+    losses = adversarial(generator, discriminator, loss=kind, r1=1.0)(batch(0))
     assert {"adversarial", "discriminator", "r1"} <= losses.keys()
     assert ("gradient_penalty" in losses) == (kind == "wgan_gp")
     assert changed(generator, before[0])
@@ -444,7 +452,7 @@ def test_a_resumed_run_continues_identically_with_fused_steps_of_channels_last(t
     def fused(model: ColorModel) -> SupervisedStep:
         network = Outputs(model).to(memory_format=torch.channels_last)
         optimizer = ScheduledOptimizer(torch.optim.AdamW(network.parameters(), 1e-2, fused=True))
-        return SupervisedStep(network, ColorLoss({"l1": 1.0}), optimizer)
+        return SupervisedStep(network, color_loss(l1=1), optimizer)
 
     whole, resumed = networks()[0], networks()[0]
     step, resumed_step = fused(whole), fused(resumed)
@@ -480,11 +488,13 @@ from functools import partial
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from colorize_core.training.optimizer import ScheduledOptimizer
-from colorize_core.training.losses import ColorLoss
+from colorize_core.training.color_loss import ColorLoss
+from colorize_core.training.losses import LossOptions
+from colorize_core.training.options import DiscriminatorOptions
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.models.patchgan import PatchGAN
-from colorize_core.training.steps import AdversarialOptions, AdversarialStep, Batch, Outputs, SupervisedStep
+from colorize_core.training.steps import AdversarialStep, Batch, Outputs, SupervisedStep
 
 class Apart(ColorModel):  # keeps images apart, as BatchNorm does not
     def __init__(self):
@@ -502,12 +512,13 @@ def train(kind, model, steps, parts):
     # Adam divides by the size of a gradient, and would lift the rounding of tiny ones
     torchs = partial(torch.optim.SGD, lr=0.05) if model == "apart" else partial(torch.optim.Adam, lr=1e-3)
     optimizer = lambda network: ScheduledOptimizer(torchs(network.parameters()))
+    loss = ColorLoss(LossOptions(l1=1))
     if kind == "supervised":
-        step = SupervisedStep(generator, ColorLoss({"l1": 1.0}), optimizer(generator))
+        step = SupervisedStep(generator, loss, optimizer(generator))
     else:
-        rule = AdversarialOptions(kind, 0.1, r1=float(kind == "wgan_gp"))
+        options = DiscriminatorOptions(loss=kind, norm="none", r1=float(kind == "wgan_gp"))
         optimizers = optimizer(generator), optimizer(discriminator)
-        step = AdversarialStep(generator, discriminator, ColorLoss({"l1": 1.0}), rule, *optimizers)
+        step = AdversarialStep(generator, discriminator, loss, options, 0.1, *optimizers)
     first = [p.detach().clone() for p in generator.parameters()]
     batches, totals = torch.Generator().manual_seed(5), []
     for _ in range(steps):
