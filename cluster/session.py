@@ -1,4 +1,4 @@
-"""Connecting to Ray: the cluster that was named, or one of this machine's own."""
+"""Connection to Ray: a running cluster, or a Ray of this machine's own for the duration of a job."""
 
 import logging
 import os
@@ -7,28 +7,30 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
-from cluster.ray_compat import hide_worker_output, is_token_refused
+from cluster.ray_compat import any_agent_port, hide_worker_output, is_token_refused, worker_logging
+from colorize_core.formatting import first_line
 
-# A pipeline needs room for its readers, its actors and its writer at once. Logical CPUs, not threads: on a small
-# machine they share the real ones, and with fewer the job would wait for itself.
-_FEWEST_CPUS = 4
+# A pipeline needs CPUs for its readers, its actors and its writer at the same time. These are logical CPUs, not
+# threads: on a small machine they share the real ones, and with fewer of them the job would deadlock.
+_MIN_CPUS = 4
 _CONNECT_SECONDS = 10
 _REFUSAL = (
-    "asks for a token, and this process has none or another one; give it the cluster's by RAY_AUTH_TOKEN or "
-    "RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token"
+    "rejects the token of this process, or the lack of one; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+    "RAY_AUTH_TOKEN_PATH to the cluster's token"
 )
-_ADVICE = ("worker processes have been started on node", "A worker died or was killed while executing a task")
+# Every pipeline on a small machine triggers the first; jobs report the consequences of the second themselves.
+_RAY_ADVICE = ("worker processes have been started on node", "A worker died or was killed while executing a task")
 
 
 class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
-    """Which Ray to use."""
+    """Ray cluster to use."""
 
     address: str | None = None
     """Address of a running cluster ("auto" or HOST:PORT); RAY_ADDRESS when empty, else a local Ray is started."""
@@ -40,11 +42,12 @@ class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstring
 def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]:
     """Connect to Ray for the duration of a block.
 
-    Within another session this joins it, so that a job can run others.
+    Within another session this joins it, so that a job can run others. Log records of workers go to their log files,
+    and to stderr of this process with `verbose`.
 
     Args:
-        options: where to connect.
-        verbose: let Ray's own log through.
+        options: cluster to connect to.
+        verbose: show Ray's own log.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -53,48 +56,62 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
-    from ray.exceptions import AuthenticationError
 
     if ray.is_initialized():
         yield
         return
-    settings: dict[str, Any] = {
-        "log_to_driver": verbose,
-        "logging_level": logging.INFO if verbose else logging.ERROR,
-    }
-    address = options.address or os.environ.get("RAY_ADDRESS")
-    if address:
-        require_listener(address)
-        settings["address"] = address
-    else:
-        # Named, or Ray would join whatever cluster was started on this machine.
-        settings["address"] = "local"
-        settings |= {"num_cpus": options.num_cpus or max(os.cpu_count() or 1, _FEWEST_CPUS), "include_dashboard": False}
+    _connect(options, verbose=verbose)
     try:
-        with nullcontext() if verbose else _muted_stderr():
-            ray.init(**settings)
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = address or "this machine"
-        with _muted_stderr():
-            is_refused = isinstance(error, AuthenticationError) or (address and is_token_refused(address))
-        if is_refused:
-            raise ClusterError(f"Ray at {where} {_REFUSAL}") from error
-        raise ClusterError(f"Ray at {where} cannot be reached ({str(error).splitlines()[0]})") from error
-    try:
-        _set_noise(verbose)
-        with _stop_is_interrupt():
+        _set_ray_output(verbose)
+        with _sigterm_as_interrupt():
             yield
     finally:
         ray.shutdown()
 
 
+def _connect(options: RayOptions, *, verbose: bool) -> None:
+    """Connect to the cluster, or start a local Ray; raises ClusterError."""
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    settings: dict[str, Any] = {
+        "job_config": worker_logging(),
+        "log_to_driver": verbose,
+        "logging_level": logging.INFO if verbose else logging.ERROR,
+    }
+    with ExitStack() as around:
+        if address:
+            require_listener(address)
+            settings["address"] = address
+        else:
+            # "local", or Ray would join any cluster that was started on this machine.
+            settings |= {"address": "local", "include_dashboard": False}
+            settings["num_cpus"] = options.num_cpus or max(os.cpu_count() or 1, _MIN_CPUS)
+            around.enter_context(any_agent_port())
+        if not verbose:
+            around.enter_context(_muted_stderr())
+        try:
+            ray.init(**settings)
+        except (AuthenticationError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            fault = error
+        else:
+            return
+    where = address or "this machine"
+    with _muted_stderr():
+        is_refused = isinstance(fault, AuthenticationError) or (address and is_token_refused(address))
+    if is_refused:
+        raise ClusterError(f"Ray at {where} {_REFUSAL}") from fault
+    raise ClusterError(f"Ray at {where} cannot be reached ({first_line(fault)})") from fault
+
+
 def local_cores(options: RayOptions) -> int | None:
-    """CPU cores of this machine where Ray would be started on it; None where a cluster is named."""
+    """Return the number of CPU cores of this machine if Ray would be started on it; None if a cluster is configured."""
     return None if options.address or os.environ.get("RAY_ADDRESS") else os.cpu_count() or 1
 
 
 def require_listener(address: str) -> None:
-    """Raise ClusterError when nothing listens at HOST:PORT or a URL: Ray itself would try for many minutes."""
+    """Raise ClusterError if nothing listens at HOST:PORT or a URL; Ray itself would try for many minutes."""
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -109,8 +126,8 @@ def require_listener(address: str) -> None:
 
 
 @contextmanager
-def _stop_is_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which `ray job stop`, Kubernetes and the system send, end a job as Ctrl-C does; Ray would exit."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, which `ray job stop`, Kubernetes and the system send; Ray would exit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -123,7 +140,7 @@ def _stop_is_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _muted_stderr() -> Iterator[None]:
-    """Drop what is written to file descriptor 2: Ray's C++ part announces its log level there, past Python."""
+    """Drop what is written to file descriptor 2: Ray's C++ part announces its log level there, not through Python."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -135,15 +152,15 @@ def _muted_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _set_noise(verbose: bool) -> None:
-    """Silence Ray's log, bars and advice on the terminal, or let them through."""
+def _set_ray_output(verbose: bool) -> None:
+    """Show or hide Ray's log, progress bars and advice on the terminal."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
-    context.raise_original_map_exception = True  # Ray's wrapper loses what it wraps on its way to the driver
+    context.raise_original_map_exception = True  # Ray's wrapper loses the original exception on the way to the driver
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
     if not verbose:
-        hide_worker_output(_ADVICE)
+        hide_worker_output(_RAY_ADVICE)

@@ -1,6 +1,7 @@
 """The command line of every verb: reading of arguments, `--help`, exit codes and one-line errors."""
 
 import json
+import logging
 import re
 import shutil
 import sys
@@ -20,6 +21,7 @@ DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
 EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
 HELP = ("-h", "--help")
 
+_log = logging.getLogger(__name__)
 _FLAGS = {
     "--dry-run": "print the resolved configuration and what would run",
     "--verbose": "show debug messages, those of the workers, and Ray's log",
@@ -63,7 +65,7 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
             print(f"{to_yaml(config)}\n{command.plan(config)}")
             return DONE
         with logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
-            return command.run(config, verbose)
+            return _run(name, command, config, verbose=verbose)
     except UserError as error:
         return complain(str(error))
     except ClusterError as error:
@@ -78,6 +80,17 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
             return complain(str(cause))
         reason = last_line(cause, _MAX_ERROR_CHARACTERS)
         return complain(f"failed: {type(cause).__name__}: {reason} (--verbose shows the log)", FAILED)
+
+
+def _run(name: str, command: Command, config: Section, *, verbose: bool) -> int:
+    """Run a command and keep its outcome in the log file: an error with its traceback."""
+    try:
+        code = command.run(config, verbose)
+    except BaseException:
+        _log.debug("%s failed", name, exc_info=True)
+        raise
+    _log.debug("%s ended with exit code %d", name, code)
+    return code
 
 
 def complain(message: str, code: int = USAGE) -> int:

@@ -78,7 +78,7 @@ def run_checks(config: DoctorConfig, *, verbose: bool) -> Iterator[Finding]:
 
 def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]"]:
     """Yield findings about every node; returns the nodes that answer."""
-    from cluster.nodes.authentication import is_open, is_token_asked, token_file
+    from cluster.nodes.authentication import is_readable_by_others, is_token_required, token_file
     from cluster.nodes.facts import collect_cuda_facts, collect_node_facts
     from cluster.nodes.query import alive_nodes, ask_nodes
     from cluster.session import local_cores
@@ -87,12 +87,14 @@ def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]
     nodes = alive_nodes()
     seconds = config.timeout
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
-    there = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
-    room = ", ".join(checks.amount(number, kind) for kind, number in there.items())
-    yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {room}")
+    total = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+    resources = ", ".join(checks.amount(number, kind) for kind, number in total.items())
+    yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {resources}")
     token = token_file()
-    open_file = token if token and is_open(token) else None
-    yield checks.check_token(is_asked=is_token_asked(), open_file=open_file, is_remote=local_cores(config.ray) is None)
+    open_file = token if token and is_readable_by_others(token) else None
+    yield checks.check_token(
+        is_required=is_token_required(), open_file=open_file, is_remote=local_cores(config.ray) is None
+    )
     temp_dirs = {node.id: node.temp_dir for node in nodes}
     asked = time.time()
     answers = ask_nodes(nodes, collect_node_facts, checks.PACKAGES, temp_dirs, seconds=seconds, by_value=True)
@@ -113,13 +115,13 @@ def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]
 def _check_job(config: DoctorConfig, nodes: "Sequence[Node]") -> Iterator[Finding]:
     """Yield findings about what a job needs of the nodes that answer."""
     from cluster.session import local_cores
-    from jobs.doctor.checks import check_room
+    from jobs.doctor.checks import check_resources
     from jobs.doctor.storage import check_storage, check_weights
 
     job = cast(CheckedVerb, load_verb(str(config.verb)))
     requirements: Requirements = job.requirements(config.job)
     seconds = config.timeout
-    yield check_room(requirements.processes, nodes, can_grow=local_cores(config.ray) is None)
+    yield check_resources(requirements.processes, nodes, can_grow=local_cores(config.ray) is None)
     stored = check_storage(requirements, [node for node in nodes if not node.is_here], seconds)
     weights = check_weights(requirements, nodes, seconds)
     yield from [*stored, *weights]

@@ -1,4 +1,4 @@
-"""Whether a job's files can be read and written, tried: by this process, and on every other node."""
+"""Checks that a job's files can be read and written, by this process and by every other node."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from uuid import uuid4
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
+from colorize_core.formatting import first_line
 from jobs.doctor.checks import Finding, check_answers
 from jobs.run.requirements import PUBLISHED_FILES, PretrainedWeights, Requirements
 
@@ -19,58 +20,59 @@ _ADVICE = (
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "nable to locate credentials"),
         "give the machine credentials: the role of the instance, or AWS_* in the environment that Ray was started in",
     ),
-    (("AccessDenied", "403", "Forbidden"), "allow what docs/guides/archives.md lists under Permissions"),
-    (("NoSuchBucket",), "make the bucket, or mend its name"),
+    (("AccessDenied", "403", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
+    (("NoSuchBucket",), "create the bucket, or fix its name"),
     (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
     (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),
     (("Permission denied", "Read-only"), "let the user that runs the job write there, or use another output"),
-    (("Not a directory", "File exists"), "a file lies where a folder must be: move it, or use another output"),
-    (("No space left",), "free some of that disk, or use another output"),
+    (("Not a directory", "File exists"), "a file is in the place of a folder: move it, or use another output"),
+    (("No space left",), "free space on that disk, or use another output"),
     (("not shared",), "use s3://, or a folder that every node mounts at the same path"),
 )
+"""Parts of error messages with the advice for them; the first match counts."""
 
 
 def check_storage(requirements: Requirements, others: Sequence[Node], seconds: float) -> list[Finding]:
     """Read and write as the job will.
 
-    An object below OUTPUT/_state is written here, read and answered by the other nodes, and deleted.
+    This process writes an object below OUTPUT/_state, the other nodes read it and write their own, and all are deleted.
 
     Args:
-        requirements: of the job.
-        others: nodes besides the one this process runs on.
-        seconds: after which a node counts as one that does not answer.
+        requirements: locations of the job.
+        others: nodes other than the one of this process.
+        seconds: time after which a node counts as not responding.
     """
     reads, faults = _find_files(requirements.reads)
-    writes = {key: _impatient(store) for key, store in requirements.writes.items()}
+    writes = {key: with_few_attempts(store) for key, store in requirements.writes.items()}
     with _marks(writes) as (mark, unwritable):
         faults |= unwritable
         reads = {key: each for key, each in reads.items() if key not in faults}
         writes = {key: each for key, each in writes.items() if key not in faults}
-        answers = ask_nodes(others, probe, reads, writes, mark, seconds=seconds)
+        answers = ask_nodes(others, check_access, reads, writes, mark, seconds=seconds)
     findings = check_answers(answers)
     for key, store in {**{key: store for key, (store, _) in requirements.reads.items()}, **requirements.writes}.items():
-        done = "written" if key in requirements.writes else "read"
-        there = {answer.node.name: answer.value[key] for answer in answers if not answer.fault and key in answer.value}
+        action = "written" if key in requirements.writes else "read"
+        remote = {answer.node.name: answer.value[key] for answer in answers if not answer.fault and key in answer.value}
         if key in faults:
             fault = faults[key].removeprefix(f"{store.uri}: ")
-            findings.append(_finding(key, f"{store.uri} cannot be {done} here: {fault}", fault))
-        elif there:
-            name, fault = next(iter(there.items()))
-            more = f" (and on {len(there) - 1} other nodes)" if len(there) > 1 else ""
-            findings.append(_finding(key, f"{store.uri} cannot be {done} on {name}{more}: {fault}", fault))
+            findings.append(_failure(key, f"{store.uri} cannot be {action} here: {fault}", fault))
+        elif remote:
+            name, fault = next(iter(remote.items()))
+            more = f" (and on {len(remote) - 1} other nodes)" if len(remote) > 1 else ""
+            findings.append(_failure(key, f"{store.uri} cannot be {action} on {name}{more}: {fault}", fault))
         else:
             where = f" here and on {len(others)} other node{'s' * (len(others) > 1)}" if others else ""
-            findings.append(Finding(key, "ok", f"{store.uri} can be {done}{where}"))
+            findings.append(Finding(key, "ok", f"{store.uri} can be {action}{where}"))
     return findings
 
 
-def _finding(key: str, said: str, fault: str) -> Finding:
-    advice = next((advice for words, advice in _ADVICE if any(word in fault for word in words)), "mend the location")
-    return Finding(key, "fail", said, advice)
+def _failure(key: str, message: str, fault: str) -> Finding:
+    advice = next((advice for words, advice in _ADVICE if any(word in fault for word in words)), "fix the location")
+    return Finding(key, "fail", message, advice)
 
 
-def probe(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:
-    """What another node can not do, by key: read each file, read the driver's mark, write and delete one of its own."""
+def check_access(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:
+    """Read each file, read the driver's object, and write and delete one, on another node; returns faults by key."""
 
     def read(store: Storage, file: str) -> None:
         try:
@@ -80,19 +82,22 @@ def probe(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage
                 raise OSError("the folder is not shared with that machine") from None
             raise
 
-    def answer(store: Storage) -> None:
+    def read_and_write(store: Storage) -> None:
         read(store, mark)
-        _write_and_delete(store, f"{mark}-{uuid4().hex}")
+        own = f"{mark}-{uuid4().hex}"
+        store.write(own, b"doctor")
+        store.read(own)
+        store.delete(own)
 
     faults = {key: _fault(read, *each) for key, each in reads.items()}
-    faults |= {key: _fault(answer, store) for key, store in writes.items()}
+    faults |= {key: _fault(read_and_write, store) for key, store in writes.items()}
     return {key: fault for key, fault in faults.items() if fault}
 
 
 def _find_files(
     reads: Mapping[str, tuple[Storage, str | None]],
 ) -> tuple[dict[str, tuple[Storage, str]], dict[str, str]]:
-    """A file of each store that this process has read, and the faults of the others by key."""
+    """Read a file of each location; returns the files, and the faults of the other locations, by key."""
     found: dict[str, tuple[Storage, str]] = {}
     faults = {}
 
@@ -104,19 +109,19 @@ def _find_files(
         found[key] = (store, name)
 
     for key, (store, file) in reads.items():
-        if fault := _fault(find, key, _impatient(store), file):
+        if fault := _fault(find, key, with_few_attempts(store), file):
             faults[key] = fault
     return found, faults
 
 
 @contextmanager
 def _marks(stores: Mapping[str, Storage]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Keep an object in every store for the duration of a block; gives its key, and faults by the stores' names.
+    """Keep an object in every location for the duration of a block; yields its key, and faults by configuration key.
 
-    Folders that were made for it go with it.
+    Folders that were created for it are deleted with it.
     """
     mark = f"_state/doctor-{uuid4().hex}"
-    made = [folder for store in stores.values() for folder in _missing_folders(store)]
+    created = [folder for store in stores.values() for folder in _missing_folders(store)]
     try:
         faults = {key: _fault(store.write, mark, b"doctor") for key, store in stores.items()}
         for key, store in stores.items():
@@ -126,37 +131,30 @@ def _marks(stores: Mapping[str, Storage]) -> Iterator[tuple[str, dict[str, str]]
         for store in stores.values():
             with suppress(OSError):
                 store.delete(mark)
-        for folder in made:
+        for folder in created:
             with suppress(OSError):
                 folder.rmdir()
 
 
 def _missing_folders(store: Storage) -> list[Path]:
-    """Those that a mark would have to be given, the deepest first."""
+    """Return the folders that writing below _state would create, the deepest first."""
     if not isinstance(store, LocalStorage):
         return []
     state = Path(store.root) / "_state"
     return [folder for folder in (state, *state.parents) if not os.path.lexists(folder)]
 
 
-def _write_and_delete(store: Storage, key: str) -> None:
-    store.write(key, b"doctor")
-    store.read(key)
-    store.delete(key)
-
-
 def _fault(action: Callable[..., Any], *arguments: Any) -> str:
-    """Why an action failed, in a line; empty where it did not."""
+    """Run an action; returns the reason of its failure in one line, empty if it succeeded."""
     try:
         action(*arguments)
     except (OSError, ClusterError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return " ".join(reason.split())[:200]
+        return first_line(getattr(error, "strerror", None) or error)
     return ""
 
 
-def _impatient(store: Storage) -> Storage:
-    """The same store, with few tries of each request: what a job rides out, a check may tell."""
+def with_few_attempts(store: Storage) -> Storage:
+    """Return the same location with few attempts per request: a check may report what a job would retry."""
     if isinstance(store, LocalStorage):
         return store
     options = store.options.model_copy(update={"max_attempts": _ATTEMPTS})
@@ -164,28 +162,28 @@ def _impatient(store: Storage) -> Storage:
 
 
 def check_weights(requirements: Requirements, nodes: Sequence[Node], seconds: float) -> list[Finding]:
-    """Whether the files of weights that workers load are at hand on every node."""
+    """Check that the weight files that workers load exist on every node."""
     if not requirements.weights:
         return []
     answers = ask_nodes(nodes, missing_weights, requirements.weights, seconds=seconds)
     findings = check_answers(answers)
     for key, weights in requirements.weights.items():
         lacking = [answer.node.name for answer in answers if not answer.fault and key in answer.value]
-        what = weights.location or f"the published {weights.published}"
+        name = weights.location or f"the published {weights.published}"
         if not lacking:
-            findings.append(Finding(key, "ok", f"{what} is at hand"))
+            findings.append(Finding(key, "ok", f"{name} is available"))
         elif weights.location:
-            said = f"{what} is not on {', '.join(lacking[:3])}"
-            findings.append(Finding(key, "fail", said, "put it there under the same path, or give an s3:// URI"))
+            message = f"{name} does not exist on {', '.join(lacking[:3])}"
+            findings.append(Finding(key, "fail", message, "copy it to the same path there, or give an s3:// URI"))
         else:
-            said = f"{what} is not in the cache of {', '.join(lacking[:3])} and will be downloaded"
-            advice = f"where there is no internet, give {key}=PATH to torchvision's or torch-fidelity's file"
-            findings.append(Finding(key, "warn", said, advice))
+            message = f"{name} is not in the cache of {', '.join(lacking[:3])} and will be downloaded"
+            advice = f"without internet access, set {key}=PATH to the file of torchvision or torch-fidelity"
+            findings.append(Finding(key, "warn", message, advice))
     return findings
 
 
 def missing_weights(weights: Mapping[str, PretrainedWeights]) -> list[str]:
-    """Keys of weights that are not on this machine; URIs count as being everywhere."""
+    """Return the keys of weights that are not on this machine; URIs count as available everywhere."""
     from torch import hub
 
     cache = os.path.join(hub.get_dir(), "checkpoints")

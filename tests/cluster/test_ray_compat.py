@@ -1,4 +1,4 @@
-"""Exceptions that come through Ray, and what must not be tried again."""
+"""Exceptions that come through Ray."""
 
 import pytest
 from ray.exceptions import RayTaskError
@@ -7,7 +7,6 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from cluster.ray_compat import root_cause
 from colorize_core.errors import UserError
-from jobs.train.trainer import StopAtUserErrors
 
 MISTAKE = UserError("lower optim.lr")
 
@@ -37,10 +36,3 @@ def test_a_mistake_is_found_within(error: Exception) -> None:
 def test_other_causes_are_the_first() -> None:
     fault = RuntimeError("out of memory")
     assert root_cause(of_workers(fault, RuntimeError("Connection closed by peer"))) is fault
-
-
-def test_a_run_ends_at_once_for_a_mistake_and_not_for_a_fault() -> None:
-    stop = StopAtUserErrors()
-    stop.after_exception(None, {0: of_worker(RuntimeError("a worker died"))})
-    with pytest.raises(UserError, match=r"lower optim.lr"):
-        stop.after_exception(None, {0: RuntimeError("peer"), 1: of_worker(MISTAKE)})

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,14 +60,17 @@ def encode(pixels: np.ndarray, format: str, mode: str | None = None, **options: 
     return sink.getvalue()
 
 
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ")
+
+
 @pytest.fixture
 def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], str]:
-    """Run the command line, require an exit code and exactly one line on stderr, and return the line."""
+    """Run the command line, require an exit code and one line on stderr besides the log, and return the line."""
 
     def run(arguments: list[str], code: int) -> str:
         capsys.readouterr()
         assert main(arguments) == code
-        lines = capsys.readouterr().err.strip().splitlines()
+        lines = [line for line in capsys.readouterr().err.strip().splitlines() if not LOG_LINE.match(line)]
         assert len(lines) == 1, lines
         return lines[0]
 

@@ -54,5 +54,5 @@ def join(address: str, token: str) -> str:
 @pytest.mark.long
 def test_a_cluster_with_another_token_says_so(guarded: str) -> None:
     said = join(guarded, "b" * 32)
-    assert said.startswith(f"Ray at {guarded} asks for a token, and this process has none or another one")
+    assert said.startswith(f"Ray at {guarded} rejects the token of this process, or the lack of one")
     assert join(guarded, "a" * 32) == "joined"

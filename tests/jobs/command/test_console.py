@@ -1,14 +1,8 @@
+import sys
+
 import pytest
 
-from jobs.command.console import ProgressLine, duration, log_pause, summary
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "0 s"), (8, "8 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (12000, "3 h 20 min")],
-)
-def test_durations_are_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+from jobs.command.console import ProgressLine, log_pause, summary
 
 
 def test_summary_aligns_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,20 +10,32 @@ def test_summary_aligns_names_and_values(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == "\ndone\n  ok      3\n  failed  0\n"
 
 
-def test_progress_ends_with_everything_done(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressLine("colorized", 5, lambda: 3):
+def test_progress_ends_with_everything_done(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
         pass
-    assert capsys.readouterr().out.startswith("colorized: 5/5, ")
+    assert caplog.messages[-1].startswith("colorized: 5/5, ")
 
 
-def test_progress_of_a_failed_block_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_live_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
+        pass
+    output = capsys.readouterr().out
+    assert output.startswith("\r\x1b[Kcolorized: 5/5, ")
+    assert output.endswith("\n")
+    assert not caplog.messages
+
+
+def test_progress_of_a_failed_block_claims_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        with ProgressLine("colorized", 5, lambda: 3):
+        with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert capsys.readouterr().out == ""
+    assert not caplog.messages
 
 
 def test_the_log_of_a_long_run_does_not_drown_in_progress() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from cluster.nodes.authentication import is_open
+from cluster.nodes.authentication import is_readable_by_others
 from cluster.nodes.query import Answer, Node
 from jobs.doctor.checks import (
     Finding,
@@ -11,7 +11,7 @@ from jobs.doctor.checks import (
     check_clocks,
     check_cuda,
     check_machines,
-    check_room,
+    check_resources,
     check_token,
     check_versions,
 )
@@ -42,7 +42,7 @@ def machine(**changes: Any) -> dict[str, Finding]:
     return {each.check: each for each in check_machines({"10.0.0.2": facts(**changes)}, {"10.0.0.2": node()})}
 
 
-def test_equal_nodes_are_well() -> None:
+def test_nodes_with_equal_versions_are_ok() -> None:
     (finding,) = check_versions({"10.0.0.2": facts(), "10.0.0.3": facts(python="3.11.2")}, facts())
     assert (finding.verdict, finding.message) == ("ok", "python 3.11, ray 2.60.0, torch 2.7.0 on every node")
 
@@ -70,7 +70,7 @@ def test_many_nodes_that_differ_are_counted() -> None:
     assert "3.12 on 10.0.0.2, 10.0.0.3, 10.0.0.4 and 4 more" in finding.message
 
 
-def test_a_good_machine_is_well() -> None:
+def test_a_good_machine_is_ok() -> None:
     assert {each.verdict for each in machine().values()} == {"ok"}
 
 
@@ -81,10 +81,10 @@ def test_a_disk_that_ray_would_not_write_to_fails() -> None:
     assert machine(disk=None)["disk"].verdict == "warn"
 
 
-def test_shared_memory_below_the_object_store_says_what_to_start_the_container_with() -> None:
+def test_too_little_shared_memory_comes_with_the_option_for_the_container() -> None:
     finding = machine(shared_memory={"total": 64 * 10**6, "free": 0})["shared memory"]
     assert finding.verdict == "warn"
-    assert finding.message == "0.1 GB in /dev/shm of 10.0.0.2 for an object store of 4.0 GB"
+    assert finding.message == "64.0 MB in /dev/shm of 10.0.0.2 for an object store of 4.0 GB"
     assert "--shm-size=5gb" in finding.advice
     assert machine(shared_memory=None)["shared memory"].verdict == "warn"
 
@@ -94,7 +94,7 @@ def test_few_open_files() -> None:
     assert machine(open_files=-1)["open files"].verdict == "ok"  # unlimited
 
 
-def test_several_machines_are_one_line_with_those_that_are_worst() -> None:
+def test_several_machines_are_one_finding_that_names_the_worst() -> None:
     bad = facts(disk={"total": 1000 * GB, "free": 1 * GB})
     nodes = {name: node(name) for name in ("a", "b", "c")}
     disk, memory, _ = check_machines({"a": facts(), "b": bad, "c": facts()}, nodes)
@@ -104,7 +104,7 @@ def test_several_machines_are_one_line_with_those_that_are_worst() -> None:
     assert (memory.verdict, memory.message) == ("ok", "enough on 3 nodes")
 
 
-def test_clocks_agree_within_what_asking_took() -> None:
+def test_clocks_agree_within_the_time_of_the_request() -> None:
     assert check_clocks({"a": facts(time=1005.0)}, 1000.0, 1010.0).verdict == "ok"
     finding = check_clocks({"a": facts(time=700.0), "b": facts(time=1003.0)}, 1000.0, 1010.0)
     assert (finding.verdict, finding.message) == ("warn", "a is off by 300 s")
@@ -120,8 +120,8 @@ def test_a_silent_node_fails() -> None:
     [
         ({"devices": ["H200"] * 2, "cuda": "12.8", "bf16": True}, "ok", "2 x H200, CUDA 12.8, bfloat16"),
         ({"devices": ["T4"] * 2, "cuda": "12.8", "bf16": False}, "ok", "no bfloat16"),
-        ({"devices": ["H200"], "cuda": "12.8", "bf16": True}, "fail", "declares 2 GPUs, and PyTorch sees 1"),
-        ({"devices": [], "cuda": "12.8", "bf16": False}, "fail", "declares 2 GPUs, and PyTorch sees 0"),
+        ({"devices": ["H200"], "cuda": "12.8", "bf16": True}, "fail", "declares 2 GPUs, but PyTorch finds 1"),
+        ({"devices": [], "cuda": "12.8", "bf16": False}, "fail", "declares 2 GPUs, but PyTorch finds 0"),
         ({"devices": [], "cuda": None, "bf16": False}, "fail", "built without CUDA"),
         ({"fault": "RuntimeError: CUDA error"}, "fail", "10.0.0.2: RuntimeError: CUDA error"),
     ],
@@ -145,41 +145,41 @@ def test_a_gpu_node_that_does_not_answer_fails() -> None:
         ),
         (
             ResourceRequest("actors", 8, 1, 0, 0.75),
-            "8 with 1 CPU each, with 0.75 beside them, need more than the cluster's",
+            "8 with 1 CPU each and 0.75 CPUs for the rest of the pipeline need more than the cluster's",
         ),
-        (ResourceRequest("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but the nodes have room for 0 of them"),
-        (ResourceRequest("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but the nodes have room for 2 of them"),
+        (ResourceRequest("workers", 1, 6, 0), "workers: 1 with 6 CPUs each, but only 0 of them fit"),
+        (ResourceRequest("workers", 3, 2.5, 0), "3 with 2.5 CPUs each, but only 2 of them fit"),
     ],
 )
-def test_what_the_cluster_has_no_room_for_fails(need: ResourceRequest, words: str) -> None:
+def test_processes_that_do_not_fit_the_cluster_fail(need: ResourceRequest, words: str) -> None:
     nodes = [node("a"), node("b", GPU=1.0)]  # of four CPUs each
-    finding = check_room(need, nodes, can_grow=False)
+    finding = check_resources(need, nodes, can_grow=False)
     assert finding.verdict == "fail"
     assert words in finding.message
 
 
-def test_what_fits_is_well_and_a_cluster_that_may_grow_is_waited_for() -> None:
+def test_processes_that_fit_are_ok_and_a_cluster_that_may_grow_is_a_warning() -> None:
     nodes = [node("a"), node("b")]
-    assert check_room(ResourceRequest("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
-    later = check_room(ResourceRequest("workers", 4, 2, 1), nodes, can_grow=True)
+    assert check_resources(ResourceRequest("workers", 4, 2, 0), nodes, can_grow=False).verdict == "ok"
+    later = check_resources(ResourceRequest("workers", 4, 2, 1), nodes, can_grow=True)
     assert later.verdict == "warn"
-    assert "where no autoscaler adds them" in later.advice
+    assert "autoscaler" in later.advice
 
 
 def test_processes_may_share_a_gpu() -> None:
     shared = ResourceRequest("actors", 10, 0.1, 0.1)
-    assert check_room(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
+    assert check_resources(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
 
 
-def test_a_cluster_without_a_token_is_open_to_strangers() -> None:
-    assert check_token(is_asked=False, open_file=None, is_remote=True).verdict == "warn"
-    assert check_token(is_asked=False, open_file=None, is_remote=False).verdict == "ok"
-    assert check_token(is_asked=True, open_file=None, is_remote=True).verdict == "ok"
-    finding = check_token(is_asked=True, open_file=Path("/home/anna/token"), is_remote=True)
+def test_a_remote_cluster_without_a_token_is_a_warning() -> None:
+    assert check_token(is_required=False, open_file=None, is_remote=True).verdict == "warn"
+    assert check_token(is_required=False, open_file=None, is_remote=False).verdict == "ok"
+    assert check_token(is_required=True, open_file=None, is_remote=True).verdict == "ok"
+    finding = check_token(is_required=True, open_file=Path("/home/anna/token"), is_remote=True)
     assert (finding.verdict, finding.advice) == ("warn", "chmod 600 /home/anna/token")
 
 
-def test_a_token_is_open_where_others_can_read_it_and_get_there(tmp_path: Path) -> None:
+def test_a_token_is_readable_if_its_file_and_all_folders_above_are(tmp_path: Path) -> None:
     folder = tmp_path / "home"
     token = folder / "token"
     folder.mkdir()
@@ -188,11 +188,11 @@ def test_a_token_is_open_where_others_can_read_it_and_get_there(tmp_path: Path) 
     for mode, folder_mode, expected in ((0o600, 0o755, False), (0o644, 0o700, False), (0o644, 0o755, above)):
         token.chmod(mode)
         folder.chmod(folder_mode)
-        assert is_open(token) == expected
-    assert not is_open(folder / "absent")
+        assert is_readable_by_others(token) == expected
+    assert not is_readable_by_others(folder / "absent")
 
 
-def test_published_weights_have_the_names_that_torch_keeps_them_under() -> None:
+def test_file_names_of_published_weights_are_those_of_the_torch_cache() -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
     from torchvision.models import AlexNet_Weights, ResNet18_Weights, VGG16_Weights
 

@@ -1,4 +1,4 @@
-"""A cluster of two nodes: whole, with one that hangs, with one that runs other code."""
+"""A cluster of two nodes: intact, with one that hangs, and with one that runs other code."""
 
 import os
 import shutil
@@ -37,15 +37,15 @@ cluster.shutdown()
 
 
 @pytest.mark.long
-def test_every_node_is_examined(photo_folder: Path, tiny_checkpoint: str, tmp_path: Path) -> None:
+def test_every_node_is_checked(photo_folder: Path, tiny_checkpoint: str, tmp_path: Path) -> None:
     older = tmp_path / "older"
-    for room in ("cluster", "colorize_core", "jobs"):
-        shutil.copytree(ROOT / room, older / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("cluster", "colorize_core", "jobs"):
+        shutil.copytree(ROOT / package, older / package, ignore=shutil.ignore_patterns("__pycache__"))
     (older / "jobs" / "rows.py").write_text("# another version\n")
     job = [f"source={photo_folder}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}"]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *job, str(older)],
-        cwd=tmp_path,  # which Ray's workers look for modules in first
+        cwd=tmp_path,  # Ray's workers search it for modules first
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -15,8 +15,8 @@ from cluster.storage.stores import S3Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs.cli import main
 from jobs.doctor import checks as doctor_checks
-from jobs.doctor.preflight import require_room
-from jobs.doctor.storage import check_storage, missing_weights, probe
+from jobs.doctor.preflight import require_resources
+from jobs.doctor.storage import check_access, check_storage, missing_weights, with_few_attempts
 from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
@@ -25,9 +25,9 @@ Doctor = Callable[..., dict[str, dict[str, str]]]
 
 @pytest.fixture(autouse=True)
 def room_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However full the disk of this machine is: test_doctor_checks has the full ones."""
+    """Ignore how full the disk of this machine is; test_checks.py tests full disks."""
     monkeypatch.setattr(doctor_checks, "_SPILL_LIMIT", 1.0)
-    monkeypatch.setattr(doctor_checks, "_FEW_BYTES", 0)
+    monkeypatch.setattr(doctor_checks, "_MIN_FREE_BYTES", 0)
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_findings_are_lines_with_advice_below(
     at = next(number for number, line in enumerate(lines) if line.startswith("fail"))
     assert " ".join(lines[at].split()) == "fail source /nowhere cannot be read here: there are no files"
     assert lines[at + 1].strip().startswith("-> ")
-    assert lines[-1].startswith("1 to mend before a job can run")
+    assert lines[-1].startswith("1 check failed")
 
 
-def test_a_job_that_can_begin_leaves_no_trace(
+def test_a_check_of_a_valid_job_leaves_no_files(
     doctor: Doctor, archive: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     findings = doctor(["archive", *archive(output=f"{tmp_path}/new/out")], 0)
@@ -87,7 +87,7 @@ def test_a_job_that_can_begin_leaves_no_trace(
     assert not (tmp_path / "new").exists()
 
 
-def test_the_verb_can_be_told_from_the_configuration(
+def test_the_verb_is_deduced_from_the_configuration(
     doctor: Doctor, archive: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     file = tmp_path / "archive.yaml"
@@ -98,6 +98,16 @@ def test_the_verb_can_be_told_from_the_configuration(
 @pytest.mark.parametrize("arguments", [["output=/tmp"], ["--config", "/nowhere.yaml"], ["ray.adress=auto"]])
 def test_bad_usage_is_one_line(one_line: Callable[[list[str], int], str], arguments: list[str]) -> None:
     assert one_line(["doctor", *arguments], 2)
+
+
+def test_keys_of_doctor_and_of_the_verb_are_given_together(
+    capsys: pytest.CaptureFixture[str], archive: Callable[..., list[str]]
+) -> None:
+    assert main(["doctor", "--json", "archive", *archive(), "timeout=5", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "timeout: 5.0" in shown
+    assert "json: true" in shown
+    assert "max_failed_fraction: 0.05" in shown
 
 
 def test_a_verb_with_bad_keys_says_which(
@@ -117,7 +127,7 @@ def test_a_folder_that_cannot_be_written(doctor: Doctor, archive: Callable[..., 
 
 def test_gpus_that_are_not_there(doctor: Doctor, archive: Callable[..., list[str]]) -> None:
     findings = doctor([*archive(), "actors.count=2", "actors.gpus=64"], 1)
-    assert failed(findings) == {"room"}
+    assert failed(findings) == {"resources"}
 
 
 def test_a_damaged_checkpoint(
@@ -136,7 +146,7 @@ def test_training_needs_its_shards_and_weights(doctor: Doctor, dataset: str, tmp
     assert "inputs" in doctor([*keys, "loss.l1=1"], 0)
     findings = doctor([*keys, "loss.perceptual=1", f"loss.vgg_weights={tmp_path}/vgg16.pth", "workers.gpu=true"], 1)
     assert failed(findings) >= {"loss.vgg_weights"}
-    assert f"{tmp_path}/vgg16.pth is not on " in findings["loss.vgg_weights"]["message"]
+    assert f"{tmp_path}/vgg16.pth does not exist on " in findings["loss.vgg_weights"]["message"]
 
 
 def test_a_bucket_that_is_not_there(
@@ -147,7 +157,7 @@ def test_a_bucket_that_is_not_there(
     findings = doctor([*archive(output="s3://no-such-bucket/color"), endpoint], 1)
     assert failed(findings) == {"output"}
     assert "NoSuchBucket" in findings["output"]["message"]
-    assert findings["output"]["advice"] == "make the bucket, or mend its name"
+    assert findings["output"]["advice"] == "create the bucket, or fix its name"
     store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint))
     assert list(store.list()) == []
 
@@ -193,16 +203,16 @@ def test_a_store_that_does_not_answer(
 def test_a_folder_that_another_machine_does_not_share(tmp_path: Path) -> None:
     """What a node says that has no such folder, or another one under the same path."""
     store = open_storage(str(tmp_path / "there"), StorageOptions())
-    assert probe({"source": (store, "a.jpg")}, {"output": store}, "_state/mark") == {
+    assert check_access({"source": (store, "a.jpg")}, {"output": store}, "_state/mark") == {
         "source": "the folder is not shared with that machine",
         "output": "the folder is not shared with that machine",
     }
     store.write("_state/mark", b"doctor")
-    assert probe({}, {"output": store}, "_state/mark") == {}
+    assert check_access({}, {"output": store}, "_state/mark") == {}
     assert [entry.key for entry in store.list()] == ["_state/mark"]
 
 
-def test_a_node_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
+def test_a_node_that_does_not_answer_is_a_finding(tmp_path: Path) -> None:
     store = open_storage(str(tmp_path), StorageOptions())
     gone = Node("0" * 56, "10.0.0.9", {}, "/tmp")
     silent, output = check_storage(
@@ -213,7 +223,7 @@ def test_a_node_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
     assert list(store.list()) == []
 
 
-def test_weights_are_looked_for_in_the_cache_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_are_expected_in_the_cache_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights = {
         "lpips.weights": PretrainedWeights(None, "vgg16"),
@@ -227,16 +237,16 @@ def test_weights_are_looked_for_in_the_cache_of_torch(tmp_path: Path, monkeypatc
     assert missing_weights(weights) == []
 
 
-def test_what_does_not_fit_this_machine_is_refused_and_a_cluster_is_waited_for(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_does_not_fit_is_refused_here_and_a_warning_on_a_cluster(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    require_room(ResourceRequest("workers", 5, 1, 0), RayOptions())
-    assert capsys.readouterr().out == ""
+    require_resources(ResourceRequest("workers", 5, 1, 0), RayOptions())
+    assert not caplog.messages
     with pytest.raises(UserError, match="workers: 6 with 1 CPU each need more than the cluster's 5 CPUs"):
-        require_room(ResourceRequest("workers", 6, 1, 0), RayOptions())
-    require_room(ResourceRequest("workers", 6, 1, 0), RayOptions(address="auto"))
-    assert capsys.readouterr().out.startswith("doctor: room: workers: 6 with 1 CPU each need more than")
+        require_resources(ResourceRequest("workers", 6, 1, 0), RayOptions())
+    require_resources(ResourceRequest("workers", 6, 1, 0), RayOptions(address="auto"))
+    assert caplog.messages[0].startswith("resources: workers: 6 with 1 CPU each need more than")
 
 
 def test_training_on_gpus_that_are_not_there_ends_at_once(
@@ -248,10 +258,8 @@ def test_training_on_gpus_that_are_not_there_ends_at_once(
     assert "workers: 16 with 1 CPU and 1 GPU each need more than the cluster's" in line
 
 
-def test_impatience_is_for_the_check_alone(tmp_path: Path) -> None:
-    from jobs.doctor.storage import _impatient
-
+def test_a_check_makes_fewer_attempts_than_a_job() -> None:
     store = open_storage("s3://bucket/prefix", StorageOptions(endpoint="http://there", max_attempts=9))
-    hasty = _impatient(store)
-    assert isinstance(hasty, S3Storage)
-    assert (hasty.options.max_attempts, hasty.options.endpoint, hasty.uri) == (2, "http://there", store.uri)
+    checked = with_few_attempts(store)
+    assert isinstance(checked, S3Storage)
+    assert (checked.options.max_attempts, checked.options.endpoint, checked.uri) == (2, "http://there", store.uri)
