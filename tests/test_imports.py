@@ -151,7 +151,7 @@ def test_archive_needs_torch_only_in_its_actors() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "from jobs.archive import actor, job, pipeline, report, tasks\n"
         "from jobs.run import checkpoints\n"
-        "from colorize_core.report.archive import page, survey\n"
+        "from colorize_core.report.archive import page, statistics\n"
         "from colorize_core.report import thumbnails\n"
         "from cluster.storage.stores import StorageOptions\n"
         "checkpoints.check_checkpoint('starter', StorageOptions())\n"

@@ -1,1 +1,1 @@
-"""Report pages: what people look at when a run has ended. Rows and pictures in, HTML out; no storage, no network."""
+"""HTML pages of archive runs and evaluations."""

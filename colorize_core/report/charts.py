@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page: drawn by matplotlib, colored by the page's style sheet, light or dark."""
+"""Charts as inline SVG, drawn by matplotlib, with colors from the style sheet of the page (light or dark)."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colors that stand for variables of the style sheet: they are replaced in the SVG.
+# Placeholder colors that are replaced in the SVG by variables of the style sheet.
 _INK, _FAINT, _ACCENT = "#010203", "#010204", "#010205"
 _SERIES = tuple(f"#01030{number}" for number in range(8))
 _VARIABLES = {_INK: "var(--ink-2)", _FAINT: "var(--line)", _ACCENT: "var(--accent)"} | {
@@ -43,19 +43,20 @@ _SMALL = (3.5, 2.0)
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram to draw."""
+    """Histogram to draw."""
 
     edges: np.ndarray
-    """(N + 1,)"""
+    """Bin edges (N + 1,)."""
     counts: np.ndarray
-    """(N,)"""
+    """Values per bin (N,)."""
     below: int
+    """Number of values below the first edge."""
     above: int
-    """Values beyond the edges."""
+    """Number of values above the last edge."""
 
 
 def histogram_chart(bars: Bars, reference: tuple[float, str] | None, label: str) -> Markup:
-    """A histogram, with a value to compare with where it is within the plot."""
+    """Draw a histogram, with a reference value (value, text) if it is within the plot."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes") -> None:
@@ -65,21 +66,21 @@ def histogram_chart(bars: Bars, reference: tuple[float, str] | None, label: str)
         axes.set_xlim(bars.edges[0], bars.edges[-1])
         if reference is not None and bars.edges[0] <= reference[0] <= bars.edges[-1]:
             axes.axvline(reference[0], color=_INK, linestyle="--", linewidth=1)
-            late = reference[0] > (bars.edges[0] + bars.edges[-1]) / 2
-            text = f"{reference[1]} " if late else f" {reference[1]}"
-            axes.text(reference[0], axes.get_ylim()[1], text, va="top", ha="right" if late else "left", fontsize=7)
+            is_right = reference[0] > (bars.edges[0] + bars.edges[-1]) / 2
+            text = f"{reference[1]} " if is_right else f" {reference[1]}"
+            axes.text(reference[0], axes.get_ylim()[1], text, va="top", ha="right" if is_right else "left", fontsize=7)
 
     return _svg(draw, _SMALL, label)
 
 
 def overlaid_chart(edges: np.ndarray, shares: Mapping[str, np.ndarray], muted: Sequence[str], label: str) -> Markup:
-    """Histograms over each other as outlines.
+    """Draw several histograms as outlines in one plot.
 
     Args:
-        edges: (N + 1,) of the bins.
-        shares: (N,) by name, in percent.
-        muted: names that are baselines, drawn in gray.
-        label: of the picture, for those who do not see it.
+        edges: bin edges (N + 1,).
+        shares: percentages per bin (N,) by name.
+        muted: names of baselines, drawn in gray.
+        label: accessible name of the chart.
     """
 
     def draw(axes: "Axes") -> None:
@@ -93,7 +94,7 @@ def overlaid_chart(edges: np.ndarray, shares: Mapping[str, np.ndarray], muted: S
 
 
 def curve_chart(curves: Mapping[str, Sequence[tuple[float, float]]], muted: Sequence[str], axis: str) -> Markup:
-    """Lines by epoch: (epoch, value) by name."""
+    """Draw lines of (epoch, value) by name."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes") -> None:
@@ -107,7 +108,7 @@ def curve_chart(curves: Mapping[str, Sequence[tuple[float, float]]], muted: Sequ
         axes.grid(axis="y")
         axes.legend(fontsize=7, handlelength=1.4)
 
-    return _svg(draw, _SMALL, f"{axis} by epoch of {', '.join(curves)}")
+    return _svg(draw, _SMALL, f"{axis} by epoch: {', '.join(curves)}")
 
 
 def interval_chart(
@@ -116,7 +117,7 @@ def interval_chart(
     axis: str,
     names: Sequence[str] | None = None,
 ) -> Markup:
-    """A dot and its interval for each name: (value, low, high); `names` is the order of colors where it is another."""
+    """Draw a dot with its interval for each name: (value, low, high); `names` is the order of colors if it differs."""
     names = names or list(values)
 
     def draw(axes: "Axes") -> None:
@@ -134,7 +135,7 @@ def interval_chart(
 
 
 def color_ramp(steps: int = 8) -> str:
-    """The colors of difference maps as a list of CSS colors, from no difference on."""
+    """Return the colors of difference maps as a list of CSS colors, from no difference to the limit."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -142,7 +143,7 @@ def color_ramp(steps: int = 8) -> str:
 
 
 def _line(name: str, names: Sequence[str], muted: Sequence[str]) -> dict[str, Any]:
-    """Models by the series' colors, baselines gray and each dashed in its own way."""
+    """Return the line style of a name: models in the series colors, baselines gray and dashed in different ways."""
     if name in muted:
         number = [each for each in names if each in muted].index(name)
         return {"color": _INK, "linestyle": ("--", ":", "-.")[number % 3]}
@@ -150,7 +151,7 @@ def _line(name: str, names: Sequence[str], muted: Sequence[str]) -> dict[str, An
 
 
 def _svg(draw: "Callable[[Axes], None]", size: tuple[float, float], label: str) -> Markup:
-    """What `draw` draws into axes, as an SVG element that takes its width and colors from the page."""
+    """Return what `draw` draws, as an SVG element that takes its width and colors from the page."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

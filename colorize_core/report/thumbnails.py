@@ -1,14 +1,16 @@
 """Thumbnails of photographs, and images encoded for pages."""
 
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from colorize_core.formatting import first_line
-from colorize_core.photo.decode import PhotoError, decode, open_image
+from colorize_core.photo.decode import PhotoError, decode_file, open_photo
 from colorize_core.photo.formats import encode_image
 from colorize_core.photo.profiles import to_srgb
+from colorize_core.status import Status
 
 _QUALITY = 82
 _LARGE = 20_000_000  # pixels; larger photographs are decoded one at a time, as each needs much of a gigabyte
@@ -21,13 +23,12 @@ def thumbnail(data: bytes, side: int) -> bytes:
     Raises:
         PhotoError: the photograph cannot be decoded.
     """
-    image = open_image(data)
+    file = open_photo(data)
+    image = file.image
     if image.format == "JPEG" and image.mode in ("L", "RGB"):
         return _shrink(_decode_reduced(image, side), side)
-    if image.width * image.height < _LARGE:
-        return _shrink(Image.fromarray(decode(data).rgb()), side)
-    with _one_large:
-        return _shrink(Image.fromarray(decode(data).rgb()), side)
+    with _one_large if image.width * image.height >= _LARGE else nullcontext():
+        return _shrink(Image.fromarray(decode_file(file).rgb()), side)
 
 
 def encode_png(rgb: np.ndarray) -> bytes:
@@ -41,7 +42,7 @@ def _decode_reduced(image: Image.Image, side: int) -> Image.Image:
     try:
         image.load()
     except Exception as error:  # Pillow's plugins raise almost anything on damaged data
-        raise PhotoError("truncated", first_line(error)) from error
+        raise PhotoError(Status.TRUNCATED, first_line(error)) from error
     return to_srgb(ImageOps.exif_transpose(image), [])
 
 

@@ -109,7 +109,7 @@ def leave_viewer(page: Any) -> None:
 def test_the_page_shows_its_pictures_from_a_folder(page: Any) -> None:
     page.locator(".card").first.scroll_into_view_if_needed()
     wait_for_widths(page, ".card:first-child img", 48)
-    assert page.title().startswith("Archive in color")
+    assert page.title().startswith("Colorized archive")
 
 
 def test_pictures_far_below_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:
@@ -156,7 +156,7 @@ def test_sliders_move_by_mouse_and_by_key(page: Any) -> None:
 def test_groups_sort_filter_and_search(page: Any) -> None:
     page.get_by_role("button", name="Most colorful").click()
     assert shown_keys(page)[0] == f"{HOSTILE_KEYS[-1]}.png"
-    page.get_by_role("button", name="Everything here").click()
+    page.get_by_role("button", name="All on this page").click()
     page.select_option("#sort", "mean_chroma")
     assert shown_keys(page)[:2] == ["box/000.png", "box/001.png"]
     page.click("#direction")
@@ -202,7 +202,7 @@ def test_the_keyboard_is_enough(page: Any) -> None:
 
 
 def test_more_cards_come_when_asked_for(page: Any) -> None:
-    page.get_by_role("button", name="Everything here").click()
+    page.get_by_role("button", name="All on this page").click()
     page.click("#more")
     assert len(shown_keys(page)) == PICTURES + 6
     assert not page.locator("#more").is_visible()
@@ -234,7 +234,7 @@ def test_lightness_in_the_page_is_that_of_cielab(page: Any) -> None:
 
 
 def test_hostile_keys_and_metadata_are_text(page: Any) -> None:
-    page.get_by_role("button", name="Everything here").click()
+    page.get_by_role("button", name="All on this page").click()
     page.click("#more")
     assert set(shown_keys(page)) >= {f"{key}.png" for key in HOSTILE_KEYS} | {f"{HOSTILE_TEXT}.jpg"}
     for key in HOSTILE_KEYS:
@@ -357,13 +357,13 @@ def test_ratings_go_round(opened: Any, evaluation: Path, tmp_path: Path, capsys:
     assert main(["report", str(evaluation), "--ratings", str(file)]) == 0
     assert main(["report", str(evaluation)]) == 0  # what raters said stays
     shown = opened((evaluation / "report" / "index.html").as_uri())
-    assert "24 votes in 1 file of ratings" in shown.locator("main").inner_text()
+    assert "24 blind votes in 1 ratings file" in shown.locator("main").inner_text()
 
 
 def truths(evaluation: Path) -> set[str]:
     """Names of the pictures that are photographs."""
     rows = data_of(evaluation / "report" / "index.html")["rows"]
-    return {Path(each["picture"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
+    return {Path(each["image"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
 
 
 def test_votes_survive_a_reload(opened: Any, evaluation: Path) -> None:

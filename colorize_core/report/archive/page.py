@@ -1,127 +1,128 @@
-"""The page of an archive run, from its record, a survey of its rows, and the small pictures beside the page."""
+"""The page of an archive run, built from its record, the statistics of its rows, and thumbnails."""
 
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from colorize_core.formatting import format_bytes, format_duration
 from colorize_core.report.archive.measures import MEASURES, Distribution, Measure
-from colorize_core.report.archive.survey import COPIED, DONE, Survey
+from colorize_core.report.archive.statistics import RowStatistics
 from colorize_core.report.charts import histogram_chart
-from colorize_core.report.formatting import duration, file_size, flat, queries
-from colorize_core.report.page import is_shown_by_browsers, moment, render, url
+from colorize_core.report.page import config_rows, format_time, is_shown_by_browsers, relative_url, render
+from colorize_core.report.queries import query_examples
+from colorize_core.status import Status
 
 PICTURES = "pictures"
-"""Folder beside the page."""
+"""Folder of the thumbnails, next to the page."""
 _IMAGES = "images"
-_MOST_FOLDERS = 500
-_FEWEST_TO_PLOT = 5
+_MAX_FOLDERS = 500
+_MIN_VALUES_TO_PLOT = 5
 _SCRIPTS = ("common.js", "gallery.js", "archive.js")
-_MEANINGS = {
-    "ok": "colored; a note in its row says what was simplified",
-    "skipped_color": "was in color, and on_color is skip or copy",
-    "empty": "the file has no bytes",
-    "missing": "listed, then gone",
-    "not_an_image": "text, HTML, zeros, or a format nobody knows",
-    "truncated": "the file ends early or is damaged",
-    "too_large": "more pixels than max_pixels, or more memory than max_memory",
-    "unsupported": "a variant that cannot be read or written",
-    "read_error": "the store failed at every try, or the key leads out of the source",
-    "write_error": "the picture could not be written",
-    "model_error": "the model gave no colors for it",
-}
 
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The small pictures of a row, by their names in the folder PICTURES."""
+    """File names of the thumbnails of a row, in the folder PICTURES."""
 
     after: str | None = None
+    """Of the output image."""
     before: str | None = None
-    """Of the source; None where it could not be read, or is not needed."""
+    """Of the photograph in the source; None if it could not be read or is not needed."""
     error: str = ""
-    """Why there is no picture."""
+    """Reason why there is no thumbnail."""
 
 
 def archive_page(
-    record: Mapping[str, Any], survey: Survey, thumbnails: Mapping[str, Thumbnails], output: str, listed: int | None
+    record: Mapping[str, Any],
+    statistics: RowStatistics,
+    thumbnails: Mapping[str, Thumbnails],
+    output: str,
+    listed: int | None,
 ) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        record: the run's run.json.
-        survey: of all its rows.
-        thumbnails: by key, of the rows that `survey.picks` names.
-        output: location of the run, for people.
-        listed: number of inputs; None where it is not known.
+        record: content of run.json.
+        statistics: of all rows.
+        thumbnails: by key, of the rows that `chosen_rows` returns.
+        output: location of the run, as shown on the page.
+        listed: number of inputs; None if unknown.
     """
-    rows, groups = _gallery(survey, thumbnails)
-    folders = sorted({folder for row in rows for folder in _and_parents(row["folder"]) if folder})
-    counts = [
-        {
-            "status": status,
-            "count": count,
-            "share": count / survey.total,
-            "kind": "good" if status == DONE else "" if status == COPIED else "bad",
-            "meaning": _MEANINGS.get(status, ""),
-        }
-        for status, count in survey.counts.most_common()
-    ]
-    measures = [{"name": each.name, "title": each.title, "digits": each.digits} for each in _present(survey)]
+    rows, groups = _gallery(statistics, thumbnails)
+    folders = sorted({folder for row in rows for folder in _with_parents(row["folder"]) if folder})
+    shown = [each for each in MEASURES if statistics.distributions[each.name].count]
+    measures = [{"name": each.name, "title": each.title, "digits": each.digits} for each in shown]
     return render(
         "archive.html",
         _SCRIPTS,
         {"rows": rows, "groups": groups, "measures": measures},
         output=output,
-        unfinished=_unfinished(record, survey, listed),
-        facts=_facts(record, survey),
+        unfinished=_unfinished(record, statistics, listed),
+        facts=_facts(record, statistics),
         before_note=_before_note(thumbnails),
         statuses=sorted({row["status"] for row in rows}),
-        folders=folders[:_MOST_FOLDERS] if len(folders) > 1 else [],
-        counts=counts,
-        colored=survey.counts[DONE],
-        distributions=[_spread(each, survey.distributions[each.name]) for each in _present(survey)],
+        folders=folders[:_MAX_FOLDERS] if len(folders) > 1 else [],
+        counts=[_status_row(status, count, statistics.total) for status, count in statistics.counts.most_common()],
+        colored=statistics.counts[Status.OK],
+        distributions=[_distribution(each, statistics.distributions[each.name]) for each in shown],
         on_page=len(rows),
-        total=survey.total,
-        queries=queries(output, "metrics/*.parquet", "metrics", "status, key, error", "status != 'ok'"),
+        total=statistics.total,
+        queries=query_examples(output, "metrics/*.parquet", "metrics", "status, key, error", "status != 'ok'"),
         stages=_stages(record),
         run=_run(record),
-        config=flat(record.get("config", {})),
+        config=config_rows(record.get("config", {})),
     )
 
 
-def chosen_rows(survey: Survey) -> dict[str, dict[str, Any]]:
-    """The rows that the page shows, by key."""
-    return {row["key"]: row for pick in survey.picks().values() for _, row in pick.rows}
+def chosen_rows(statistics: RowStatistics) -> dict[str, dict[str, Any]]:
+    """Return the rows that the page shows, by key."""
+    return {row["key"]: row for group in statistics.groups().values() for _, row in group.rows}
 
 
-def _gallery(survey: Survey, thumbnails: Mapping[str, Thumbnails]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    chosen = chosen_rows(survey)
-    place = {key: number for number, key in enumerate(chosen)}
+def _status_row(value: str, count: int, total: int) -> dict[str, Any]:
+    """Return a line of the table of statuses; a status of another version has no meaning and counts as a failure."""
+    status = Status(value) if value in list(Status) else None
+    kind = "good" if status is Status.OK else "bad" if status is None or status.is_failure else ""
+    meaning, advice = (status.meaning, status.advice) if status else ("", "")
+    return {
+        "status": value,
+        "count": count,
+        "share": count / total,
+        "kind": kind,
+        "meaning": meaning,
+        "advice": advice[:1].upper() + advice[1:],
+    }
+
+
+def _gallery(
+    statistics: RowStatistics, thumbnails: Mapping[str, Thumbnails]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    chosen = chosen_rows(statistics)
+    index = {key: number for number, key in enumerate(chosen)}
     rows = [_row(row, thumbnails.get(key, Thumbnails())) for key, row in chosen.items()]
     groups = [
-        {"id": name, "title": pick.title, "note": pick.note, "rows": [place[row["key"]] for _, row in pick.rows]}
-        for name, pick in survey.picks().items()
+        {"id": name, "title": group.title, "note": group.note, "rows": [index[row["key"]] for _, row in group.rows]}
+        for name, group in statistics.groups().items()
     ]
-    everything = "every row that the page holds, in the order of the groups" if rows else "the run has no rows yet"
-    return rows, [*groups, {"id": "all", "title": "Everything here", "note": everything, "rows": [*range(len(rows))]}]
+    note = "every row on this page, in the order of the groups" if rows else "the run has no rows yet"
+    return rows, [*groups, {"id": "all", "title": "All on this page", "note": note, "rows": [*range(len(rows))]}]
 
 
 def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
-    """What the page needs of a row."""
+    """Return what the scripts of the page need of a row."""
     written = row.get("output_key")
-    full = url(f"{_IMAGES}/{written}") if written and is_shown_by_browsers(written) else None
-    size = f"{row['width']} × {row['height']}" if row.get("width") else None
+    full = relative_url(f"{_IMAGES}/{written}") if written and is_shown_by_browsers(written) else None
     facts = [
         ("status", row["status"]),
         ("error", row.get("error")),
         ("note", row.get("note")),
-        ("size", size),
+        ("size", f"{row['width']} × {row['height']}" if row.get("width") else None),
         ("format", row.get("source_format")),
-        ("bits", row.get("bit_depth")),
-        ("in color", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
-        ("input", _size(row.get("input_bytes"))),
-        ("output", _size(row.get("output_bytes"))),
+        ("bits per channel", row.get("bit_depth")),
+        ("input in color", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
+        ("input file", _size(row.get("input_bytes"))),
+        ("output file", _size(row.get("output_bytes"))),
         ("output key", written),
     ]
     return {
@@ -141,87 +142,80 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
     }
 
 
-def _and_parents(folder: str) -> list[str]:
+def _with_parents(folder: str) -> list[str]:
     parts = folder.split("/") if folder else []
     return ["/".join(parts[: number + 1]) for number in range(len(parts))]
 
 
-def _present(survey: Survey) -> list[Measure]:
-    return [each for each in MEASURES if survey.distributions[each.name].count]
-
-
-def _spread(measure: Measure, values: Distribution) -> dict[str, Any]:
+def _distribution(measure: Measure, values: Distribution) -> dict[str, Any]:
     digits = measure.digits
-    middle, low, high = (f"{values.quantile(share):.{digits}f}" for share in (0.5, 0.05, 0.95))
+    median, low, high = (f"{values.quantile(share):.{digits}f}" for share in (0.5, 0.05, 0.95))
     number = "1 value" if values.count == 1 else f"{values.count:,} values"
-    summary = f"{number}, mean {values.mean:.{digits}f}, median {middle}, 5% below {low}, 5% above {high}"
-    if values.count < _FEWEST_TO_PLOT:
-        return {
-            "title": measure.title,
-            "meaning": measure.meaning,
-            "summary": f"{summary}; too few to plot",
-            "chart": "",
-        }
-    bars = values.bars()
-    if beyond := bars.below + bars.above:
-        summary += f"; {beyond:,} beyond the plot"
-    chart = histogram_chart(bars, measure.reference, f"{measure.title}: {summary}")
+    summary = f"{number}, mean {values.mean:.{digits}f}, median {median}, 5% below {low}, 5% above {high}"
+    chart: str = ""
+    if values.count < _MIN_VALUES_TO_PLOT:
+        summary += "; too few values for a plot"
+    else:
+        bars = values.bars()
+        if outside := bars.below + bars.above:
+            summary += f"; {outside:,} outside the plot"
+        chart = histogram_chart(bars, measure.reference, f"{measure.title}: {summary}")
     return {"title": measure.title, "meaning": measure.meaning, "summary": summary, "chart": chart}
 
 
-def _facts(record: Mapping[str, Any], survey: Survey) -> list[tuple[str, str, str]]:
+def _facts(record: Mapping[str, Any], statistics: RowStatistics) -> list[tuple[str, str, str]]:
+    total, colorized, copied = statistics.total, statistics.counts[Status.OK], statistics.counts[Status.SKIPPED_COLOR]
     facts = [
-        ("Inputs", f"{survey.total:,}", ""),
-        ("In color", f"{survey.counts[DONE]:,}", _share(survey.counts[DONE], survey.total)),
-        ("Failed", f"{survey.failed:,}", _share(survey.failed, survey.total)),
+        ("Inputs", f"{total:,}", ""),
+        ("Colorized", f"{colorized:,}", f"{colorized / total:.1%}" if total else ""),
+        ("Failed", f"{statistics.failed:,}", f"{statistics.failed / total:.1%}" if total else ""),
     ]
-    if survey.counts[COPIED]:
-        facts.append(("Were in color", f"{survey.counts[COPIED]:,}", "left as they are"))
+    if copied:
+        facts.append(("Already in color", f"{copied:,}", "not colorized"))
     seconds, worked = record.get("seconds"), record.get("worked")
     if seconds is not None:
-        facts.append(("Time", duration(seconds), "of the last attempt, with start-up"))
+        facts.append(("Time", format_duration(seconds), "last attempt, including start-up"))
     if seconds and worked:
-        facts.append(("Images/s", f"{worked / seconds:.1f}", f"{worked:,} in the last attempt, with start-up"))
+        facts.append(("Images/s", f"{worked / seconds:.1f}", f"{worked:,} in the last attempt, including start-up"))
     if pace := record.get("pace"):
-        of = "GPU actor" if pace["gpus"] else "actor"
-        facts.append(("Pace", f"{1 / pace['seconds']:.1f} images/s", f"of each {of}, without start-up"))
+        actor = "GPU actor" if pace["gpus"] else "actor"
+        facts.append(("Throughput", f"{1 / pace['seconds']:.1f} images/s", f"per {actor}, without start-up"))
     return facts
 
 
-def _share(count: int, total: int) -> str:
-    return f"{count / total:.1%}" if total else ""
-
-
-def _unfinished(record: Mapping[str, Any], survey: Survey, listed: int | None) -> str:
+def _unfinished(record: Mapping[str, Any], statistics: RowStatistics, listed: int | None) -> str:
     if record.get("status") != "done":
-        of = f" of {listed:,} inputs" if listed is not None else ""
-        return f"The run has not finished: {survey.total:,}{of} have a row. The same command continues it."
-    if listed is not None and survey.total < listed:
-        return f"A first look: {survey.total:,} of {listed:,} inputs, by limit or sample."
+        count = f"{statistics.total:,} of {listed:,}" if listed is not None else f"{statistics.total:,}"
+        return f"The run is not finished: {count} inputs have a row. Run the same command again to continue."
+    if listed is not None and statistics.total < listed:
+        return f"Partial run: {statistics.total:,} of {listed:,} inputs, as selected by limit or sample."
     return ""
 
 
 def _before_note(thumbnails: Mapping[str, Thumbnails]) -> str:
     shown = [each for each in thumbnails.values() if each.after]
-    read = sum(each.before is not None for each in shown)
-    lightness = "the lightness of the picture itself, which is the photograph's own by construction"
+    missing = sum(each.before is None for each in shown)
+    lightness = "the lightness of the color image, which is that of the photograph"
     if not shown:
-        return "There is no picture to show."
-    if read == len(shown):
-        return "Before is the photograph in the source, after is the picture in color."
-    if not read:
-        return f"The source was not at hand: before is {lightness}."
-    return f"Before is the photograph in the source; of {len(shown) - read} that could not be read there, {lightness}."
+        return "There are no images to show."
+    if not missing:
+        return "Before: the photograph in the source. After: the color image."
+    if missing == len(shown):
+        return f"The source could not be read. Before: {lightness}. After: the color image."
+    return (
+        f"Before: the photograph in the source; for the {missing} that could not be read there, {lightness}. "
+        "After: the color image."
+    )
 
 
 def _stages(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each stage of the last attempt took, of all workers together."""
+    """Return the time of each stage in the last attempt, summed over all workers."""
     stages, worked = record.get("stages") or {}, record.get("worked") or 0
     total = sum(stages.values())
     return [
         {
             "stage": stage,
-            "seconds": f"{seconds:.1f} s" if seconds < 10 else duration(seconds),
+            "seconds": f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds),
             "share": seconds / total if total else 0.0,
             "each": f"{1000 * seconds / worked:.0f} ms" if worked else "–",
         }
@@ -235,12 +229,12 @@ def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("source", str(config.get("source", ""))),
         ("checkpoint", str(config.get("checkpoint", ""))),
         ("SHA-256 of its weights", str(record.get("inputs", {}).get("checkpoint", ""))),
-        ("started", moment(str(record.get("started", "")))),
-        ("finished", moment(str(record.get("finished", "not yet")))),
-        ("files that are no inputs", f"{record.get('ignored', 0):,}"),
+        ("started", format_time(str(record.get("started", "")))),
+        ("finished", format_time(str(record.get("finished", "not yet")))),
+        ("ignored files", f"{record.get('ignored', 0):,}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())),
     ]
 
 
 def _size(number: int | None) -> str | None:
-    return None if number is None else file_size(number)
+    return None if number is None else format_bytes(number)

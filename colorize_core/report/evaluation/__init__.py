@@ -1,1 +1,1 @@
-"""The page of an evaluation, and blind ratings."""
+"""The page of an evaluation, and the page for blind ratings."""

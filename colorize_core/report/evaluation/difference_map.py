@@ -1,4 +1,4 @@
-"""Maps of the difference between two pictures, for people."""
+"""Maps of the color difference between two images."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from colorize_core.report.charts import DIFFERENCE_COLORS
 
 
 def difference_map(rgb: Tensor, truth: Tensor, limit: float) -> np.ndarray:
-    """CIEDE2000 of each pixel in colors from dark (none) to bright (`limit` and more).
+    """Render the CIEDE2000 of each pixel as a color from dark (0) to bright (`limit` or more).
 
     Args:
         rgb: (3, H, W) uint8 sRGB.

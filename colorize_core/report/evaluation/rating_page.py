@@ -1,4 +1,4 @@
-"""The page on which people choose between pictures without knowing who made them."""
+"""The page for blind ratings: people choose between two images without knowing which model made them."""
 
 from colorize_core.report.evaluation.study import RATINGS_FORMAT, Study
 from colorize_core.report.page import render
@@ -7,7 +7,7 @@ _SCRIPTS = ("common.js", "rating.js")
 
 
 def rating_page(study: Study) -> str:
-    """The page as HTML; its pictures lie in pictures/NAME.png beside it."""
+    """Render the page as HTML; its images are pictures/NAME.png next to it."""
     data = {
         "format": RATINGS_FORMAT,
         "study": study.name,

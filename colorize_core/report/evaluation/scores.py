@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from colorize_core.metrics.registry import MAIN, Metric, metrics_of
+from colorize_core.metrics.registry import MAIN, METRICS, Metric, metrics_of
 from colorize_core.report.archive.measures import histogram
 from colorize_core.report.charts import curve_chart, interval_chart, overlaid_chart
 
 _SPREAD_BARS = 30
-_CURVES = {"mae_ab": "validation MAE (ab/110)", "psnr": "validation PSNR (dB)", "loss": "training loss"}
+_CURVES = {name: f"Validation {METRICS[name].title}" for name in ("mae_ab", "psnr")} | {"loss": "Training loss"}
 
 
 def interval_charts(result: Mapping[str, Any], baselines: Sequence[str]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def interval_charts(result: Mapping[str, Any], baselines: Sequence[str]) -> list
     charts = []
     for metric in _main_metrics(first):
         values = {name: _interval(scores[metric.name], metric) for name, scores in result["models"].items()}
-        better = "more is better" if metric.higher_is_better else "less is better"
+        better = "higher is better" if metric.higher_is_better else "lower is better"
         chart = interval_chart(values, baselines, metric.title)
         charts.append({"title": metric.title, "meaning": better, "chart": chart})
     return charts
@@ -55,7 +55,7 @@ def distribution_charts(rows: pa.Table, names: Sequence[str]) -> list[dict[str, 
 
 
 def training_charts(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Charts of validation and loss by epoch, from the rows of the metrics.csv of each run; gray's beside it."""
+    """Chart validation metrics, with the gray baseline, and loss by epoch, from the rows of metrics.csv of each run."""
     charts = []
     for name, title in _CURVES.items():
         curves = {run: points for run, rows in runs.items() if (points := _points(rows, name))}
@@ -63,9 +63,7 @@ def training_charts(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[d
             continue
         gray = [points for rows in runs.values() if (points := _points(rows, f"gray_{name}"))]
         shown = curves | ({"gray": max(gray, key=len)} if gray else {})
-        charts.append(
-            {"title": title[:1].upper() + title[1:], "chart": curve_chart(shown, ["gray"] if gray else [], title)}
-        )
+        charts.append({"title": title, "chart": curve_chart(shown, ["gray"] if gray else [], title)})
     return charts
 
 

@@ -1,11 +1,11 @@
-// An archive's page: a slider on every picture, and each picture with its row.
+// Page of an archive: every image has a before/after slider and opens with its row.
 
-// Before is the source's own small copy, or, at other sizes, the lightness of the picture, which is the photograph's.
+// Before is the thumbnail of the source, or, at other sizes, the lightness of the color image, which equals the photograph's.
 function pair(row, source) {
   const ofSource = row.before && source === row.after;
   const before = ofSource ? image(row.before, "") : image(source, "", { class: "lightness" });
-  const names = [ofSource ? "source" : "lightness", "in color"];
-  return compare(before, image(source, `${row.key}, in color`), `Before and after of ${row.key}`, names);
+  const names = [ofSource ? "source" : "lightness", "color"];
+  return compare(before, image(source, `${row.key}, color image`), `Before and after: ${row.key}`, names);
 }
 
 function reason(row) {
@@ -13,10 +13,10 @@ function reason(row) {
   return element("div", { class: "blank" }, status, element("span", {}, row.error || row.thumbnail_error || ""));
 }
 
-function card(row, made, button) {
-  const [first] = figures(row);
+function card(row, article, button) {
+  const [first] = measureValues(row);
   const line = [row.folder, first && `${first[0].toLowerCase()} ${first[1]}`].filter(Boolean).join(" · ");
-  made.append(row.after ? pair(row, row.after) : reason(row),
+  article.append(row.after ? pair(row, row.after) : reason(row),
     element("div", { class: "text" }, button, element("span", { class: "figures" }, line)));
 }
 
@@ -28,17 +28,17 @@ function open(row) {
     box.style.setProperty("--shape", row.width && row.height ? `${row.width} / ${row.height}` : "1");
     const tools = element("div", { class: "tools" });
     if (row.full) {
-      const actual = element("button", { type: "button", id: "actual", "aria-pressed": "false" }, "Actual pixels");
+      const actual = element("button", { type: "button", id: "actual", "aria-pressed": "false" }, "Actual size");
       actual.addEventListener("click", () => {
         const on = stage.classList.toggle("actual");
         actual.setAttribute("aria-pressed", String(on));
         box.style.width = on ? `${row.width}px` : "";
         box.style.height = on ? `${row.height}px` : "";
       });
-      tools.append(actual, element("a", { href: row.full, target: "_blank", rel: "noopener" }, "Open the file"),
-        "Lightness is that of the picture, which is the photograph's own.");
+      tools.append(actual, element("a", { href: row.full, target: "_blank", rel: "noopener" }, "Open file"),
+        "The lightness side is computed from the color image; it equals the photograph's.");
     } else {
-      tools.append("A small copy: browsers cannot show this file, or its name.");
+      tools.append("Thumbnail only: browsers cannot display this file.");
     }
     stage.append(tools, box);
   } else {
@@ -46,10 +46,10 @@ function open(row) {
   }
   const aside = element("aside");
   if (row.before) {
-    aside.append(image(row.before, `${row.key} as it is in the source`),
-      element("p", { class: "note" }, row.is_color ? "The source, which was in color." : "The source."));
+    aside.append(image(row.before, `${row.key}, photograph in the source`),
+      element("p", { class: "note" }, row.is_color ? "Photograph in the source (in color)." : "Photograph in the source."));
   }
-  aside.append(definitions([...row.facts, ...figures(row)]));
+  aside.append(definitions([...row.facts, ...measureValues(row)]));
   return [stage, aside];
 }
 

@@ -1,6 +1,6 @@
-// The gallery: groups, filters, sorting, search, keyboard, and the viewer. The page says what a card and a row look like.
+// Gallery with groups, filters, sorting, search, keyboard control and a viewer. Each page defines its cards and views.
 
-const PER_STEP = 48; // cards at a time, so that what follows the gallery is not a mile away
+const PER_STEP = 48; // cards shown at a time, so that the sections below the gallery stay within reach
 
 function startGallery({ card, open }) {
   const { rows, groups, measures } = data;
@@ -11,11 +11,11 @@ function startGallery({ card, open }) {
   let opened = -1;
 
   function makeCard(row, index) {
-    const made = element("article", { class: "card", "data-index": index, "aria-label": row.key });
+    const article = element("article", { class: "card", "data-index": index, "aria-label": row.key });
     const button = element("button", { type: "button", class: "open", title: `Open ${row.key}` }, baseName(row.key));
     button.addEventListener("click", () => view(listed.indexOf(index)));
-    card(row, made, button);
-    return made;
+    card(row, article, button);
+    return article;
   }
 
   function baseName(key) {
@@ -35,7 +35,7 @@ function startGallery({ card, open }) {
     byId("groups").append(button);
   });
 
-  byId("sort").append(element("option", { value: "" }, "order of the group"), element("option", { value: "key" }, "key"));
+  byId("sort").append(element("option", { value: "" }, "group order"), element("option", { value: "key" }, "key"));
   measures.forEach((each) => {
     byId("sort").append(element("option", { value: each.name }, each.title));
     byId("measure").append(element("option", { value: each.name }, each.title));
@@ -53,7 +53,7 @@ function startGallery({ card, open }) {
     if (!measure) return true;
     const value = row.values[measure];
     const [low, high] = ["low", "high"].map((id) => byId(id).valueAsNumber);
-    return value !== null && value !== undefined && !(value < low) && !(value > high); // an empty end is NaN
+    return value !== null && value !== undefined && !(value < low) && !(value > high); // an empty bound is NaN
   }
 
   function refresh() {
@@ -89,7 +89,7 @@ function startGallery({ card, open }) {
     cards[listed[first]].querySelector(".open").focus();
   });
 
-  function byMeasure(name, sign) { // rows without a value come last either way
+  function byMeasure(name, sign) { // rows without a value come last in both directions
     return (one, two) => {
       const [a, b] = [rows[one].values[name] ?? null, rows[two].values[name] ?? null];
       if (a === null || b === null) return (a === null) - (b === null);
@@ -101,7 +101,7 @@ function startGallery({ card, open }) {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("controls").addEventListener("reset", () => {
     setDirection(false);
-    setTimeout(refresh); // the fields are empty after this event
+    setTimeout(refresh); // the fields are cleared after this event
   });
   byId("direction").addEventListener("click", () => {
     setDirection(byId("direction").getAttribute("aria-pressed") !== "true");
@@ -171,9 +171,9 @@ function startGallery({ card, open }) {
   return { cards, reopen: () => viewer.open && view(opened) };
 }
 
-function figures(row) {
+function measureValues(row) {
   return data.measures.filter((each) => each.name in row.values && row.values[each.name] !== null)
-    .map((each) => [each.title, show(row.values[each.name], each.digits)]);
+    .map((each) => [each.title, formatNumber(row.values[each.name], each.digits)]);
 }
 
 function definitions(pairs) {

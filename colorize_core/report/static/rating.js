@@ -1,10 +1,10 @@
-// Blind rating: the page knows pictures by names that say nothing; who made them travels sealed to the file it saves.
+// Blind rating: the page knows images by anonymous names only; the encoded study is passed on to the saved file.
 
-const store = `colorize-ratings-${data.study}`;
+const storageKey = `colorize-ratings-${data.study}`;
 const order = shuffled(data.pairs.length);
 let votes = load();
 let shown = null;
-let since = 0;
+let shownAt = 0;
 
 function shuffled(count) {
   const places = [...Array(count).keys()];
@@ -15,10 +15,10 @@ function shuffled(count) {
   return places;
 }
 
-// Votes of an earlier visit: a browser may refuse to keep anything for pages from a folder.
+// Votes of an earlier visit; browsers may refuse storage to pages opened from a folder.
 function load() {
   try {
-    const kept = JSON.parse(localStorage.getItem(store));
+    const kept = JSON.parse(localStorage.getItem(storageKey));
     return Array.isArray(kept) ? kept : [];
   } catch {
     return [];
@@ -27,9 +27,9 @@ function load() {
 
 function keep() {
   try {
-    localStorage.setItem(store, JSON.stringify(votes));
+    localStorage.setItem(storageKey, JSON.stringify(votes));
   } catch {
-    // the file is what counts
+    // votes are still written to the saved file
   }
 }
 
@@ -48,12 +48,12 @@ function present() {
   const sides = Math.random() < 0.5 ? data.pairs[pair] : [...data.pairs[pair]].reverse();
   shown = { pair, left: sides[0], right: sides[1] };
   ["left", "right"].forEach((side) => { byId(`${side}-image`).src = `pictures/${shown[side]}.png`; });
-  since = performance.now();
+  shownAt = performance.now();
 }
 
 function vote(choice) {
   if (!shown) return;
-  votes.push({ ...shown, choice, milliseconds: Math.round(performance.now() - since) });
+  votes.push({ ...shown, choice, milliseconds: Math.round(performance.now() - shownAt) });
   keep();
   present();
 }
@@ -73,7 +73,7 @@ function save() {
 }
 
 ["left", "right"].forEach((side) => byId(side).addEventListener("click", (event) => {
-  if (event.detail > 0) byId(side).blur(); // after a touch, the space bar must not vote for the same side
+  if (event.detail > 0) byId(side).blur(); // after a click or touch, the space bar must not vote for the same side again
   vote(side);
 }));
 byId("tie").addEventListener("click", () => vote("tie"));

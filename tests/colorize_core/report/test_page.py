@@ -15,9 +15,9 @@ from colorize_core.report.charts import Bars, curve_chart, histogram_chart, inte
 from colorize_core.report.evaluation.difference_map import difference_map
 from colorize_core.report.evaluation.rating_page import rating_page
 from colorize_core.report.evaluation.study import make_study
-from colorize_core.report.formatting import duration, flat, queries
-from colorize_core.report.page import render, url
-from colorize_core.report.thumbnails import picture, thumbnail
+from colorize_core.report.page import config_rows, relative_url, render
+from colorize_core.report.queries import query_examples
+from colorize_core.report.thumbnails import encode_png, thumbnail
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\u2028写真"
 
@@ -34,7 +34,7 @@ def test_data_cannot_break_out_of_its_element() -> None:
     assert "onerror" not in re.sub(re.escape(found[1]), "", page())
 
 
-def test_only_our_script_may_run_and_nothing_is_fetched() -> None:
+def test_only_our_script_may_run_and_nothing_is_loaded_from_elsewhere() -> None:
     script = re.search(r"<script>(.*?)</script>", page(), re.DOTALL)
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
@@ -43,16 +43,16 @@ def test_only_our_script_may_run_and_nothing_is_fetched() -> None:
     assert not re.search(r'(src|href)="?(https?:)?//', page())
 
 
-def test_the_rating_page_does_not_say_who_made_what() -> None:
+def test_the_rating_page_hides_models_and_keys() -> None:
     html = rating_page(make_study(["a.jpg"], {"secret-model": "sha", "truth": "x"}, 10))
     assert "secret-model" not in html
     assert "a.jpg" not in html
 
 
-def test_urls_hold_any_key() -> None:
-    assert url("images/a b/50%#?.jpg") == "images/a%20b/50%25%23%3F.jpg"
-    assert url("images/写.jpg") == "images/%E5%86%99.jpg"
-    assert [url(path) for path in ("a/../b", "./a", "a//b", "..")] == [None] * 4
+def test_urls_can_contain_any_key() -> None:
+    assert relative_url("images/a b/50%#?.jpg") == "images/a%20b/50%25%23%3F.jpg"
+    assert relative_url("images/写.jpg") == "images/%E5%86%99.jpg"
+    assert [relative_url(path) for path in ("a/../b", "./a", "a//b", "..")] == [None] * 4
 
 
 CHARTS = {
@@ -76,7 +76,7 @@ def test_charts_take_their_colors_from_the_page_and_their_names_as_text(kind: st
     assert "<metadata" not in svg
 
 
-def test_equal_charts_are_equal_text() -> None:
+def test_charts_are_reproducible() -> None:
     assert CHARTS["curves"]("unet") == CHARTS["curves"]("unet")
 
 
@@ -93,7 +93,7 @@ def gradient() -> Image.Image:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_thumbnails_keep_the_shape_and_the_picture(gradient: Image.Image, format: str) -> None:
+def test_thumbnails_keep_aspect_ratio_and_content(gradient: Image.Image, format: str) -> None:
     small = Image.open(io.BytesIO(thumbnail(encoded(gradient, format), 90)))
     assert small.format == "JPEG"
     assert small.size == (90, 60)
@@ -101,7 +101,7 @@ def test_thumbnails_keep_the_shape_and_the_picture(gradient: Image.Image, format
     assert np.abs(np.asarray(small.convert("L"), float) - expected).mean() < 3
 
 
-def test_thumbnails_of_small_pictures_are_not_enlarged(gradient: Image.Image) -> None:
+def test_thumbnails_of_small_photographs_are_not_enlarged(gradient: Image.Image) -> None:
     assert Image.open(io.BytesIO(thumbnail(encoded(gradient, "PNG"), 1000))).size == (300, 200)
 
 
@@ -121,7 +121,7 @@ def test_thumbnails_of_sixteen_bits_are_scaled_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_damaged_pictures_have_no_thumbnail(gradient: Image.Image, format: str) -> None:
+def test_damaged_photographs_have_no_thumbnail(gradient: Image.Image, format: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
     data = encoded(noise, format)
     for damaged in (data[: len(data) // 2], b"", b"text"):
@@ -129,9 +129,9 @@ def test_damaged_pictures_have_no_thumbnail(gradient: Image.Image, format: str) 
             thumbnail(damaged, 90)
 
 
-def test_pictures_of_an_evaluation_are_exact() -> None:
+def test_images_of_an_evaluation_are_lossless() -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (3, 8, 9), np.uint8)
-    assert (np.asarray(Image.open(io.BytesIO(picture(rgb)))).transpose(2, 0, 1) == rgb).all()
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(rgb)))).transpose(2, 0, 1) == rgb).all()
 
 
 def test_difference_maps_show_ciede2000() -> None:
@@ -145,9 +145,8 @@ def test_difference_maps_show_ciede2000() -> None:
     assert difference_map(one, one, 40).max() <= 4
 
 
-def test_words() -> None:
-    assert [duration(seconds) for seconds in (8, 125, 12000)] == ["8 s", "2 min 5 s", "3 h 20 min"]
-    assert flat({"a": {"b": None, "c": [1]}, "d": "x", "e": {}}) == [
+def test_configurations_are_rows_of_text() -> None:
+    assert config_rows({"a": {"b": None, "c": [1]}, "d": "x", "e": {}}) == [
         ("a.b", "null"),
         ("a.c", "[1]"),
         ("d", "x"),
@@ -155,9 +154,9 @@ def test_words() -> None:
     ]
 
 
-def test_query_lines_are_python_whatever_the_location() -> None:
+def test_query_examples_are_valid_python_for_any_location() -> None:
     for output in ('/data/it\'s "here"', "s3://bucket/run"):
-        lines = queries(output, "metrics/*.parquet", "metrics", "key", "status != 'ok'")
+        lines = query_examples(output, "metrics/*.parquet", "metrics", "key", "status != 'ok'")
         for line in lines:
             compile(line["line"], "query", "eval")
     assert [line["tool"] for line in lines] == ["DuckDB", "pandas", "pyarrow"]

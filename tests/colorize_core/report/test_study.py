@@ -45,21 +45,21 @@ def test_every_pair_of_contestants_meets_on_every_photograph(study: Study) -> No
     assert all(len({key for key, _ in pair}) == 1 for pair in met)
 
 
-def test_names_say_nothing(study: Study) -> None:
+def test_image_names_are_anonymous(study: Study) -> None:
     for name in study.pictures:
         assert len(name) == 16
         assert int(name, 16) >= 0
     assert not any(word in study.sealed() for word in (*CONTESTANTS, *KEYS))
 
 
-def test_a_study_is_named_by_who_competes() -> None:
+def test_the_name_of_a_study_depends_on_the_contestants_only() -> None:
     same = make_study(KEYS[:1], CONTESTANTS, 1)
     assert same.name == make_study(KEYS, dict(reversed(CONTESTANTS.items())), 9).name
     assert same.name != make_study(KEYS, {**CONTESTANTS, "unet": "other weights"}, 9).name
     assert len(same.pairs) == 1
 
 
-def test_votes_are_read_back_whichever_side_they_were_on(study: Study) -> None:
+def test_votes_count_independent_of_the_side(study: Study) -> None:
     found = read_ratings({"one.json": file(study, votes(study, "cgan"))})
     rates = {(each.one, each.other): (each.wins, each.losses, each.ties) for each in found.rates}
     assert rates == {("unet", "cgan"): (0, 3, 0), ("unet", "truth"): (0, 0, 3), ("cgan", "truth"): (3, 0, 0)}
@@ -84,7 +84,7 @@ def test_preferences_are_kept_as_json(study: Study) -> None:
     assert preferences_from_json(preferences_to_json(found)) == found
 
 
-def test_no_votes_are_no_fault(study: Study) -> None:
+def test_files_without_votes_are_valid(study: Study) -> None:
     found = read_ratings({"1": file(study, []), "2": file(study, [])})
     assert (found.rates, found.strengths) == ([], {})
 
@@ -105,31 +105,31 @@ def damaged_seal() -> str:
         {"votes": [3]},
     ],
 )
-def test_damaged_files_are_named(study: Study, changes: dict[str, Any]) -> None:
+def test_errors_name_the_damaged_file(study: Study, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"^one\.json: "):
         read_ratings({"one.json": file(study, [], **changes)})
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b"null"])
-def test_what_is_no_file_of_ratings_is_named(data: bytes) -> None:
-    with pytest.raises(UserError, match=r"^x: not a file of ratings"):
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(UserError, match=r"^x: damaged, or not a ratings file"):
         read_ratings({"x": data})
 
 
-def test_choices_that_were_not_offered_are_refused(study: Study) -> None:
+def test_invalid_votes_are_refused(study: Study) -> None:
     cast = votes(study, "cgan")
     cast[0]["choice"] = "both"
-    with pytest.raises(UserError, match="a vote is damaged"):
+    with pytest.raises(UserError, match="damaged vote"):
         read_ratings({"x": file(study, cast)})
     cast = votes(study, "cgan")
     cast[0]["right"] = cast[0]["left"]
-    with pytest.raises(UserError, match="a pair that was not shown"):
+    with pytest.raises(UserError, match="pair that was not shown"):
         read_ratings({"x": file(study, cast)})
 
 
-def test_files_of_other_models_and_files_given_twice_are_refused(study: Study) -> None:
+def test_other_studies_and_repeated_files_are_refused(study: Study) -> None:
     other = make_study(KEYS, {**CONTESTANTS, "unet": "other weights"}, 100)
-    with pytest.raises(UserError, match="2: votes of another study"):
+    with pytest.raises(UserError, match="2: belongs to a different study"):
         read_ratings({"1": file(study, votes(study, "cgan")), "2": file(other, votes(other, "cgan"))})
-    with pytest.raises(UserError, match="2: the same votes as 1"):
+    with pytest.raises(UserError, match="2: contains the same votes as 1"):
         read_ratings({"1": file(study, votes(study, "cgan")), "2": file(study, votes(study, "cgan"))})

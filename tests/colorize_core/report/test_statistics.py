@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from colorize_core.report.archive.measures import Distribution, histogram
-from colorize_core.report.archive.survey import Survey
+from colorize_core.report.archive.statistics import RowStatistics
 
 STATUSES = ["ok"] * 90 + ["truncated"] * 9 + ["missing"]
 
@@ -28,79 +28,83 @@ def table() -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def survey(table: pa.Table, size: int = 100, **options: int) -> Survey:
-    """Fed in uneven portions."""
-    made = Survey(size, **options)
+def statistics(table: pa.Table, size: int = 100, **options: int) -> RowStatistics:
+    """Statistics of the table, added in uneven parts."""
+    made = RowStatistics(size, **options)
     for start, stop in ((0, 700), (700, 701), (701, 2000)):
         made.add(table.slice(start, stop - start))
     return made
 
 
-def keys(made: Survey, group: str) -> list[str]:
-    return [row["key"] for _, row in made.picks()[group].rows]
+def keys(made: RowStatistics, group: str) -> list[str]:
+    return [row["key"] for _, row in made.groups()[group].rows]
 
 
 def test_counts_are_exact(table: pa.Table) -> None:
-    made = survey(table)
+    made = statistics(table)
     assert made.counts == Counter(table.column("status").to_pylist())
     assert made.total == 2000
     assert made.failed == 2000 - made.counts["ok"]
-    assert made.pictures == made.counts["ok"]
+    assert made.images == made.counts["ok"]
 
 
 def test_extremes_are_those_of_all_rows(table: pa.Table) -> None:
-    made, frame = survey(table), table.to_pandas().query("status == 'ok'")
+    made, frame = statistics(table), table.to_pandas().query("status == 'ok'")
     assert keys(made, "mean_chroma-high") == frame.nlargest(24, "mean_chroma").key.tolist()
     assert keys(made, "mean_chroma-low") == frame.nsmallest(24, "mean_chroma").key.tolist()
     assert keys(made, "max_lightness_error-high") == frame.nlargest(24, "max_lightness_error").key.tolist()
 
 
-def test_the_fair_sample_does_not_depend_on_how_rows_arrive(table: pa.Table) -> None:
-    whole = Survey(100)
+def test_the_random_sample_does_not_depend_on_the_parts(table: pa.Table) -> None:
+    whole = RowStatistics(100)
     whole.add(table)
-    assert keys(whole, "fair") == keys(survey(table), "fair")
-    assert len(set(keys(whole, "fair"))) == 100
+    assert keys(whole, "sample") == keys(statistics(table), "sample")
+    assert len(set(keys(whole, "sample"))) == 100
 
 
-def test_every_picture_has_the_same_chance(table: pa.Table) -> None:
-    drawn = Counter(key for seed in range(200) for key in keys(survey(table, 90, seed=seed), "fair"))
-    pictures = table.to_pandas().query("status == 'ok'").key
-    seen = np.array([drawn[key] for key in pictures])
-    expected = 200 * 90 / len(pictures)
-    assert seen.sum() == 200 * 90
-    assert seen.std() == pytest.approx(np.sqrt(expected * (1 - 90 / len(pictures))), rel=0.1)
+def test_every_image_has_the_same_probability(table: pa.Table) -> None:
+    part, runs, size = table.slice(0, 600), 100, 90
+    drawn: Counter[str] = Counter()
+    for seed in range(runs):
+        made = RowStatistics(size, extremes=1, failures=1, seed=seed)
+        made.add(part)
+        drawn.update(keys(made, "sample"))
+    images = part.to_pandas().query("status == 'ok'").key
+    seen = np.array([drawn[key] for key in images])
+    assert seen.sum() == runs * size
+    assert seen.std() == pytest.approx(np.sqrt(seen.mean() * (1 - size / len(images))), rel=0.1)
 
 
-def test_rare_failures_are_among_those_shown(table: pa.Table) -> None:
-    made = survey(table, failures=5)
-    shown = Counter(row["status"] for _, row in made.picks()["failed"].rows)
+def test_rare_failures_are_shown(table: pa.Table) -> None:
+    made = statistics(table, failures=5)
+    shown = Counter(row["status"] for _, row in made.groups()["failed"].rows)
     assert shown == {"truncated": 5, "missing": 5, "model_error": 2}
-    assert "up to 5 of each status" in made.picks()["failed"].note
+    assert "up to 5 per status" in made.groups()["failed"].note
 
 
-def test_nothing_counts_as_clipped_that_was_not(table: pa.Table) -> None:
+def test_only_clipped_images_are_in_the_group_of_clipping(table: pa.Table) -> None:
     frame = table.to_pandas().query("status == 'ok' and gamut_clipped > 0")
-    assert keys(survey(table), "gamut_clipped-high") == frame.nlargest(24, "gamut_clipped").key.tolist()
+    assert keys(statistics(table), "gamut_clipped-high") == frame.nlargest(24, "gamut_clipped").key.tolist()
 
 
-def test_best_and_worst_are_by_lightness_without_a_truth_and_by_the_truth_with_one(table: pa.Table) -> None:
-    assert "max_lightness_error-low" in survey(table).picks()
+def test_images_are_ranked_by_color_error_only_if_inputs_were_in_color(table: pa.Table) -> None:
+    assert "max_lightness_error-low" in statistics(table).groups()
     errors = pa.array(np.linspace(0, 1, 2000))
     place = table.column_names.index("mae_ab")
-    groups = survey(table.set_column(place, "mae_ab", errors)).picks()
+    groups = statistics(table.set_column(place, "mae_ab", errors)).groups()
     assert "max_lightness_error-low" not in groups
     first = groups["mae_ab-low"].rows[0][1]
     assert first["key"] == table.to_pandas().query("status == 'ok'").key.iloc[0]
 
 
-def test_a_small_run_is_shown_whole(table: pa.Table) -> None:
-    picks = survey(table, 5000).picks()
-    assert picks["fair"].title == "All pictures"
-    assert len(picks["fair"].rows) == survey(table).pictures
+def test_a_small_run_is_shown_completely(table: pa.Table) -> None:
+    picks = statistics(table, 5000).groups()
+    assert picks["sample"].title == "All images"
+    assert len(picks["sample"].rows) == statistics(table).images
 
 
 def test_without_rows_there_is_no_group() -> None:
-    assert Survey(10).picks() == {}
+    assert RowStatistics(10).groups() == {}
 
 
 def test_distributions_are_exact_to_their_fine_bins() -> None:
@@ -121,7 +125,7 @@ def test_distributions_are_exact_to_their_fine_bins() -> None:
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [-5.0, 7.0], []])
-def test_distributions_of_few_or_odd_values_can_be_drawn(values: list[float]) -> None:
+def test_distributions_of_few_or_extreme_values_have_bars(values: list[float]) -> None:
     spread = Distribution(0, 1)
     spread.add(np.array(values))
     bars = spread.bars()
@@ -129,5 +133,5 @@ def test_distributions_of_few_or_odd_values_can_be_drawn(values: list[float]) ->
     assert (np.diff(bars.edges) > 0).all()
 
 
-def test_histograms_of_several_models_count_what_lies_beyond_at_the_ends() -> None:
+def test_histograms_count_values_beyond_the_edges_in_the_outer_bins() -> None:
     assert histogram([-9, 0.1, 0.6, 9, np.nan], np.array([0, 0.5, 1])).tolist() == [0.5, 0.5]
