@@ -114,10 +114,9 @@ class ColorizeActor:
             for status, error in zip(batch.column("status").to_pylist(), batch.column("error").to_pylist(), strict=True)
         ]
         readable = [index for index, result in enumerate(results) if result is None]
+        own = [[each[index] for index in readable] for each in (keys, contents)]
         with self._model_lock:
-            colorized = colorize(
-                self._colorizer, self._config, [keys[index] for index in readable], [contents[index] for index in readable]
-            )
+            colorized = colorize(self._colorizer, self._config, *own)
             seconds = self._colorizer.stages.pop()
         for index, result in zip(readable, colorized, strict=True):
             results[index] = result

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ByteSize, Field, model_validator
 
-from cluster.config.loading import CHANGEABLE
+from cluster.config.keys import CHANGEABLE
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES

@@ -1,4 +1,4 @@
-"""What a whole archive would take, from a few photographs or from an earlier run."""
+"""Estimate of time and storage for an archive, from a few photographs or from an earlier run."""
 
 import json
 import time
@@ -7,37 +7,40 @@ from dataclasses import dataclass
 
 from cluster.session import local_cores
 from cluster.storage.stores import Entry, Storage, open_storage
+from colorize_core.formatting import format_bytes, format_duration
 from colorize_core.runtime.child_process import run_in_subprocess
 from jobs.archive.config import ArchiveConfig
-from jobs.command.console import duration
 from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How fast photographs become pictures, and how large these are."""
+class Throughput:
+    """Measured speed of one actor, and the mean size of a color image."""
 
     seconds: float
-    """For one photograph, by one actor."""
+    """Seconds per photograph of one actor."""
     output_bytes: float
-    """Of one picture."""
+    """Mean bytes per color image."""
     gpus: float
-    """GPUs of the actor that was measured."""
+    """GPUs of the measured actor."""
     measured: str
-    """How it was measured, for people."""
+    """How it was measured, as text for the user."""
 
 
-def probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
-    """Color a few photographs and keep nothing; None where none of them can be colored.
+def measure_throughput(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | None:
+    """Colorize a few photographs without writing them.
 
-    A process of its own does, whose torch and model do not stay in the driver for as long as the archive takes. An
-    actor with a GPU is measured where this machine has one, else nothing can be told.
+    This happens in a subprocess, so that torch and the model do not stay in the driver's memory for the whole run.
+
+    Returns:
+        The throughput; None if none of the photographs can be colorized, or if the actors use GPUs and this machine
+        has none.
     """
-    return run_in_subprocess(_probe, config, list(some))
+    return run_in_subprocess(_measure, config, list(inputs))
 
 
-def _probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
+def _measure(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | None:
     import torch
 
     from jobs.archive.actor import colorize, load_colorizer
@@ -47,39 +50,32 @@ def _probe(config: ArchiveConfig, some: Sequence[Entry]) -> Pace | None:
     colorizer = load_colorizer(config)
     torch.set_num_threads(max(int(config.actors.cpus), 1))
     sizes, start = [], time.monotonic()
-    files = fetch_all(open_storage(config.source, config.storage), [entry.key for entry in some])
-    for entry, file in zip(some, files, strict=True):
+    files = fetch_all(open_storage(config.source, config.storage), [entry.key for entry in inputs])
+    for entry, file in zip(inputs, files, strict=True):
         result = colorize(colorizer, config, [entry.key], [file.data])[0]
         sizes += [len(result.image)] if result.image else []
-    seconds = (time.monotonic() - start) / max(len(some), 1)
+    seconds = (time.monotonic() - start) / max(len(inputs), 1)
     if not sizes:
         return None
-    return Pace(seconds, sum(sizes) / len(sizes), config.actors.gpus, f"{len(some)} photographs tried on this machine")
+    measured = f"measured with {len(inputs)} photographs on this machine"
+    return Throughput(seconds, sum(sizes) / len(sizes), config.actors.gpus, measured)
 
 
-def earlier_pace(output: Storage, config: ArchiveConfig) -> Pace | None:
-    """The pace an earlier run of this output wrote down; None without one, or with other actors."""
+def earlier_throughput(output: Storage, config: ArchiveConfig) -> Throughput | None:
+    """Return the throughput that an earlier run of this output recorded; None without one, or with other GPUs."""
     if not output.exists(RUN_FILE):
         return None
     pace = json.loads(output.read(RUN_FILE)).get("pace")
-    return Pace(**pace) if pace and pace["gpus"] == config.actors.gpus else None
+    return Throughput(**pace) if pace and pace["gpus"] == config.actors.gpus else None
 
 
-def describe_estimate(pace: Pace | None, count: int, config: ArchiveConfig) -> str:
-    """What `count` photographs would take, in a line."""
-    if pace is None:
-        return "estimate: none yet; limit=100 measures the pace on the cluster"
-    hours = count * pace.seconds / 3600
+def describe_estimate(throughput: Throughput | None, count: int, config: ArchiveConfig) -> str:
+    """Return one line with time and storage for `count` photographs."""
+    if throughput is None:
+        return "estimate: none yet; limit=100 measures the throughput on the cluster"
+    hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
-    time_left = f"{duration(hours * 3600 / actors)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
-    gpu_hours = f", {hours * pace.gpus:.1f} GPU hours" if pace.gpus else ""
-    size = _size(count * pace.output_bytes)
-    return f"estimate: about {time_left}{gpu_hours}, {size} of images ({pace.measured})"
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
+    duration = f"{format_duration(hours * 3600 / actors)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
+    gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
+    size = format_bytes(count * throughput.output_bytes)
+    return f"estimate: about {duration}{gpu_hours}, {size} of images ({throughput.measured})"

@@ -1,13 +1,14 @@
-"""The Ray Data graph of `archive`: keys, bytes, pictures, rows."""
+"""Ray Data pipeline of `archive`: keys -> file contents -> color images -> rows."""
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
 from jobs.archive.config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
-from jobs.archive.estimate import Pace
+from jobs.archive.estimate import Throughput
+from jobs.inputs.listing import Listing
 from jobs.run.actors import count_actors
 from jobs.run.lock import OutputLock
 
@@ -15,27 +16,42 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@dataclass(frozen=True)
-class Work:
-    """How work on some inputs went."""
+@dataclass
+class ArchiveContext:
+    """A run: its configuration and locations, and what has been measured so far."""
 
-    pace: Pace | None
-    """Without start-up; None where there was too little to tell."""
+    config: ArchiveConfig
+    source: Storage
+    output: Storage
+    lock: OutputLock
+    listing: Listing
+    throughput: Throughput | None
+    """Latest measurement; None before the first one."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Core seconds by stage of this attempt, summed over all workers."""
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """Measurements on the inputs of one part."""
+
+    throughput: Throughput | None
+    """Throughput without start-up; None if there were too few inputs to measure it."""
     stages: dict[str, float]
-    """Seconds of cores by stage, of all workers together."""
+    """Core seconds by stage, summed over all workers."""
 
 
 def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
-    """How many inputs each block has: fewer toward the end, so that the actors finish at about the same time.
+    """Return the number of inputs of each block, decreasing so that the actors finish at about the same time.
 
-    Guided self-scheduling (Polychronopoulos and Kuck 1987): each takes half of what would be an equal share of the
-    rest, in whole batches.
+    Guided self-scheduling (Polychronopoulos and Kuck 1987): each block is half of an equal share of the remaining
+    inputs, in whole batches.
 
     Args:
-        count: of all inputs.
-        largest: that a block may have.
-        batch: inputs that an actor works on at once.
-        actors: that share the work.
+        count: number of inputs.
+        largest: maximum inputs per block.
+        batch: inputs per batch of an actor.
+        actors: number of actors that share the inputs.
     """
     sizes: list[int] = []
     while count:
@@ -45,34 +61,26 @@ def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
     return sizes
 
 
-def colorize_inputs(
-    config: ArchiveConfig,
-    source: Storage,
-    output: Storage,
-    lock: OutputLock,
-    *,
-    folder: str,
-    part: int,
-    inputs: "pa.Table",
-) -> Work:
-    """Color inputs of a part of the manifest: write their pictures and stage their rows in `folder`.
+def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa.Table") -> PartResult:
+    """Colorize inputs of a part of the manifest: write their color images, and stage their rows in `folder`.
 
-    Bytes cross the object store, pixels do not. The driver sees a few numbers for each block of rows that is safe.
+    File contents pass through the object store, pixels do not. The driver receives a few numbers per block of rows,
+    after these rows are written.
 
     Raises:
-        ClusterError: nothing has moved for `stall_seconds`, or another run took the output over.
+        ClusterError: there was no progress for `stall_seconds`, or another run has taken over the output.
     """
     import ray
 
     from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
     from jobs.archive.tasks import fetch, stage_rows
-    from jobs.run.progress import Progress
+    from jobs.run.progress import ClusterCounter
 
-    progress = Progress()
+    config, output = context.config, context.output
+    counter = ClusterCounter()
     batches = math.ceil(len(inputs) / config.batch_size)
     actors = count_actors(config.actors, config.ray, reserved=RESERVED_CPUS, batches=batches)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = False
+    ray.data.DataContext.get_current().execution_options.preserve_order = False
     sizes = block_sizes(len(inputs), config.block_size, config.batch_size, actors * MAX_CONCURRENT_BATCHES)
     starts = itertools.accumulate(sizes[:-1], initial=0)
     blocks = [inputs.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
@@ -82,14 +90,14 @@ def colorize_inputs(
             fetch,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_kwargs={"source": source, "progress": progress, "run": output.uri},
+            fn_kwargs={"source": context.source, "counter": counter, "run": output.uri},
             num_cpus=FETCH_CPUS,
         )
         .map_batches(
             ColorizeActor,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_constructor_kwargs={"config": config, "output": output, "progress": progress},
+            fn_constructor_kwargs={"config": config, "output": output, "counter": counter},
             compute=ray.data.ActorPoolStrategy(
                 size=actors, max_concurrent_calls_per_actor=MAX_CONCURRENT_BATCHES, enable_true_multi_threading=True
             ),
@@ -104,14 +112,14 @@ def colorize_inputs(
             num_cpus=WRITE_CPUS,
         )
     )
-    written = images = 0
-    with progress.follow(rows, "colorized", len(inputs), config.stall_seconds, "the same command continues") as line:
+    output_bytes = images = 0
+    with counter.follow(rows, "colorized", len(inputs), config.stall_seconds, "the same command continues") as line:
         for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
             images += sum(block.column("images").to_pylist())
-            written += sum(block.column("output_bytes").to_pylist())
-            lock.check()
-        stages = progress.seconds()
+            output_bytes += sum(block.column("output_bytes").to_pylist())
+            context.lock.check()
+        stages = counter.seconds()
     if line.rate is None or not images:
-        return Work(None, stages)
+        return PartResult(None, stages)
     measured = f"measured on {len(inputs)} photographs"
-    return Work(Pace(actors / line.rate, written / images, config.actors.gpus, measured), stages)
+    return PartResult(Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured), stages)

@@ -1,83 +1,87 @@
-"""The rows of an archive run: staged while a part of the manifest is at work, then merged into one file per part.
+"""Rows of an archive run: staged while a part of the manifest is processed, then merged into one file per part.
 
-OUTPUT/metrics/part-*.parquet hold exactly one row per input of every finished part, in the order of the manifest.
-Rows are staged in small files, each written whole, below OUTPUT/_state/rows (and _state/retried while failed inputs
-are tried again). Work that is done twice, after a crash, stages its rows twice; merging keeps one of them.
+OUTPUT/metrics/part-*.parquet contain exactly one row per input of every finished part, in the order of the manifest.
+Rows are staged in small files, each written as one object, below OUTPUT/_state/rows (and _state/retried while failed
+inputs are processed again). Inputs that are processed twice, after a crash, have two staged rows; merging keeps one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cluster.storage.stores import Storage
-from jobs.run.parquet import parquet_bytes
+from colorize_core.status import FAILURES
+from jobs.run.parquet import count_parquet_rows, parquet_bytes, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 METRICS = "metrics"
 FIRST, RETRIED = "_state/rows", "_state/retried"
-SUCCEEDED = ("ok", "skipped_color")
 
 
 def stage(output: Storage, folder: str, part: int, rows: "pa.Table") -> None:
-    """Write rows of a part, as one file with a name of its own."""
+    """Write rows of a part as one file with a unique name."""
     output.write(f"{folder}/{_name(part)}/{uuid4().hex}.parquet", parquet_bytes(rows))
 
 
-def staged(output: Storage, folder: str, part: int) -> "pa.Table | None":
-    """All rows staged for a part, perhaps some twice; None where there are none."""
+def read_staged(output: Storage, folder: str, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
+    """Return all rows staged for a part, possibly with repeated keys; None if there are none."""
     import pyarrow as pa
 
-    store = output.child(f"{folder}/{_name(part)}")
-    tables = [_read(store, entry.key) for entry in store.list()]
+    files = output.child(f"{folder}/{_name(part)}")
+    # These files are small: one request for the whole file is faster than requests for its footer and its columns.
+    tables = [read_parquet(files, entry.key) for entry in files.list()]
+    if columns:
+        tables = [table.select(list(columns)) for table in tables]
     return pa.concat_tables(tables) if tables else None
 
 
-def merged(output: Storage, part: int) -> "pa.Table | None":
-    """The rows of a finished part; None before it is finished."""
-    name = f"{METRICS}/{_name(part)}.parquet"
-    return _read(output, name) if output.exists(name) else None
+def read_merged(output: Storage, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
+    """Return the rows of a finished part; None if it is not finished."""
+    return read_parquet(output, _merged(part), columns) if output.exists(_merged(part)) else None
 
 
 def merge(output: Storage, folder: str, part: int, inputs: "pa.Table") -> "pa.Table | None":
-    """Make the staged rows of a part part of OUTPUT/metrics, and forget that they were staged.
+    """Merge the staged rows of a part into OUTPUT/metrics, and delete the staged files.
 
-    A staged row replaces an earlier one of its input, and a success a failure staged beside it.
+    A staged row replaces the merged row of the same input. Among staged rows of the same input, a success replaces a
+    failure.
 
     Args:
-        output: of the run.
+        output: location of the run.
         folder: FIRST or RETRIED.
         part: number of the part.
         inputs: index and key of the manifest, for the order.
 
     Returns:
-        The rows of the part; None where there are none yet.
+        The merged rows; None if nothing was staged.
     """
     import pandas as pd
     import pyarrow as pa
 
-    fresh, old = staged(output, folder, part), merged(output, part)
-    if fresh is None:
-        return old
-    rows = fresh if old is None else pa.concat_tables([fresh, old])
+    staged = read_staged(output, folder, part)
+    if staged is None:
+        return None
+    merged = read_merged(output, part)
+    rows = staged if merged is None else pa.concat_tables([staged, merged])
     frame = pd.DataFrame({"key": rows.column("key").to_pandas(), "status": rows.column("status").to_pandas()})
-    frame["age"] = [0] * len(fresh) + [1] * (len(rows) - len(fresh))
-    frame["failed"] = ~frame.status.isin(SUCCEEDED)
+    frame["age"] = [0] * len(staged) + [1] * (len(rows) - len(staged))
+    frame["failed"] = frame.status.isin(FAILURES)
     order = pd.Series(inputs.column("index").to_numpy(), index=inputs.column("key").to_pandas())
     frame["index"] = frame.key.map(order)
     kept = frame.sort_values(["index", "age", "failed"], kind="stable").drop_duplicates("key").index
     rows = rows.take(pa.array(kept))
-    output.write(f"{METRICS}/{_name(part)}.parquet", parquet_bytes(rows))
-    store = output.child(f"{folder}/{_name(part)}")
-    for entry in list(store.list()):
-        store.delete(entry.key)
+    output.write(_merged(part), parquet_bytes(rows))
+    files = output.child(f"{folder}/{_name(part)}")
+    for entry in list(files.list()):
+        files.delete(entry.key)
     return rows
 
 
 def without(inputs: "pa.Table", *done: "pa.Table | None") -> "pa.Table":
-    """The inputs of a part that have no row in any of the tables."""
+    """Return the inputs of a part that have no row in any of the tables."""
     import pyarrow.compute as pc
 
     for rows in done:
@@ -86,49 +90,46 @@ def without(inputs: "pa.Table", *done: "pa.Table | None") -> "pa.Table":
     return inputs
 
 
-def failed(inputs: "pa.Table", rows: "pa.Table", statuses: Sequence[str]) -> "pa.Table":
-    """The inputs of a part whose row has one of the statuses."""
+def with_status(inputs: "pa.Table", rows: "pa.Table", statuses: Sequence[str]) -> "pa.Table":
+    """Return the inputs of a part whose row has one of the statuses."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lost = rows.filter(pc.is_in(rows.column("status"), value_set=pa.array(statuses, pa.string())))
-    return inputs.filter(pc.is_in(inputs.column("key"), value_set=_keys(lost)))
+    selected = rows.filter(pc.is_in(rows.column("status"), value_set=pa.array(statuses, pa.string())))
+    return inputs.filter(pc.is_in(inputs.column("key"), value_set=_keys(selected)))
 
 
-def count_statuses(tables: Iterable["pa.Table"]) -> Counter[str]:
-    """Rows by status."""
+def count_statuses(rows: "pa.Table | None") -> Counter[str]:
+    """Return the number of rows by status."""
     import pyarrow.compute as pc
 
-    counts: Counter[str] = Counter()
-    for table in tables:
-        for entry in pc.value_counts(table.column("status")).to_pylist():
-            counts[entry["values"]] += entry["counts"]
-    return counts
+    if rows is None:
+        return Counter()
+    return Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(rows.column("status")).to_pylist()})
 
 
-def read_rows(output: Storage) -> Iterable["pa.Table"]:
-    """The rows of every finished part, one table at a time."""
-    store = output.child(METRICS)
-    return (_read(store, entry.key) for entry in store.list())
+def count_rows(output: Storage) -> int:
+    """Return the number of rows of all finished parts, from the footers of their files."""
+    files = output.child(METRICS)
+    return sum(count_parquet_rows(files, entry.key) for entry in files.list())
 
 
-def read_unmerged(output: Storage) -> Iterable["pa.Table"]:
-    """The rows staged for parts that are not finished, one table per part, one row per input."""
+def read_rows(output: Storage) -> "Iterator[pa.Table]":
+    """Yield the rows of every finished part, one table per part."""
+    files = output.child(METRICS)
+    return (read_parquet(files, entry.key) for entry in files.list())
+
+
+def read_unmerged(output: Storage) -> "Iterator[pa.Table]":
+    """Yield the rows staged for parts that are not finished, one table per part, one row per input."""
     import pandas as pd
     import pyarrow as pa
 
     parts = {entry.key.partition("/")[0] for entry in output.child(FIRST).list()}
     for part in sorted(int(name.removeprefix("part-")) for name in parts):
-        if merged(output, part) is None and (rows := staged(output, FIRST, part)) is not None:
-            twice = pd.Series(rows.column("key").to_pandas()).duplicated()
-            yield rows.filter(pa.array(~twice))
-
-
-def _read(store: Storage, key: str) -> "pa.Table":
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pq.read_table(pa.BufferReader(store.read(key)))
+        if not output.exists(_merged(part)) and (rows := read_staged(output, FIRST, part)) is not None:
+            repeated = pd.Series(rows.column("key").to_pandas()).duplicated()
+            yield rows.filter(pa.array(~repeated))
 
 
 def _keys(rows: "pa.Table") -> "pa.Array":
@@ -137,3 +138,7 @@ def _keys(rows: "pa.Table") -> "pa.Array":
 
 def _name(part: int) -> str:
     return f"part-{part:05d}"
+
+
+def _merged(part: int) -> str:
+    return f"{METRICS}/{_name(part)}.parquet"

@@ -1,6 +1,7 @@
-"""What `archive` runs beside its actors: keys to bytes, and rows made safe.
+"""Ray tasks of `archive`: reading the photographs, and staging the rows.
 
-Nothing here imports torch: the processes that fetch and stage start in a fraction of an actor's time and memory.
+Nothing here imports torch or pydantic: the processes of these tasks start in a fraction of the time and memory of an
+actor.
 """
 
 import pyarrow as pa
@@ -11,17 +12,27 @@ from colorize_core.runtime.stage_timer import FETCH, StageTimer
 from jobs.archive.rows import stage
 from jobs.inputs.fetch import fetch_all
 from jobs.run import prometheus as metrics
-from jobs.run.progress import Progress
+from jobs.run.progress import ClusterCounter
 
 
-def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.Table:
-    """Add the bytes of each key, or the status missing or read_error and why; `run` is the label of metrics."""
-    clock = StageTimer()
-    with clock.time(FETCH):
+def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str) -> pa.Table:
+    """Read the files of a batch of keys.
+
+    Args:
+        batch: rows of the manifest; the column `key` is used.
+        source: location of the photographs.
+        counter: receives the seconds of the stage.
+        run: label of the Prometheus metrics.
+
+    Returns:
+        Columns `key`, `data`, `status` (missing or read_error; null if the file was read) and `error`.
+    """
+    timer = StageTimer()
+    with timer.time(FETCH):
         files = fetch_all(source, batch.column("key").to_pylist())
-    spent = clock.pop()
-    progress.spend(spent)
-    metrics.record_stages(run, spent, len(files))
+    seconds = timer.pop()
+    counter.add_seconds(seconds)
+    metrics.record_stages(run, seconds, len(files))
     metrics.INPUT_BYTES.record(run, sum(len(file.data) for file in files))
     metrics.RETRIES.record(run, take_retries())
     return pa.table(
@@ -35,7 +46,7 @@ def fetch(batch: pa.Table, source: Storage, progress: Progress, run: str) -> pa.
 
 
 def stage_rows(rows: pa.Table, output: Storage, folder: str, part: int) -> pa.Table:
-    """Make the rows of a block safe; returns how many pictures there are, and their bytes."""
+    """Write the rows of a block to `folder`; return one row with the number of its color images and their bytes."""
     stage(output, folder, part, rows)
     sizes = rows.column("output_bytes").drop_null().to_pylist()
     return pa.table({"images": [len(sizes)], "output_bytes": [sum(sizes)]})

@@ -1,1 +1,1 @@
-"""Which files a job works on, and their bytes."""
+"""Inputs of a job: their selection, their list, and their content."""

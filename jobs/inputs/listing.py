@@ -1,8 +1,8 @@
-"""The manifest: every input of a job, listed once into Parquet and then worked from."""
+"""The manifest: all inputs of a job, listed once into Parquet files that the job then works from."""
 
 import fnmatch
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -12,36 +12,38 @@ from pydantic import Field
 from cluster.config.loading import Section
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
-from jobs.run.parquet import parquet_bytes
+from jobs.run.parquet import parquet_bytes, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "_state/manifest"
+LISTING = "_state/listing.json"
+"""File of an output with the `Listing` of its manifest, written when the manifest is complete."""
 ROWS_PER_PART = 500_000
-"""Inputs per file of the manifest: the most that a driver holds at once."""
+"""Inputs per file of the manifest, which is also the most that a driver holds in memory at once."""
 _LISTING_THREADS = 32
 
 
 class ListingOptions(Section):
-    """Which files are inputs."""
+    """Selection of the inputs."""
 
     manifest: str | None = None
-    """List of inputs instead of a listing of the source: a Parquet or CSV file with a column key (relative to the
-    source; a column size is used where there is one), or the manifest.json of an S3 Inventory."""
+    """List of inputs to use instead of a listing of the source: a Parquet or CSV file with a column `key` (relative to
+    the source) and optionally a column `size`, or the manifest.json of an S3 Inventory."""
     include: list[str] = Field(default_factory=list)
-    """Patterns (*, ?, [abc]) of which a key must match one, such as 1920s/*.tif; all keys when empty."""
+    """Patterns (*, ?, [abc]) for keys, such as 1920s/*.tif. A key must match at least one; all keys when empty."""
     exclude: list[str] = Field(default_factory=list)
-    """Patterns of which a key must match none."""
+    """Patterns for keys. A key must not match any of them."""
     extensions: list[str] = Field(default_factory=list)
-    """Endings of names, such as .jpg; those of all formats that can be read when empty."""
+    """File name endings, such as .jpg; those of all readable formats when empty."""
     min_bytes: int = Field(0, ge=0)
-    """Smaller files are left out."""
+    """Minimum file size in bytes."""
     max_bytes: int | None = Field(None, ge=1)
-    """Larger files are left out."""
+    """Maximum file size in bytes; no limit when empty."""
 
     def selects(self, entry: Entry, known_endings: Sequence[str]) -> bool:
-        """Whether a file is an input. Sizes that a manifest does not tell (-1) pass."""
+        """Return True if a file is an input. An unknown size (-1, in a given manifest) meets any size limit."""
         endings = tuple(ending.lower() for ending in self.extensions) or tuple(known_endings)
         if not entry.key.lower().endswith(endings):
             return False
@@ -54,75 +56,113 @@ class ListingOptions(Section):
 
 @dataclass(frozen=True)
 class Listing:
-    """What a listing found."""
+    """Result of a listing."""
 
     count: int
-    """Files that are inputs."""
+    """Number of inputs."""
     ignored: int
-    """Files that were left out."""
+    """Number of files that are not inputs, and of repetitions."""
     bytes: int
-    """Size of the inputs together."""
+    """Total size of the inputs."""
     parts: int
-    """Files of the manifest."""
+    """Number of files of the manifest."""
+
+
+class InputSelection:
+    """Iterable over the inputs of a source; counts what it yields and what it skips.
+
+    A key that a given manifest repeats is an input once. To detect repetitions, all selected keys of a given manifest
+    are kept in memory: about 150 bytes for a key of 50 characters, so 1.5 GB for ten million. A listing of the source
+    has no repetitions and needs no such memory.
+    """
+
+    def __init__(
+        self,
+        source: Storage,
+        known_endings: Sequence[str],
+        options: ListingOptions,
+        storage: StorageOptions,
+        threads: int = _LISTING_THREADS,
+    ) -> None:
+        """Select from the files in `source`, or from those that `options.manifest` names; nothing is read yet.
+
+        Args:
+            source: location of the inputs.
+            known_endings: file name endings to use where `options` has none.
+            options: which files are inputs.
+            storage: access to S3.
+            threads: number of concurrent listing requests.
+        """
+        self._source, self._endings, self._options, self._storage = source, known_endings, options, storage
+        self._threads = threads
+        self.count = self.ignored = self.bytes = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield the inputs in the order of the listing or of the given manifest."""
+        seen: set[str] = set()
+        for entry in self._entries():
+            if not self._options.selects(entry, self._endings) or entry.key in seen:
+                self.ignored += 1
+                continue
+            if self._options.manifest:
+                seen.add(entry.key)
+            self.count += 1
+            self.bytes += max(entry.size, 0)
+            yield entry
+
+    def _entries(self) -> Iterable[Entry]:
+        if self._options.manifest:
+            from jobs.inputs.user_list import read_user_list
+
+            return read_user_list(self._options.manifest, self._source, self._storage)
+        return self._source.list_parallel(self._threads) if self._threads > 1 else self._source.list()
+
+    def listing(self) -> Listing:
+        """Return the totals of what was yielded and skipped so far."""
+        return Listing(self.count, self.ignored, self.bytes, -(-self.count // ROWS_PER_PART))
 
 
 def write_manifest(
-    source: Storage, output: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions
+    source: Storage, output: Storage, known_endings: Sequence[str], options: ListingOptions, storage: StorageOptions
 ) -> Listing:
     """List the inputs of a source into OUTPUT/_state/manifest/part-*.parquet.
 
-    Columns are `index` (int64, consecutive), `key` and `size` (-1 where a given manifest does not tell). Memory does
-    not grow with the listing beyond one part.
+    Columns are `index` (int64, consecutive), `key` and `size` (-1 if unknown). One part is held in memory, and in
+    addition the keys of a given manifest (`InputSelection`).
     """
     target = output.child(FOLDER)
-    count = ignored = size = parts = 0
+    selection = InputSelection(source, known_endings, options, storage)
+    parts = 0
     rows: list[dict[str, Any]] = []
-    seen: set[int] | None = set() if rule.manifest else None  # a listing names nothing twice
-    for entry in find_inputs(source, rule, options):
-        if not rule.selects(entry, known_endings) or (seen is not None and hash(entry.key) in seen):
-            ignored += 1
-            continue
-        if seen is not None:
-            seen.add(hash(entry.key))
-        rows.append({"index": count, "key": entry.key, "size": entry.size})
-        count += 1
-        size += max(entry.size, 0)
+    for index, entry in enumerate(selection):
+        rows.append({"index": index, "key": entry.key, "size": entry.size})
         if len(rows) == ROWS_PER_PART:
             _write_part(target, parts, rows)
             parts, rows = parts + 1, []
     if rows:
         _write_part(target, parts, rows)
-        parts += 1
-    return Listing(count, ignored, size, parts)
+    return selection.listing()
 
 
-def survey(
-    source: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions, some: int = 8
+def sample_inputs(
+    source: Storage, known_endings: Sequence[str], options: ListingOptions, storage: StorageOptions, size: int = 8
 ) -> tuple[Listing, list[Entry]]:
-    """List the inputs of a source without writing; also a few of them, drawn evenly (reservoir sampling)."""
+    """List the inputs of a source without writing; return the totals and a uniform sample (reservoir sampling)."""
     random = Random(0)
-    count = ignored = size = 0
-    drawn: list[Entry] = []
-    for entry in find_inputs(source, rule, options):
-        if not rule.selects(entry, known_endings):
-            ignored += 1
-            continue
-        count += 1
-        size += max(entry.size, 0)
-        place = random.randrange(count)
-        if len(drawn) < some:
-            drawn.append(entry)
-        elif place < some:
-            drawn[place] = entry
-    return Listing(count, ignored, size, -(-count // ROWS_PER_PART)), drawn
+    selection = InputSelection(source, known_endings, options, storage)
+    sample: list[Entry] = []
+    for entry in selection:
+        position = random.randrange(selection.count)
+        if len(sample) < size:
+            sample.append(entry)
+        elif position < size:
+            sample[position] = entry
+    return selection.listing(), sample
 
 
 def read_part(output: Storage, part: int) -> "pa.Table":
-    """One file of the manifest: index, key, size."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pq.read_table(pa.BufferReader(output.read(f"{FOLDER}/{_part_name(part)}")))
+    """Read one file of the manifest: index, key, size."""
+    return read_parquet(output, f"{FOLDER}/{_part_name(part)}")
 
 
 def _write_part(target: Storage, part: int, rows: list[dict[str, Any]]) -> None:
@@ -137,29 +177,16 @@ def _part_name(part: int) -> str:
 
 
 def require_photographs(
-    source: Storage, known_endings: Sequence[str], rule: ListingOptions, options: StorageOptions
+    source: Storage, known_endings: Sequence[str], options: ListingOptions, storage: StorageOptions
 ) -> None:
-    """Raise UserError unless the source exists and holds an input; lists up to the first."""
+    """Raise UserError unless the source exists and contains an input; the listing stops at the first one."""
     if isinstance(source, LocalStorage) and not os.path.isdir(source.root):
         what = "not a directory" if os.path.exists(source.root) else "no such directory"
         raise UserError(f"{source.root}: {what}; source must be a folder or an s3:// prefix")
-    ignored = 0
-    for entry in find_inputs(source, rule, options, threads=1):
-        if rule.selects(entry, known_endings):
-            return
-        ignored += 1
-    narrowed = rule != ListingOptions(manifest=rule.manifest)
-    endings = "" if rule.extensions else f"; endings looked for: {', '.join(known_endings)}"
-    why = f" ({ignored} files are left out by {'listing.*' if narrowed else 'their endings'})" if ignored else ""
-    raise UserError(f"{rule.manifest or source.uri}: no photographs found{why}{endings}")
-
-
-def find_inputs(
-    source: Storage, rule: ListingOptions, options: StorageOptions, threads: int = _LISTING_THREADS
-) -> Iterable[Entry]:
-    """What the source holds, or what the given manifest says it holds."""
-    if rule.manifest:
-        from jobs.inputs.user_list import read_user_list
-
-        return read_user_list(rule.manifest, source, options)
-    return source.list_parallel(threads) if threads > 1 else source.list()
+    selection = InputSelection(source, known_endings, options, storage, threads=1)
+    if next(iter(selection), None) is not None:
+        return
+    excluded_by = "file name ending" if options == ListingOptions(manifest=options.manifest) else "listing.*"
+    excluded = f" ({selection.ignored} files are excluded by {excluded_by})" if selection.ignored else ""
+    endings = "" if options.extensions else f"; accepted file name endings: {', '.join(known_endings)}"
+    raise UserError(f"{options.manifest or source.uri}: no photographs found{excluded}{endings}")

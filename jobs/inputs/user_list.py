@@ -1,4 +1,4 @@
-"""Lists of inputs that users bring: Parquet or CSV with a column `key`, and S3 Inventory."""
+"""Lists of inputs provided by users: Parquet or CSV with a column `key`, and S3 Inventory."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 
 from cluster.storage.stores import Entry, S3Storage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
+from colorize_core.formatting import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,26 +17,28 @@ _UNKNOWN_SIZE = -1
 
 
 def read_user_list(location: str, source: Storage, options: StorageOptions) -> Iterator[Entry]:
-    """Inputs that a file names, in its order; memory does not grow with their number.
+    """Yield the inputs that a file lists, in its order, without holding them in memory.
 
     Args:
         location: path or s3:// URI of a .parquet or .csv file, or s3:// URI of the manifest.json of an S3 Inventory.
-        source: keys are relative to it; an inventory names whole keys, and those outside the source are passed over.
-        options: for S3.
+        source: location that keys are relative to. An inventory lists full keys; those outside the source are skipped.
+        options: access to S3.
 
     Raises:
-        UserError: the file cannot be read, has no column `key`, or is of another kind.
+        UserError: the file cannot be read, has no column `key`, or has an unsupported format.
     """
     folder, _, name = location.rpartition("/")
-    store = open_storage(folder or ".", options)
+    storage = open_storage(folder or ".", options)
     if name == _INVENTORY:
-        yield from _read_inventory(location, store, source, options)
+        yield from _read_inventory(location, storage, source, options)
         return
     if not name.endswith((".parquet", ".csv")):
-        raise UserError(f"{location}: listing.manifest must be a .parquet or .csv file, or an inventory's {_INVENTORY}")
-    for batch in _batches(store, name):
+        raise UserError(
+            f"{location}: listing.manifest must be a .parquet or .csv file, or an S3 Inventory's {_INVENTORY}"
+        )
+    for batch in _batches(storage, name):
         if "key" not in batch.schema.names:
-            raise UserError(f"{location}: has no column key (it has: {', '.join(batch.schema.names)})")
+            raise UserError(f"{location}: the column key is missing (columns: {', '.join(batch.schema.names)})")
         keys = batch.column("key").cast("string").to_pylist()
         known = "size" in batch.schema.names
         sizes = batch.column("size").cast("int64").to_pylist() if known else [_UNKNOWN_SIZE] * len(keys)
@@ -44,32 +47,32 @@ def read_user_list(location: str, source: Storage, options: StorageOptions) -> I
                 yield Entry(key, _UNKNOWN_SIZE if size is None else size)
 
 
-def _batches(store: Storage, name: str, columns: list[str] | None = None) -> Iterator["pa.RecordBatch"]:
-    """Rows of a .parquet, .csv or .csv.gz file; `columns` names those of a CSV file without a header."""
+def _batches(storage: Storage, name: str, columns: list[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """Yield the rows of a .parquet, .csv or .csv.gz file; `columns` are the names for a CSV file without a header."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    where = f"{store.uri}/{name}"
+    location = f"{storage.uri}/{name}"
     try:
         if name.endswith(".parquet"):
-            with store.filesystem.open_input_file(store.path(name)) as file:
+            with storage.filesystem.open_input_file(storage.path(name)) as file:
                 yield from pq.ParquetFile(file).iter_batches()
             return
-        text = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns or ["key"], pa.string()))
-        packed = "gzip" if name.endswith(".gz") else None
-        with store.filesystem.open_input_stream(store.path(name), compression=packed) as stream:
-            yield from pa.csv.open_csv(stream, pa.csv.ReadOptions(column_names=columns), convert_options=text)
+        as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns or ["key"], pa.string()))
+        compression = "gzip" if name.endswith(".gz") else None
+        with storage.filesystem.open_input_stream(storage.path(name), compression=compression) as stream:
+            yield from pa.csv.open_csv(stream, pa.csv.ReadOptions(column_names=columns), convert_options=as_text)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{where}: not a readable table of keys ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{location}: not a readable table ({first_line(error)})") from error
     except OSError as error:
-        raise UserError(f"{where}: cannot be read ({error.strerror or str(error).splitlines()[0]})") from error
+        raise UserError(f"{location}: cannot be read ({error.strerror or first_line(error)})") from error
 
 
-def _read_inventory(location: str, store: Storage, source: Storage, options: StorageOptions) -> Iterator[Entry]:
-    """Objects of an S3 Inventory below the source (Amazon S3 User Guide, "Locating your inventory list")."""
+def _read_inventory(location: str, storage: Storage, source: Storage, options: StorageOptions) -> Iterator[Entry]:
+    """Yield the objects of an S3 Inventory below the source (Amazon S3 User Guide, "Locating your inventory list")."""
     try:
-        inventory: dict[str, Any] = json.loads(store.read(_INVENTORY))
+        inventory: dict[str, Any] = json.loads(storage.read(_INVENTORY))
         kind, files = inventory["fileFormat"].lower(), [file["key"] for file in inventory["files"]]
         destination = inventory["destinationBucket"].removeprefix("arn:aws:s3:::")
         columns = [name.strip() for name in inventory["fileSchema"].split(",")] if kind == "csv" else None
@@ -77,23 +80,25 @@ def _read_inventory(location: str, store: Storage, source: Storage, options: Sto
     except OSError as error:
         raise UserError(f"{location}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{location}: not the manifest of an S3 Inventory ({error})") from error
+        raise UserError(f"{location}: this is not the manifest of an S3 Inventory ({error})") from error
     if kind not in ("csv", "parquet"):
-        raise UserError(f"{location}: an inventory in {kind}; have it written as CSV or Parquet")
+        raise UserError(
+            f"{location}: inventories in {kind} are not supported; configure the inventory as CSV or Parquet"
+        )
     if not isinstance(source, S3Storage) or source.bucket != bucket:
-        raise UserError(f"{location}: an inventory of the bucket {bucket}, but the source is {source.uri}")
-    below = f"{source.prefix}/" if source.prefix else ""
-    listed = open_storage(f"s3://{destination}", options)
+        raise UserError(f"{location}: this is an inventory of the bucket {bucket}, but the source is {source.uri}")
+    prefix = f"{source.prefix}/" if source.prefix else ""
+    files_storage = open_storage(f"s3://{destination}", options)
     for file in files:
-        for batch in _batches(listed, file, columns):
-            yield from _objects(batch, below, url_encoded=kind == "csv")
+        for batch in _batches(files_storage, file, columns):
+            yield from _objects(batch, prefix, url_encoded=kind == "csv")
 
 
-def _objects(batch: "pa.RecordBatch", below: str, url_encoded: bool) -> Iterator[Entry]:
+def _objects(batch: "pa.RecordBatch", prefix: str, url_encoded: bool) -> Iterator[Entry]:
     by_name = {name.lower().replace("_", ""): batch.column(name) for name in batch.schema.names}
     keys = by_name["key"].to_pylist()
     sizes = by_name["size"].to_pylist() if "size" in by_name else [None] * len(keys)
-    for written, size in zip(keys, sizes, strict=True):
-        key = unquote_plus(written) if url_encoded else written
-        if key.startswith(below) and not key.endswith("/"):
-            yield Entry(key[len(below) :], _UNKNOWN_SIZE if size in (None, "") else int(size))
+    for listed_key, size in zip(keys, sizes, strict=True):
+        key = unquote_plus(listed_key) if url_encoded else listed_key
+        if key.startswith(prefix) and not key.endswith("/"):
+            yield Entry(key[len(prefix) :], _UNKNOWN_SIZE if size in (None, "") else int(size))

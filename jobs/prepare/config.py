@@ -9,32 +9,32 @@ from jobs.inputs.listing import ListingOptions
 
 
 class PrepareConfig(PipelineJobConfig):
-    """Turn a folder or s3:// prefix of color photographs (jpg, png, webp, tiff) into Lab shards for training.
+    """Convert a folder or s3:// prefix of color photographs (jpg, png, webp, tiff) into Lab shards for training.
 
-    Exact duplicates, near-gray photographs and files that cannot be decoded are left out and listed, with the
-    reason, in OUTPUT/rejects.parquet.
+    Exact duplicates, nearly gray photographs and files that cannot be decoded are rejected and listed with the reason
+    in OUTPUT/rejects.parquet.
     """
 
     source: str
     """Folder or s3:// prefix of the photographs."""
     output: Output
-    """Where the dataset goes; must be empty."""
+    """Folder or s3:// prefix for the dataset; must be empty."""
     size: int = Field(256, ge=32, multiple_of=32)
-    """Side of the squares in pixels, a multiple of 32."""
+    """Side of the square images in pixels, a multiple of 32."""
     resize: Literal["squash", "crop"] = "crop"
-    """How photographs become square: squash the whole picture, or crop its center."""
+    """Conversion to squares: squash the whole photograph, or crop its central square."""
     split: Literal["hash", "folders"] = "hash"
-    """Deal photographs to splits by a hash of their content, or by sub-folders named train, val and test."""
+    """Assignment to splits: by a hash of the content, or by subfolders named train, val and test."""
     val_fraction: float = Field(0.05, ge=0, lt=1)
-    """Share of the photographs for validation, with split=hash."""
+    """Fraction of the photographs for validation, with split=hash."""
     test_fraction: float = Field(0.05, ge=0, lt=1)
-    """Share of the photographs for the final test, with split=hash."""
+    """Fraction of the photographs for the final test, with split=hash."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
-    """Which files are inputs."""
+    """Selection of the inputs."""
     rows_per_shard: int = Field(512, ge=1)
     """Photographs per Parquet file."""
     max_pixels: int = Field(200_000_000, ge=1)
-    """Larger photographs are rejected before they are decoded."""
+    """Maximum pixels of a photograph; larger ones are rejected before they are decoded."""
 
     @model_validator(mode="after")
     def _check(self) -> "PrepareConfig":

@@ -1,6 +1,7 @@
-"""`colorize prepare`: color photographs to Lab shards."""
+"""`colorize prepare`: convert color photographs to Lab shards."""
 
 import hashlib
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
-from jobs.command.console import say, summary
+from jobs.command.console import summary
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER, require_photographs, write_manifest
 from jobs.prepare.config import PrepareConfig
@@ -19,31 +20,50 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG = PrepareConfig
+_ADVICE = "the same command starts again"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
-_KEEP_FIRST = {"test": 0, "val": 1, "train": 2}  # of equal files the one a model is scored on stays
+_SPLIT_PRIORITY = {"test": 0, "val": 1, "train": 2}  # of identical files the one in an evaluation split is kept
+
+_log = logging.getLogger(__name__)
 
 
 def plan(config: PrepareConfig) -> str:
-    """What would run."""
+    """Describe what would run."""
     source, output = check_inputs(config)
-    return f"prepare would read the photographs below {source.uri} and write {config.size} px shards to {output.uri}"
+    return f"prepare would read the photographs in {source.uri} and write {config.size} px shards to {output.uri}"
 
 
 def run(config: PrepareConfig, verbose: bool = False) -> int:
-    """List, inspect, deduplicate and split, then write shards; the dataset exists when dataset.json does."""
+    """List, screen, deduplicate and split the photographs, then write the shards.
+
+    The dataset is complete when dataset.json exists.
+
+    Args:
+        config: configuration of the dataset.
+        verbose: show Ray's log.
+
+    Returns:
+        DONE.
+
+    Raises:
+        UserError: source or output cannot be used, or no photograph can.
+        ClusterError: Ray or the storage failed, or there was no progress for `stall_seconds`.
+    """
     from colorize_core.data import shards
 
     source, output = check_inputs(config)
     _require_free(output)
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
-    say(f"prepare: {listing.count} photographs in {source.uri}")
+    _log.info("prepare: %d photographs in %s", listing.count, source.uri)
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
         inspected = _inspect(config, source, output, listing.count)
         rejects = _reject_duplicates(inspected)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
         if accepted.empty:
-            raise UserError(f"{source.uri}: none of {listing.count} photographs can be used: {_counts(rejects)}")
+            raise UserError(
+                f"{source.uri}: none of {listing.count} photographs can be used ({_reasons(rejects.reason)})"
+            )
         files, colors = _write_shards(config, source, output, accepted)
     output.write("rejects.parquet", _rejects_file(rejects))
     info = shards.DatasetInfo(
@@ -52,7 +72,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
         splits={
             name: {"rows": int((accepted.split == name).sum()), "files": files.get(name, [])} for name in shards.SPLITS
         },
-        rejects=dict(sorted(Counter(rejects.reason).items())),
+        rejects=_counts(rejects.reason),
         source=source.uri,
         fingerprint=_fingerprint(accepted),
         ab_median=colors.median(),
@@ -65,7 +85,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
 
 
 def requirements(config: PrepareConfig) -> Requirements:
-    """What a run needs of the machines it runs on."""
+    """Return the processes and locations that a run requires."""
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
     return Requirements(
         ResourceRequest("tasks", 1, 1.0, 0.0), reads={"source": (source, None)}, writes={"output": output}
@@ -73,7 +93,7 @@ def requirements(config: PrepareConfig) -> Requirements:
 
 
 def check_inputs(config: PrepareConfig) -> tuple[Storage, Storage]:
-    """Source and output; every mistake that can be found before Ray is started."""
+    """Validate everything that can be validated without Ray; return source and output."""
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, _SUFFIXES, config.listing, config.storage)
     return source, output
@@ -83,21 +103,21 @@ def _require_free(output: Storage) -> None:
     from colorize_core.data.shards import DATASET_FILE
 
     if output.exists(DATASET_FILE):
-        raise UserError(f"{output.uri}: already holds a dataset; use another output, or delete it first")
+        raise UserError(f"{output.uri}: already contains a dataset; use another output, or delete it first")
     first = next(iter(output.list()), None)
     if first is not None and not first.key.startswith(("_state/", "test/", "train/", "val/")):
         raise UserError(f"{output.uri}: the output is not empty ({first.key}); use another output")
 
 
 def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int) -> "pd.DataFrame":
-    """One row per photograph: key, split, id, reason, detail. Pixels stay in the workers."""
+    """Return key, split, id, reason and detail of each photograph; pixels stay in the workers."""
     import pandas as pd
     import ray
 
     from jobs.prepare.tasks import inspect_rows
-    from jobs.run.progress import Progress
+    from jobs.run.progress import ClusterCounter
 
-    progress = Progress()
+    counter = ClusterCounter()
     manifest = output.child(FOLDER)
     rows = (
         ray.data.read_parquet(manifest.path(), filesystem=manifest.filesystem)
@@ -106,21 +126,22 @@ def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int
             inspect_rows,
             batch_size=64,
             batch_format="pyarrow",
-            fn_kwargs={"config": config, "source": source, "progress": progress},
+            fn_kwargs={"config": config, "source": source, "counter": counter},
         )
     )
-    with progress.follow(rows, "inspected", count, config.stall_seconds, "the same command begins again"):
+    with counter.follow(rows, "inspected", count, config.stall_seconds, _ADVICE):
         parts = list(rows.iter_batches(batch_size=None, batch_format="pandas"))
     return pd.concat(parts, ignore_index=True)
 
 
 def _reject_duplicates(inspected: "pd.DataFrame") -> "pd.DataFrame":
-    """Mark all but one of equal files as duplicates, in place; returns every rejected row.
+    """Mark all but one of identical files as duplicates, in place; return all rejected rows.
 
-    The one of the strictest split stays, then the first key, whatever order the rows came in.
+    The file in the split with the highest priority is kept, then the one with the first key: the result does not depend
+    on the order of the rows.
     """
     usable = inspected[inspected.reason == ""]
-    order = usable.assign(rank=usable.split.map(_KEEP_FIRST)).sort_values(["rank", "key"])
+    order = usable.assign(rank=usable.split.map(_SPLIT_PRIORITY)).sort_values(["rank", "key"])
     first = order.groupby("id").key.transform("first")
     copies = order.index[order.key != first]
     inspected.loc[copies, "reason"] = "duplicate"
@@ -132,22 +153,22 @@ def _reject_duplicates(inspected: "pd.DataFrame") -> "pd.DataFrame":
 def _write_shards(
     config: PrepareConfig, source: Storage, output: Storage, accepted: "pd.DataFrame"
 ) -> tuple[dict[str, list[str]], Any]:
-    """Write every shard in a task of its own; returns the files by split and the colors of the training split."""
+    """Write each shard in its own task; return the files by split, and the `ColorCounter` of the training split."""
     import numpy as np
     import ray
 
     from colorize_core.color.prior import ColorCounter
     from jobs.prepare.tasks import plan_shards, write_shard
-    from jobs.run.progress import Progress
+    from jobs.run.progress import ClusterCounter
 
-    progress = Progress()
+    counter = ClusterCounter()
     shards = plan_shards(accepted, config.rows_per_shard)
     results = ray.data.from_items(shards, override_num_blocks=len(shards)).map(
-        write_shard, fn_kwargs={"config": config, "source": source, "output": output, "progress": progress}
+        write_shard, fn_kwargs={"config": config, "source": source, "output": output, "counter": counter}
     )
     files: dict[str, list[str]] = {}
     colors = ColorCounter()
-    with progress.follow(results, "converted", len(accepted), config.stall_seconds, "the same command begins again"):
+    with counter.follow(results, "converted", len(accepted), config.stall_seconds, _ADVICE):
         for row in results.iter_rows():
             files.setdefault(row["split"], []).append(row["file"])
             np.add.at(colors.counts.reshape(-1), row["colors"], row["counts"])
@@ -166,9 +187,12 @@ def _fingerprint(accepted: "pd.DataFrame") -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _counts(rejects: "pd.DataFrame") -> str:
-    found = Counter(rejects.reason)
-    return ", ".join(f"{reason} {count}" for reason, count in sorted(found.items())) or "none"
+def _counts(reasons: "pd.Series") -> dict[str, int]:
+    return dict(sorted(Counter(reasons).items()))
+
+
+def _reasons(reasons: "pd.Series") -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in _counts(reasons).items())
 
 
 def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) -> None:
@@ -178,7 +202,7 @@ def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) 
     rejected = ", ".join(f"{reason} {count}" for reason, count in info.rejects.items())
     facts.append(("rejected", f"{sum(info.rejects.values())} ({rejected})" if rejected else "0"))
     if ignored:
-        facts.append(("not photographs", ignored))
+        facts.append(("ignored files", ignored))
     facts.append(("median color", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
-    facts.append(("dataset", f"{output.uri} (rejects.parquet names the rejected)"))
+    facts.append(("dataset", f"{output.uri} (rejects.parquet lists the rejected files)"))
     summary(f"prepared {config.size} px Lab shards", facts)

@@ -1,4 +1,4 @@
-"""What `prepare` runs in Ray's workers: bytes in, verdicts and shards out."""
+"""Ray tasks of `prepare`: screening of photographs, and writing of shards."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,48 +7,46 @@ import pyarrow as pa
 
 from cluster.storage.stores import Storage
 from colorize_core.color.prior import ColorCounter
-from colorize_core.data import screening as ingest
-from colorize_core.data import shards
+from colorize_core.data import screening, shards
 from colorize_core.errors import UserError
 from colorize_core.photo.decode import decode
-from jobs.inputs.fetch import fetch_all
-from jobs.run.progress import Progress
+from jobs.inputs.fetch import Fetched, fetch_all
+from jobs.run.progress import ClusterCounter
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from jobs.prepare.config import PrepareConfig
 
-_ROWS_AT_ONCE = 64
+_BATCH_SIZE = 64
 
 
-def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, progress: Progress) -> pa.Table:
-    """Decide about each photograph of a batch of manifest rows."""
-    rule = ingest.ResizePolicy(config.size, config.resize)
+def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, counter: ClusterCounter) -> pa.Table:
+    """Screen the photographs of a batch of manifest rows; return key, split, id, reason and detail of each."""
     keys = batch.column("key").to_pylist()
-    rows = []
-    for key, file in zip(keys, fetch_all(source, keys), strict=True):
-        if file.status:
-            verdict = ingest.ScreeningResult("", file.status, file.error)
-        else:
-            verdict = ingest.screen(file.data, rule, config.max_pixels)
-        reason, detail = verdict.reason, verdict.detail
-        split = (
-            ingest.split_by_folder(key)
-            if config.split == "folders"
-            else ingest.split_by_hash(verdict.id, config.val_fraction, config.test_fraction)
-            if verdict.id
-            else None
-        )
-        if not reason and split is None:
-            reason, detail = "no_split", "not in a folder named train, val or test"
-        rows.append({"key": key, "split": split or "", "id": verdict.id, "reason": reason, "detail": detail})
-    progress.add(len(rows))
+    rows = [_inspect(key, file, config) for key, file in zip(keys, fetch_all(source, keys), strict=True)]
+    counter.add(len(rows))
     return pa.Table.from_pylist(rows)
 
 
+def _inspect(key: str, file: Fetched, config: "PrepareConfig") -> dict[str, str]:
+    if file.status:
+        found = screening.ScreeningResult("", file.status, file.error)
+    else:
+        policy = screening.ResizePolicy(config.size, config.resize)
+        found = screening.screen(file.data, policy, config.max_pixels)
+    split, reason, detail = None, found.reason, found.detail
+    if config.split == "folders":
+        split = screening.split_by_folder(key)
+    elif found.id:
+        split = screening.split_by_hash(found.id, config.val_fraction, config.test_fraction)
+    if not reason and split is None:
+        reason, detail = "no_split", "not in a folder named train, val or test"
+    return {"key": key, "split": split or "", "id": found.id, "reason": reason, "detail": detail}
+
+
 def plan_shards(accepted: "pd.DataFrame", rows_per_shard: int) -> list[dict[str, Any]]:
-    """Cut each split, in the order of the rows, into shards: file, split, keys and ids."""
+    """Divide each split, in the order of the rows, into shards with file, split, keys and ids."""
     planned = []
     for split, rows in accepted.groupby("split", sort=True):
         for number, start in enumerate(range(0, len(rows), rows_per_shard)):
@@ -65,27 +63,32 @@ def plan_shards(accepted: "pd.DataFrame", rows_per_shard: int) -> list[dict[str,
 
 
 def write_shard(
-    shard: dict[str, Any], config: "PrepareConfig", source: Storage, output: Storage, progress: Progress
+    shard: dict[str, Any], config: "PrepareConfig", source: Storage, output: Storage, counter: ClusterCounter
 ) -> dict[str, Any]:
-    """Convert and write one shard; returns its file and, of training shards, the counts of their colors."""
-    rule = ingest.ResizePolicy(config.size, config.resize)
+    """Convert the photographs of one shard and write it.
+
+    Returns:
+        split and file; for a training shard also the indices of its colors in the grid of `ColorCounter`, and their
+        counts.
+    """
+    policy = screening.ResizePolicy(config.size, config.resize)
     exact = shard["split"] in shards.EVALUATION_SPLITS
     keys, ids = list(shard["keys"]), list(shard["ids"])
     colors = ColorCounter()
     tables = []
-    for start in range(0, len(keys), _ROWS_AT_ONCE):
-        some = slice(start, start + _ROWS_AT_ONCE)
+    for start in range(0, len(keys), _BATCH_SIZE):
+        batch = slice(start, start + _BATCH_SIZE)
         pixels = []
-        for key, identity, file in zip(keys[some], ids[some], fetch_all(source, keys[some]), strict=True):
-            if file.status or ingest.content_id(file.data) != identity:
-                why = file.error or "its content changed"
-                raise UserError(f"{source.uri}/{key}: cannot be converted after it was inspected ({why}); run again")
-            pixels.append(ingest.to_square(decode(file.data, config.max_pixels), rule))
-        table = shards.make_table(keys[some], ids[some], np.stack(pixels), exact)
+        for key, identity, file in zip(keys[batch], ids[batch], fetch_all(source, keys[batch]), strict=True):
+            if file.status or screening.content_id(file.data) != identity:
+                cause = file.error or "its content has changed"
+                raise UserError(f"{source.uri}/{key}: cannot be converted after it was inspected ({cause}); run again")
+            pixels.append(screening.to_square(decode(file.data, config.max_pixels), policy))
+        table = shards.make_table(keys[batch], ids[batch], np.stack(pixels), exact)
         if shard["split"] == shards.TRAIN:
             colors.add(table.column("ab").chunk(0).to_numpy_ndarray())
         tables.append(table)
-        progress.add(len(pixels))
+        counter.add(len(pixels))
     output.write(shard["file"], shards.encode_shard(pa.concat_tables(tables)))
     found = np.flatnonzero(colors.counts)
     return {

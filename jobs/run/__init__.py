@@ -1,1 +1,1 @@
-"""What makes a verb a run: its record, lock, progress, metrics and requirements."""
+"""Shared parts of runs: record, lock, progress, Prometheus metrics, requirements."""

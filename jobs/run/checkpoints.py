@@ -1,4 +1,4 @@
-"""Checkpoints of jobs: `starter`, directories and URIs."""
+"""Checkpoints that jobs load: `starter`, directories and URIs."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,30 +12,37 @@ if TYPE_CHECKING:
 
 
 def open_checkpoint(location: str, options: StorageOptions) -> Storage:
-    """The store whose root holds a checkpoint."""
+    """Return the storage whose root contains a checkpoint."""
     return open_storage(locate_checkpoint(location), options)
 
 
 def check_checkpoint(location: str, options: StorageOptions) -> str:
-    """The SHA-256 of a checkpoint's weights, which are all there; raises UserError. Without importing torch."""
+    """Check that a checkpoint is complete, without importing torch; return the SHA-256 of its weights.
+
+    Raises:
+        UserError: the location holds no checkpoint, or its weights are damaged.
+    """
     from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
 
-    store = open_checkpoint(location, options)
-    config = read_checkpoint_config(store.path(), store.filesystem)
-    read_weights(store.path(), config, store.filesystem)
+    storage = open_checkpoint(location, options)
+    config = read_checkpoint_config(storage.path(), storage.filesystem)
+    read_weights(storage.path(), config, storage.filesystem)
     return config.weights_sha256
 
 
 def read_checkpoint(location: str, options: StorageOptions) -> "tuple[ColorModel, CheckpointConfig]":
-    """Load a checkpoint from wherever it is; raises UserError (`colorize_core.checkpoint.weights.load_checkpoint`)."""
+    """Load a checkpoint from any location; raises UserError (`colorize_core.checkpoint.weights.load_checkpoint`)."""
     from colorize_core.checkpoint.weights import load_checkpoint
 
-    store = open_checkpoint(location, options)
-    return load_checkpoint(store.path(), store.filesystem)
+    storage = open_checkpoint(location, options)
+    return load_checkpoint(storage.path(), storage.filesystem)
 
 
 def checkpoint_reads(checkpoints: Mapping[str, str], options: StorageOptions) -> dict[str, tuple[Storage, str]]:
-    """The file of each that other machines must be able to read, by its key; the starter comes with the code."""
+    """Return, by configuration key, the file of each checkpoint that other nodes must be able to read.
+
+    The starter is left out: it is part of the code.
+    """
     return {
         key: (open_checkpoint(location, options), "config.json")
         for key, location in checkpoints.items()

@@ -1,4 +1,4 @@
-"""Counting done work across a cluster, and showing it."""
+"""Progress of a pipeline: a counter for the whole cluster and its live line."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,77 +15,77 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 
-class _Counter:
+class _CounterActor:
     def __init__(self) -> None:
-        self.count = 0
-        self.seconds: dict[str, float] = {}
+        self._count = 0
+        self._seconds: dict[str, float] = {}
 
     def add(self, number: int) -> None:
-        self.count += number
+        self._count += number
 
-    def get(self) -> int:
-        return self.count
+    def count(self) -> int:
+        return self._count
 
-    def spend(self, seconds: Mapping[str, float]) -> None:
-        self.seconds = add_stages([self.seconds, seconds])
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = add_stages([self._seconds, seconds])
 
-    def get_seconds(self) -> dict[str, float]:
-        return self.seconds
+    def seconds(self) -> dict[str, float]:
+        return self._seconds
 
 
-class Progress:
-    """A counter that stages of a pipeline add to and the driver reads; for people, not for records.
+class ClusterCounter:
+    """Counter that the workers of a pipeline increment and the driver reads; for display, not for records.
 
-    A batch that is run again after a failure counts again.
+    A batch that is repeated after a failure is counted again.
     """
 
     def __init__(self) -> None:
-        """Start the counter's actor, beside the driver: a node that is lost must not take the count with it."""
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._actor = ray.remote(num_cpus=0, scheduling_strategy=here)(_Counter).remote()
+        """Start the counter's actor on the driver's node, so that the loss of another node does not lose the count."""
+        driver_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._actor = ray.remote(num_cpus=0, scheduling_strategy=driver_node)(_CounterActor).remote()
 
     def add(self, number: int) -> None:
-        """Add without waiting."""
+        """Add to the count without waiting."""
         self._actor.add.remote(number)
 
-    def done(self) -> int:
-        """The count so far."""
-        return ray.get(self._actor.get.remote())
+    def count(self) -> int:
+        """Return the current count."""
+        return ray.get(self._actor.count.remote())
 
-    def spend(self, seconds: Mapping[str, float]) -> None:
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add seconds by stage (`colorize_core.runtime.stage_timer`) without waiting."""
-        self._actor.spend.remote(seconds)
+        self._actor.add_seconds.remote(seconds)
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by stage so far, of all workers together."""
-        return ray.get(self._actor.get_seconds.remote())
+        """Return the seconds by stage so far, summed over all workers."""
+        return ray.get(self._actor.seconds.remote())
 
     @contextmanager
     def follow(
-        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, afterward: str
+        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, advice: str
     ) -> Iterator[ProgressLine]:
-        """Show a live line while a block consumes a pipeline whose stages add to this; the counter ends with it.
+        """Show a live line while the block consumes a pipeline whose workers add to this counter; stop it after.
 
         Args:
-            pipeline: not yet begun.
-            what: is done to photographs, such as "scored".
-            total: how many there are.
-            stall_seconds: give up when nothing has moved for so long.
-            afterward: what to say is to be done then.
+            pipeline: the pipeline, not started yet.
+            what: past participle of what is done to photographs, such as "scored".
+            total: number of photographs.
+            stall_seconds: seconds without progress after which the pipeline is stopped.
+            advice: what the user can do after that, as the end of a sentence.
 
         Raises:
-            ClusterError: nothing has moved for `stall_seconds`.
+            ClusterError: there was no progress for `stall_seconds`.
         """
-        from ray.data.exceptions import ExecutionTimeoutError  # here: the counter's process has no need of ray.data
+        from ray.data.exceptions import ExecutionTimeoutError  # here: the counter's process does not need ray.data
 
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
         try:
-            with ProgressLine(what, total, self.done) as line:
+            with ProgressLine(what, total, self.count) as line:
                 yield line
         except ExecutionTimeoutError as error:
             raise ClusterError(
-                f"nothing has moved for {stall_seconds} s (stall_seconds); {self.done()} of {total} photographs were "
-                f"{what}, and {afterward}"
+                f"no progress for {stall_seconds} s (stall_seconds); {self.count()} of {total} photographs were "
+                f"{what}; {advice}"
             ) from error
         finally:
-            ray.kill(self._actor)  # stages hold on to it, and it would stay
+            ray.kill(self._actor)  # the workers hold references that would keep it alive

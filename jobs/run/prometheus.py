@@ -1,7 +1,7 @@
-"""What jobs tell Prometheus, through Ray's endpoint on every node.
+"""Prometheus metrics of jobs, exported through Ray's endpoint on every node.
 
-Ray writes `ray_` before every name and `_total` behind those of counters, and adds the labels NodeAddress and WorkerId.
-What a worker has counted leaves it every ten seconds and when it ends; nobody need listen.
+Ray prefixes each name with `ray_`, appends `_total` to the names of counters, and adds the labels NodeAddress and
+WorkerId. A worker exports its values every ten seconds and when it ends; nothing waits for a scraper.
 """
 
 import functools
@@ -15,30 +15,31 @@ _STEP_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30
 
 @dataclass(frozen=True)
 class Metric:
-    """One of them; every series has the label `run`, the output of the job."""
+    """A Prometheus metric. Every series is labeled `run=<output URI>`."""
 
     kind: Literal["counter", "gauge", "histogram"]
     name: str
     meaning: str
     label: str = ""
-    """Another label."""
+    """Name of a second label; empty for none."""
     bounds: tuple[float, ...] = ()
-    """Upper ends of a histogram's buckets. Ray makes its sum up from the middles of buckets: totals need counters."""
+    """Upper bounds of a histogram's buckets. Ray estimates the sum from the middles of buckets: exact totals need a
+    counter."""
 
     @property
     def exported(self) -> tuple[str, ...]:
-        """The names that Prometheus sees."""
+        """Names of the series in Prometheus."""
         if self.kind == "histogram":
             return tuple(f"ray_{self.name}_{part}" for part in ("bucket", "count", "sum"))
         return (f"ray_{self.name}{'_total' if self.kind == 'counter' else ''}",)
 
     def record(self, run: str, value: float, label: str = "") -> None:
-        """Count a value of a counter, set a gauge to it, or put it into a histogram; takes 3 µs, and waits for nothing.
+        """Add a value to a counter or a histogram, or set a gauge to it. Takes 3 µs and does not block.
 
         Args:
             run: URI of the job's output.
-            value: of a counter, what to add; nothing for 0.
-            label: the value of `self.label`, where there is one.
+            value: the value; 0 does not change a counter.
+            label: value of the second label, if the metric has one.
         """
         labels = {"run": run} | ({self.label: label} if self.label else {})
         if self.kind == "histogram":
@@ -51,7 +52,7 @@ class Metric:
 
 @functools.cache
 def _instrument(metric: Metric) -> Any:
-    """Ray's object of this process."""
+    """Return Ray's object for a metric, one per process."""
     from ray.util import metrics
 
     labels = ("run", metric.label) if metric.label else ("run",)
@@ -61,31 +62,31 @@ def _instrument(metric: Metric) -> Any:
     return kind(metric.name, metric.meaning, labels)
 
 
-IMAGES = Metric("counter", "colorize_archive_images", "Photographs by what became of them.", "status")
+IMAGES = Metric("counter", "colorize_archive_images", "Photographs by status.", "status")
 INPUT_BYTES = Metric("counter", "colorize_archive_input_bytes", "Bytes read from the source.")
-OUTPUT_BYTES = Metric("counter", "colorize_archive_output_bytes", "Bytes of pictures written.")
-CORE_SECONDS = Metric("counter", "colorize_archive_core_seconds", "Seconds of cores by stage.", "stage")
+OUTPUT_BYTES = Metric("counter", "colorize_archive_output_bytes", "Bytes of color images written.")
+CORE_SECONDS = Metric("counter", "colorize_archive_core_seconds", "Core seconds by stage.", "stage")
 STAGE_SECONDS = Metric(
     "histogram",
     "colorize_archive_stage_seconds",
-    "Seconds of a core that a stage takes for a photograph, each the mean of a batch.",
+    "Core seconds of a stage per photograph, the mean of each batch.",
     "stage",
     _PHOTOGRAPH_SECONDS,
 )
-RETRIES = Metric("counter", "colorize_archive_storage_retries", "Requests to S3 that were made again.")
+RETRIES = Metric("counter", "colorize_archive_storage_retries", "Repeated requests to S3.")
 
-TRAIN_IMAGES = Metric("counter", "colorize_train_images", "Photographs that workers learned from.")
+TRAIN_IMAGES = Metric("counter", "colorize_train_images", "Photographs that workers were trained on.")
 TRAIN_SECONDS = Metric(
-    "counter", "colorize_train_seconds", "Seconds of workers: waiting for data, and learning.", "part"
+    "counter", "colorize_train_seconds", "Seconds of workers: waiting for data, and training steps.", "part"
 )
 STEP_SECONDS = Metric(
-    "histogram", "colorize_train_step_seconds", "Seconds from step to step of a worker.", bounds=_STEP_SECONDS
+    "histogram", "colorize_train_step_seconds", "Seconds per optimizer step of a worker.", bounds=_STEP_SECONDS
 )
-EPOCH = Metric("gauge", "colorize_train_epoch", "Finished epochs.")
-STEP = Metric("gauge", "colorize_train_step", "Finished steps of the epoch at work.")
-LOSS = Metric("gauge", "colorize_train_loss", "Mean losses of the leading worker in this epoch so far.", "loss")
-SCORE = Metric("gauge", "colorize_train_score", "Validation scores of the last epoch.", "score")
-LEARNING_RATE = Metric("gauge", "colorize_train_learning_rate", "At the end of the last epoch.")
+EPOCH = Metric("gauge", "colorize_train_epoch", "Completed epochs.")
+STEP = Metric("gauge", "colorize_train_step", "Completed optimizer steps of the current epoch.")
+LOSS = Metric("gauge", "colorize_train_loss", "Mean losses of rank 0 in the current epoch.", "loss")
+SCORE = Metric("gauge", "colorize_train_score", "Validation scores of the last completed epoch.", "score")
+LEARNING_RATE = Metric("gauge", "colorize_train_learning_rate", "Learning rate at the end of the last completed epoch.")
 
 METRICS = (
     IMAGES,
@@ -106,7 +107,7 @@ METRICS = (
 
 
 def record_stages(run: str, seconds: Mapping[str, float], photographs: int) -> None:
-    """Record what a batch took by stage (`colorize_core.runtime.stage_timer`)."""
+    """Record the seconds of a batch by stage (`colorize_core.runtime.stage_timer`)."""
     for stage, spent in seconds.items():
         CORE_SECONDS.record(run, spent, stage)
         STAGE_SECONDS.record(run, spent / max(photographs, 1), stage)

@@ -1,4 +1,4 @@
-"""What a job needs of the machines it runs on, as its configuration says."""
+"""Resources and files that a job requires, derived from its configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ PUBLISHED_FILES: Mapping[Published, str] = {
     "resnet18": "resnet18-f37072fd.pth",
     "inception": "weights-inception-2015-12-05-6726825d.pth",
 }
-"""Names that torch's cache gives to weights it has downloaded."""
+"""File names of downloaded weights in the cache of torch."""
 
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """Weights that workers load besides checkpoints."""
+    """Weights that workers load in addition to checkpoints."""
 
     location: str | None
-    """Path or URI; None for what is published."""
+    """Path or URI; None downloads the published weights."""
     published: Published
-    """What is downloaded where no location is given."""
+    """Name of the published weights."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,25 @@ class ResourceRequest:
     """Processes that must run at the same time."""
 
     key: str
-    """Section of the configuration that asks for them."""
+    """Configuration section that requests them."""
     count: int
-    """The fewest."""
+    """Minimum number of processes."""
     cpus: float
+    """Logical CPUs of each process."""
     gpus: float
-    """Each."""
+    """GPUs of each process."""
     reserved: float = 0.0
-    """CPUs that must stay free beside them."""
+    """CPUs that must stay free for the rest of the pipeline."""
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """Of a job."""
+    """What a job requires from the cluster and from storage."""
 
     processes: ResourceRequest
     reads: Mapping[str, tuple[Storage, str | None]] = field(default_factory=dict)
-    """By key: where, and a file there; None for any."""
+    """By configuration key: a location to read, and a file there (None for any file)."""
     writes: Mapping[str, Storage] = field(default_factory=dict)
-    """By key."""
+    """By configuration key: a location to write."""
     weights: Mapping[str, PretrainedWeights] = field(default_factory=dict)
-    """By key."""
+    """By configuration key: pretrained weights."""

@@ -1,10 +1,10 @@
-"""The actor by itself, without Ray."""
+"""The actor without Ray."""
 
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -12,10 +12,11 @@ import pytest
 from cluster.storage.stores import LocalStorage
 from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
 from jobs.archive.config import ArchiveConfig
+from jobs.run.progress import ClusterCounter
 
 
-class Seconds:
-    """Stands for `Progress`, whose counter is an actor of Ray."""
+class FakeCounter:
+    """Takes the place of `ClusterCounter`, which starts an actor of Ray."""
 
     def __init__(self) -> None:
         self.batches: list[Mapping[str, float]] = []
@@ -23,20 +24,20 @@ class Seconds:
     def add(self, number: int) -> None:
         pass
 
-    def spend(self, seconds: Mapping[str, float]) -> None:
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
         self.batches.append(seconds)
 
 
-class Meeting(LocalStorage):
-    """Writes nothing before as many pictures are to be written as an actor has batches in hand."""
+class BarrierStorage(LocalStorage):
+    """Storage that blocks a write until `MAX_CONCURRENT_BATCHES` writes are waiting."""
 
-    meeting = threading.Barrier(MAX_CONCURRENT_BATCHES)
+    barrier = threading.Barrier(MAX_CONCURRENT_BATCHES)
 
-    def child(self, prefix: str) -> "Meeting":
+    def child(self, prefix: str) -> "BarrierStorage":
         return self
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        self.meeting.wait(timeout=60)
+        self.barrier.wait(timeout=60)
         super().write(key, data, content_type)
 
 
@@ -44,18 +45,20 @@ class Meeting(LocalStorage):
 def rows(photo_paths: list[Path]) -> list[pa.Table]:
     """Batches of one photograph, as `fetch` makes them."""
     files = [(f"{number}.jpg", path.read_bytes()) for number, path in enumerate(photo_paths[:MAX_CONCURRENT_BATCHES])]
-    return [pa.table({"key": [key], "data": [data], "status": [""], "error": [""]}) for key, data in files]
+    return [
+        pa.table({"key": [key], "data": [data], "status": pa.nulls(1, pa.string()), "error": [""]})
+        for key, data in files
+    ]
 
 
-def test_one_batch_is_colored_while_another_is_written(
+def test_one_batch_is_colorized_while_another_is_written(
     rows: list[pa.Table], tiny_checkpoint: str, tmp_path: Path
 ) -> None:
-    output, seconds = Meeting(str(tmp_path)), Seconds()
+    output, counter = BarrierStorage(str(tmp_path)), FakeCounter()
     config = ArchiveConfig(source="x", output=str(tmp_path), checkpoint=tiny_checkpoint)
-    progress: Any = seconds
-    actor = ColorizeActor(config, output, progress)
+    actor = ColorizeActor(config, output, cast(ClusterCounter, counter))
     with ThreadPoolExecutor(MAX_CONCURRENT_BATCHES) as pool:
         done = pa.concat_tables(pool.map(actor, rows))
     assert done.column("status").to_pylist() == ["ok"] * MAX_CONCURRENT_BATCHES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(done.column("output_key").to_pylist())
-    assert all({"decode", "infer", "encode", "put"} <= batch.keys() for batch in seconds.batches)
+    assert all({"decode", "infer", "encode", "put"} <= batch.keys() for batch in counter.batches)

@@ -1,4 +1,4 @@
-"""Manifests: listed, chosen, given."""
+"""Manifests: listing, selection, lists given by the user."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ import pytest
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from jobs.inputs import listing as manifest
-from jobs.inputs.listing import Listing, ListingOptions
+from jobs.inputs.listing import Listing, ListingOptions, sample_inputs
 
 ENDINGS = (".jpg", ".png")
 OPTIONS = StorageOptions()
@@ -62,7 +62,7 @@ def test_long_listings_are_written_in_parts(source: Storage, output: Storage, mo
 
 
 @pytest.mark.parametrize(
-    ("rule", "chosen"),
+    ("rule", "selected"),
     [
         ({"include": ["b/*"]}, ["b/2.JPG"]),
         ({"exclude": ["b/*"]}, ["a.png"]),
@@ -74,16 +74,16 @@ def test_long_listings_are_written_in_parts(source: Storage, output: Storage, mo
         ({"min_bytes": 4, "max_bytes": 4}, ["a.png", "b/2.JPG"]),
     ],
 )
-def test_inputs_are_chosen(source: Storage, output: Storage, rule: dict[str, object], chosen: list[str]) -> None:
-    assert keys(source, output, **rule) == chosen
+def test_inputs_are_selected(source: Storage, output: Storage, rule: dict[str, object], selected: list[str]) -> None:
+    assert keys(source, output, **rule) == selected
 
 
-def test_a_survey_counts_the_same_and_draws_a_few(source: Storage, output: Storage) -> None:
+def test_a_sample_comes_with_the_totals_of_the_manifest(source: Storage, output: Storage) -> None:
     for number in range(30):
         source.write(f"d{number}.jpg", b"12")
-    listing, some = manifest.survey(source, ENDINGS, ListingOptions(), OPTIONS, some=5)
+    listing, sample = sample_inputs(source, ENDINGS, ListingOptions(), OPTIONS, size=5)
     assert listing == write(source, output)
-    assert len({entry.key for entry in some}) == 5
+    assert len({entry.key for entry in sample}) == 5
 
 
 # Given lists
@@ -105,7 +105,7 @@ def test_sizes_are_optional_in_a_given_list(source: Storage, output: Storage, tm
     ]
 
 
-def test_a_key_that_is_given_twice_is_an_input_once(
+def test_a_repeated_key_is_one_input(
     source: Storage, output: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "ROWS_PER_PART", 2)
@@ -113,18 +113,28 @@ def test_a_key_that_is_given_twice_is_an_input_once(
     listing = write(source, output, manifest=f"{tmp_path}/list.csv")
     assert [row["key"] for row in listed(output, listing)] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     assert listing.ignored == 4
+    sampled, _ = sample_inputs(source, ENDINGS, ListingOptions(manifest=f"{tmp_path}/list.csv"), OPTIONS)
+    assert sampled == listing
+
+
+def test_keys_with_equal_hashes_are_different_inputs(
+    source: Storage, output: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "hash", lambda key: 0, raising=False)
+    (tmp_path / "list.csv").write_text("key\na.jpg\nb.jpg\n")
+    assert keys(source, output, manifest=f"{tmp_path}/list.csv") == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("list.csv", b"name\na.jpg\n", "has no column key (it has: name)"),
-        ("list.parquet", b"no parquet", "not a readable table of keys"),
+        ("list.csv", b"name\na.jpg\n", "column key is missing (columns: name)"),
+        ("list.parquet", b"no parquet", "not a readable table"),
         ("list.txt", b"a.jpg", "must be a .parquet or .csv file"),
         ("manifest.json", b"{}", "not the manifest of an S3 Inventory"),
     ],
 )
-def test_a_list_that_is_none_is_one_line(
+def test_an_unusable_list_is_an_error_of_one_line(
     source: Storage, output: Storage, tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -134,7 +144,7 @@ def test_a_list_that_is_none_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_list_is_one_line(source: Storage, output: Storage, tmp_path: Path) -> None:
+def test_a_missing_list_is_an_error_of_one_line(source: Storage, output: Storage, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"list\.csv: cannot be read"):
         write(source, output, manifest=f"{tmp_path}/list.csv")
 
@@ -171,5 +181,5 @@ def test_an_s3_inventory_is_followed(s3_endpoint: str, bucket: str, output: Stor
         manifest.write_manifest(LocalStorage("/tmp"), output, ENDINGS, rule, options)
 
 
-def test_inputs_of_unknown_size_pass_limits_of_size() -> None:
+def test_an_unknown_size_meets_every_limit() -> None:
     assert ListingOptions(max_bytes=1).selects(Entry("a.jpg", -1), ENDINGS)

@@ -1,4 +1,4 @@
-"""One run at a time: real processes, a real store."""
+"""One run at a time on an output, with real processes and files."""
 
 import json
 import os
@@ -30,14 +30,14 @@ with OutputLock(LocalStorage(sys.argv[1])):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hearts that beat fast."""
+    """Shorten the heartbeat."""
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(lock, "_SILENT_SECONDS", 2.0)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 2.0)
 
 
 @pytest.fixture
 def holder(tmp_path: Path) -> subprocess.Popen[str]:
-    """Another process that holds the lock of `tmp_path`."""
+    """Process that holds the lock of `tmp_path`."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -52,25 +52,27 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
     process.stdout.close()
 
 
-def test_the_lock_is_given_back(tmp_path: Path) -> None:
+def test_the_lock_is_released(tmp_path: Path) -> None:
     for _ in range(2):
         with OutputLock(LocalStorage(str(tmp_path))):
             assert (tmp_path / "_state/lock.json").exists()
     assert not (tmp_path / "_state/lock.json").exists()
 
 
-def test_a_living_run_is_respected(
+def test_the_lock_of_an_active_run_is_respected(
     tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_SILENT_SECONDS", 12.0)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 12.0)
     with (
-        pytest.raises(UserError, match=f"another run works on it \\(process {holder.pid}"),
+        pytest.raises(UserError, match=f"another run .* \\(process {holder.pid}"),
         OutputLock(LocalStorage(str(tmp_path))),
     ):
         pytest.fail("two runs on one output")
 
 
-def test_a_killed_run_of_this_machine_is_taken_over_at_once(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_the_lock_of_a_killed_run_of_this_machine_is_replaced_at_once(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     start = time.monotonic()
@@ -78,7 +80,7 @@ def test_a_killed_run_of_this_machine_is_taken_over_at_once(tmp_path: Path, hold
         assert time.monotonic() - start < 1.5
 
 
-def test_a_silent_run_of_another_machine_is_taken_over_after_a_while(tmp_path: Path) -> None:
+def test_the_lock_of_an_inactive_run_of_another_machine_is_replaced_after_a_while(tmp_path: Path) -> None:
     store = LocalStorage(str(tmp_path))
     store.write("_state/lock.json", json.dumps({"run": "x", "host": "elsewhere", "pid": 1, "beats": 7}).encode())
     start = time.monotonic()
@@ -86,7 +88,7 @@ def test_a_silent_run_of_another_machine_is_taken_over_after_a_while(tmp_path: P
         assert time.monotonic() - start >= 1.9
 
 
-def test_a_living_run_of_another_machine_is_respected(tmp_path: Path) -> None:
+def test_the_lock_of_an_active_run_of_another_machine_is_respected(tmp_path: Path) -> None:
     store = LocalStorage(str(tmp_path))
     ended = threading.Event()
 
@@ -108,13 +110,13 @@ def test_a_living_run_of_another_machine_is_respected(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_a_run_that_was_taken_over_stops(tmp_path: Path) -> None:
+def test_a_run_that_lost_its_lock_stops(tmp_path: Path) -> None:
     store = LocalStorage(str(tmp_path))
     other = {"run": "x", "host": platform.node(), "pid": os.getpid(), "beats": 1}
     with OutputLock(store) as mine:
         mine.check()
         store.write("_state/lock.json", json.dumps(other).encode())
         time.sleep(1)
-        with pytest.raises(ClusterError, match="taken over by another run"):
+        with pytest.raises(ClusterError, match="another run has taken over"):
             mine.check()
     assert json.loads(store.read("_state/lock.json")) == other

@@ -44,12 +44,11 @@ def seen(
 
     def train() -> None:
         """Two steps, of two batches and of one."""
-        meter = TrainMeter(TRAINED, leads=True)
+        meter = TrainMeter(TRAINED, is_rank_zero=True, loss_seconds=0)
         batches: list[list[tuple[list[str], Any, Any]]] = [[(["a", "b"], 0, 0), (["c", "d"], 0, 0)], [(["e"], 0, 0)]]
-        meter._told = 0  # as if the last telling was long ago
         for step, _ in enumerate(meter.steps(iter(batches)), 1):
             meter.losses(step, {"loss": torch.tensor(3.0), "batches": torch.tensor(2.0)})
-        follower = TrainMeter(TRAINED, leads=False)
+        follower = TrainMeter(TRAINED, is_rank_zero=False)
         follower.epoch({"epoch": 99.0}, {})
         row = {"epoch": 4.0, "learning_rate": 0.5, "mae_ab": 7.0, "gray_mae_ab": 9.0, "psnr": 20.0}
         meter.epoch(row, {"l1": 0.25})
