@@ -1,4 +1,4 @@
-"""Runs made by hand, for tests of reports: nothing is colored, so that they are there at once."""
+"""Outputs of runs for tests of reports, written without Ray and without coloring an archive."""
 
 import io
 import json
@@ -7,11 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 from PIL import Image
 
-from cluster.storage.stores import LocalStorage, Storage
+from cluster.storage.stores import LocalStorage, Storage, StorageOptions
+from colorize_core.checkpoint.config import read_checkpoint_config
+from colorize_core.data.shards import DatasetInfo, encode_shard, make_table
+from colorize_core.evaluation import scoring
+from colorize_core.evaluation.table import summarize_scores
+from colorize_core.photo.formats import encode_image
 from jobs.archive.actor import ROW_SCHEMA
 from jobs.archive.rows import METRICS
+from jobs.evaluate.models import load_models
+from jobs.evaluate.report import PER_IMAGE, RESULT
 from jobs.run.parquet import parquet_bytes
 
 SCRIPT = "window.hacked = true"
@@ -24,17 +32,15 @@ HOSTILE_KEYS = (
 HOSTILE_TEXT = f"</script><script>{SCRIPT}</script>"
 
 
-def picture(number: int, size: tuple[int, int] = (48, 36)) -> bytes:
-    """A color gradient as a PNG, another one for each number."""
+def gradient(number: int, size: tuple[int, int] = (48, 36)) -> bytes:
+    """A color gradient as a PNG, a different one for each number."""
     x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
     rgb = np.stack([x, y, np.full_like(x, (number * 37 % 100) / 100)], axis=-1)
-    sink = io.BytesIO()
-    Image.fromarray((rgb * 255).astype(np.uint8)).save(sink, "PNG")
-    return sink.getvalue()
+    return encode_image((rgb * 255).astype(np.uint8), "PNG")
 
 
 def archive_rows(count: int) -> list[dict[str, object]]:
-    """Rows of good pictures, chroma rising with the number, then hostile keys, then two failures."""
+    """Rows of images with increasing chroma, then of hostile keys, then of two failures."""
     keys = [f"box/{number:03d}.png" for number in range(count)] + [f"{key}.png" for key in HOSTILE_KEYS]
     rows = [
         {
@@ -62,7 +68,7 @@ def archive_rows(count: int) -> list[dict[str, object]]:
 
 
 def write_archive_run(output: Storage, source: str, rows: list[dict[str, object]], listed: int | None = None) -> None:
-    """An archive run as the job leaves it."""
+    """Write the output of an archive run."""
     record = {
         "verb": "archive",
         "status": "done",
@@ -85,22 +91,62 @@ def write_archive_run(output: Storage, source: str, rows: list[dict[str, object]
         )
     for number, row in enumerate(rows):
         if row["output_key"]:
-            output.write(f"images/{row['output_key']}", picture(number))
+            output.write(f"images/{row['output_key']}", gradient(number))
 
 
 def gray_source(folder: Path, rows: list[dict[str, object]]) -> str:
-    """The photographs such a run was made from, in gray."""
+    """Write the gray photographs of such a run; return their location."""
     store = LocalStorage(str(folder))
     for number, row in enumerate(rows):
         if row["output_key"]:
-            sink = io.BytesIO()
-            Image.open(io.BytesIO(picture(number))).convert("L").save(sink, "PNG")
-            store.write(str(row["key"]), sink.getvalue())
+            photograph = Image.open(io.BytesIO(gradient(number))).convert("L")
+            store.write(str(row["key"]), encode_image(photograph, "PNG"))
     return str(folder)
 
 
+def write_evaluation_run(output: Storage, shards: Storage, checkpoints: dict[str, str], photographs: int) -> None:
+    """Write the output of an evaluation on gradients of 32 px, and the shards of these."""
+    rgb = np.stack([np.asarray(Image.open(io.BytesIO(gradient(number, (32, 32))))) for number in range(photographs)])
+    keys = [f"gradients/{number}.png" for number in range(photographs)]
+    shards.write("val/part-00000.parquet", encode_shard(make_table(keys, keys, rgb, exact=True)))
+    splits = {"val": {"rows": photographs, "files": ["val/part-00000.parquet"]}}
+    dataset = DatasetInfo(32, "crop", splits, {}, "gradients", "fingerprint", (0.0, 0.0), [[0.0, 0.0, 1.0]])
+    shards.write("dataset.json", dataset.to_json())
+    models = {
+        name: (model, own.working_size) for name, (model, own) in load_models(checkpoints, StorageOptions()).items()
+    }
+    pixels = torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy())
+    scores = scoring.Scorer(dataset.color_prior)(scoring.predictions(models, pixels, dataset.ab_median), pixels)
+    rows = pa.concat_tables(
+        pa.table(
+            {"key": keys, "model": [name] * photographs}
+            | {metric: values.double().numpy() for metric, values in by_metric.items()}
+        )
+        for name, by_metric in scores.items()
+    )
+    result = {
+        "split": "val",
+        "photographs": photographs,
+        "size": 32,
+        "shards": dataset.fingerprint,
+        "checkpoints": {name: read_checkpoint_config(path).weights_sha256 for name, path in checkpoints.items()},
+        "models": summarize_scores(rows, list(scores), [], 100),
+        "lpips": "lpips.backbone=none",
+        "config": {
+            "shards": shards.uri,
+            "checkpoint": checkpoints,
+            "definitions": [],
+            "lpips": {"backbone": "none"},
+        },
+        "versions": {"python": "3.11"},
+        "finished": "2024-05-01T10:01:00+00:00",
+    }
+    output.write(PER_IMAGE, parquet_bytes(rows))
+    output.write(RESULT, json.dumps(result).encode())
+
+
 def data_of(page: Path | str) -> dict:
-    """What the page's scripts work from."""
+    """Return the embedded data of a page."""
     text = page if isinstance(page, str) else page.read_text()
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found is not None

@@ -1,4 +1,4 @@
-"""The pages in a real browser, as a person uses them."""
+"""Tests of the pages in a real browser."""
 
 import functools
 import io
@@ -21,9 +21,10 @@ from tests.jobs.report_runs import (
     HOSTILE_TEXT,
     archive_rows,
     data_of,
+    gradient,
     gray_source,
-    picture,
     write_archive_run,
+    write_evaluation_run,
 )
 
 PICTURES = 60
@@ -31,7 +32,7 @@ PICTURES = 60
 
 @pytest.fixture(scope="module")
 def archive_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run of 64 pictures and two failures."""
+    """The page of a run with 64 images and two failures."""
     folder = tmp_path_factory.mktemp("archive")
     made = archive_rows(PICTURES)
     write_archive_run(LocalStorage(str(folder / "run")), gray_source(folder / "gray", made), made, len(made))
@@ -41,34 +42,34 @@ def archive_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Any]:
-    """Opens pages, and requires that none of them complains or fetches anything that is not beside it."""
-    complaints: list[str] = []
+    """Function that opens a page; the test fails if a page reports an error or loads something from elsewhere."""
+    errors: list[str] = []
     contexts: list[Any] = []
 
     def open_page(address: str, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.set_default_timeout(15_000)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.extend(failure(request)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.extend(failures(request)))
         root = address.rsplit("/report/", 1)[0]
-        page.on("request", lambda request: None if ours(request.url, root) else complaints.append(request.url))
+        page.on("request", lambda request: None if is_ours(request.url, root) else errors.append(request.url))
         page.goto(address)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def failure(request: Any) -> list[str]:
-    """What there is to complain about: a picture that left the page before it was loaded is none."""
+def failures(request: Any) -> list[str]:
+    """The error of a failed request; images that are removed from the page before they are loaded are no error."""
     return [] if request.failure == "net::ERR_ABORTED" else [f"failed: {request.url}: {request.failure}"]
 
 
-def ours(url: str, root: str) -> bool:
+def is_ours(url: str, root: str) -> bool:
     return url.startswith((root, "data:", "blob:"))
 
 
@@ -78,7 +79,7 @@ def page(opened: Any, archive_page: Path) -> Any:
 
 
 def wait_for_widths(page: Any, selector: str, width: int) -> None:
-    """Wait until all pictures of a selector are there; the page's policy forbids to wait inside it."""
+    """Wait until all images of a selector are loaded; the policy of the page forbids waiting by a script in it."""
     widths: list[int] = []
     for _ in range(150):
         widths = page.locator(selector).evaluate_all("all => all.map(one => one.naturalWidth)")
@@ -98,41 +99,51 @@ def press(page: Any, *keys: str) -> None:
 
 
 def leave_viewer(page: Any) -> None:
-    """Escape, and wait: the browser closes a dialog in its own time, and till then no field takes text.
+    """Press Escape and wait until the page has emptied the viewer and moved the focus.
 
-    The page empties the viewer when it is told, after it is hidden, and then moves the focus.
+    The browser closes dialogs asynchronously, and until then fields take no text.
     """
     page.keyboard.press("Escape")
     page.locator("#viewer-body > *").first.wait_for(state="detached")
 
 
-def test_the_page_shows_its_pictures_from_a_folder(page: Any) -> None:
+def test_the_page_shows_its_images_from_a_folder(page: Any) -> None:
     page.locator(".card").first.scroll_into_view_if_needed()
     wait_for_widths(page, ".card:first-child img", 48)
     assert page.title().startswith("Colorized archive")
 
 
-def test_pictures_far_below_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:
+def test_images_below_the_window_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:
     page = opened(archive_page.as_uri(), viewport={"width": 800, "height": 300})
     assert page.locator(".card img").last.evaluate("image => image.loading") == "lazy"
     assert page.locator(".card img").last.evaluate("image => image.naturalWidth") == 0
 
 
-def test_a_page_over_http_needs_nothing_else(opened: Any, archive_page: Path) -> None:
+@pytest.fixture
+def http_address(archive_page: Path) -> Iterator[str]:
+    """URL of the page on a server.
+
+    Tests request it before `opened`: pages are then closed before the server is. A server that stops first resets the
+    connections of thumbnails that are still being loaded, which a page reports as errors.
+    """
     handler = functools.partial(QuietHandler, directory=str(archive_page.parents[1]))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = opened(f"http://127.0.0.1:{server.server_port}/report/index.html")
-        page.locator(".card .open").first.click()
-        wait_for_widths(page, "#viewer img.after", 48)
+        yield f"http://127.0.0.1:{server.server_port}/report/index.html"
         server.shutdown()
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and keeps silent about it."""
+    """Serves a folder without logging."""
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Discard the message."""
+
+
+def test_a_page_over_http_loads_from_its_folder_only(http_address: str, opened: Any) -> None:
+    page = opened(http_address)
+    page.locator(".card .open").first.click()
+    wait_for_widths(page, "#viewer img.after", 48)
 
 
 def test_sliders_move_by_mouse_and_by_key(page: Any) -> None:
@@ -179,7 +190,7 @@ def test_groups_sort_filter_and_search(page: Any) -> None:
     assert page.locator("#nothing").is_visible()
 
 
-def test_the_keyboard_is_enough(page: Any) -> None:
+def test_the_page_can_be_used_by_keyboard(page: Any) -> None:
     press(page, "/")
     page.keyboard.type("box/0")
     assert len(shown_keys(page)) == 48  # of 60, until more are asked for
@@ -201,7 +212,7 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     assert page.evaluate("document.activeElement.title") == f"Open {shown_keys(page)[2]}"
 
 
-def test_more_cards_come_when_asked_for(page: Any) -> None:
+def test_more_cards_are_shown_on_request(page: Any) -> None:
     page.get_by_role("button", name="All on this page").click()
     page.click("#more")
     assert len(shown_keys(page)) == PICTURES + 6
@@ -209,7 +220,7 @@ def test_more_cards_come_when_asked_for(page: Any) -> None:
     assert page.evaluate("document.activeElement.className") == "open"
 
 
-def test_a_picture_opens_at_full_size_with_its_row(page: Any) -> None:
+def test_an_image_opens_at_full_size_with_its_row(page: Any) -> None:
     page.fill("#search", "box/007")
     page.locator(".open").click()
     wait_for_widths(page, "#viewer img.after", 48)
@@ -218,8 +229,8 @@ def test_a_picture_opens_at_full_size_with_its_row(page: Any) -> None:
         assert fact in text
 
 
-def test_lightness_in_the_page_is_that_of_cielab(page: Any) -> None:
-    """The gray that the viewer shows, against scikit-image's L* of the same picture."""
+def test_lightness_on_the_page_is_that_of_cielab(page: Any) -> None:
+    """Compare the gray in the viewer with scikit-image's L* of the same image."""
     page.fill("#search", "box/009")
     page.locator(".open").click()
     page.click("#actual")
@@ -227,13 +238,13 @@ def test_lightness_in_the_page_is_that_of_cielab(page: Any) -> None:
     wait_for_widths(page, "#viewer img.after", 48)
     page.add_style_tag(content=".compare::after, .compare .side { display: none; }")
     shot = Image.open(io.BytesIO(page.locator("#viewer .compare").screenshot())).convert("RGB")
-    lab = rgb2lab(np.asarray(Image.open(io.BytesIO(picture(9)))))
+    lab = rgb2lab(np.asarray(Image.open(io.BytesIO(gradient(9)))))
     lab[..., 1:] = 0
     gray = (lab2rgb(lab) * 255).round()
     assert np.abs(np.asarray(shot, float) - gray).max() <= 3
 
 
-def test_hostile_keys_and_metadata_are_text(page: Any) -> None:
+def test_hostile_keys_and_metadata_are_shown_as_text(page: Any) -> None:
     page.get_by_role("button", name="All on this page").click()
     page.click("#more")
     assert set(shown_keys(page)) >= {f"{key}.png" for key in HOSTILE_KEYS} | {f"{HOSTILE_TEXT}.jpg"}
@@ -253,8 +264,8 @@ def test_hostile_keys_and_metadata_are_text(page: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_light_and_in_dark(opened: Any, archive_page: Path, scheme: str) -> None:
-    """4.5 : 1 (WCAG 2 AA) of every text against the nearest background."""
+def test_text_has_contrast_in_light_and_dark_mode(opened: Any, archive_page: Path, scheme: str) -> None:
+    """Every text has a contrast of 4.5 : 1 (WCAG 2 AA) against the nearest background."""
     page = opened(archive_page.as_uri(), color_scheme=scheme)
     assert page.evaluate(CONTRAST) == []
 
@@ -282,7 +293,7 @@ CONTRAST = """() => {
 }"""
 
 
-def test_a_phone_shows_all_without_scrolling_sideways(opened: Any, archive_page: Path) -> None:
+def test_a_phone_does_not_scroll_horizontally(opened: Any, archive_page: Path) -> None:
     page = opened(archive_page.as_uri(), viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator(".card .open").first.tap()
@@ -290,7 +301,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(opened: Any, archive_page:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_every_picture_and_control_has_a_name(page: Any) -> None:
+def test_every_image_and_control_has_a_name(page: Any) -> None:
     assert page.locator("img:not([alt])").count() == 0
     assert page.locator("svg.chart:not([aria-label])").count() == 0
     unnamed = page.locator("input, select, button").evaluate_all(
@@ -299,22 +310,22 @@ def test_every_picture_and_control_has_a_name(page: Any) -> None:
     assert unnamed == 0
 
 
-def test_motion_is_reduced_where_people_ask_for_it(opened: Any, archive_page: Path) -> None:
+def test_motion_is_reduced_on_request(opened: Any, archive_page: Path) -> None:
     page = opened(archive_page.as_uri(), reduced_motion="reduce")
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
 @pytest.fixture(scope="module")
-def evaluation(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evaluation of two models, with the report it ends with."""
-    output = tmp_path_factory.mktemp("evaluation") / "out"
-    names = f"checkpoint={{'<b>one</b>': {tiny_checkpoint}, two: {tiny_checkpoint}}}"
-    arguments = [f"shards={dataset}", f"output={output}", names, "split=val", "lpips.backbone=none", "grid_rows=1"]
-    assert main(["evaluate", *arguments, "resamples=100"]) == 0
-    return output
+def evaluation(tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation of two models on eight photographs, with its report."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    output, shards = LocalStorage(str(folder / "out")), LocalStorage(str(folder / "shards"))
+    write_evaluation_run(output, shards, {"<b>one</b>": tiny_checkpoint, "two": tiny_checkpoint}, 8)
+    assert main(["report", output.uri]) == 0
+    return folder / "out"
 
 
-def test_an_evaluation_shows_models_beside_the_truth_and_their_differences(opened: Any, evaluation: Path) -> None:
+def test_an_evaluation_shows_models_truth_and_difference_maps(opened: Any, evaluation: Path) -> None:
     page = opened((evaluation / "report" / "index.html").as_uri())
     names = page.locator(".card").first.locator("figcaption b").all_inner_texts()
     assert names == ["gray", "<b>one</b>", "two", "truth"]
@@ -332,13 +343,15 @@ def test_an_evaluation_shows_models_beside_the_truth_and_their_differences(opene
     assert page.locator("table.metrics").first.locator("tbody tr").count() == 6
 
 
-def test_ratings_go_round(opened: Any, evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Vote for the truth in every pair that has it; the rates say so, on the terminal and on the page."""
+def test_ratings_from_votes_to_rates(
+    opened: Any, evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Vote for the truth in every pair with it; check the rates on the terminal and on the page."""
     page = opened((evaluation / "report" / "rating.html").as_uri())
     pairs = json.loads(page.locator("#data").inner_text())["pairs"]
     assert len(pairs) == 3 * 8
     true = truths(evaluation)
-    press(page, "ArrowLeft", "Backspace")  # a slip, taken back
+    press(page, "ArrowLeft", "Backspace")  # a vote that is undone
     for _ in pairs:
         left, right = (Path(page.locator(f"#{side}-image").get_attribute("src")).stem for side in ("left", "right"))
         press(page, "ArrowLeft" if left in true else "ArrowRight" if right in true else " ")
@@ -350,18 +363,20 @@ def test_ratings_go_round(opened: Any, evaluation: Path, tmp_path: Path, capsys:
     download.value.save_as(file)
     capsys.readouterr()
     assert main(["report", "--ratings", str(file)]) == 0
-    said = capsys.readouterr().out
-    assert "<b>one</b> to truth  0.0% [0.0%, 32.4%]  0 : 8, 0 undecided" in said
-    assert "<b>one</b> to two" in said
-    assert said.index("truth  ", said.index("Bradley-Terry")) < said.index("two  ", said.index("Bradley-Terry"))
+    printed = capsys.readouterr().out
+    assert "<b>one</b> to truth  0.0% [0.0%, 32.4%]  0 : 8, 0 undecided" in printed
+    assert "<b>one</b> to two" in printed
+    assert printed.index("truth  ", printed.index("Bradley-Terry")) < printed.index(
+        "two  ", printed.index("Bradley-Terry")
+    )
     assert main(["report", str(evaluation), "--ratings", str(file)]) == 0
-    assert main(["report", str(evaluation)]) == 0  # what raters said stays
+    assert main(["report", str(evaluation)]) == 0  # the ratings are kept
     shown = opened((evaluation / "report" / "index.html").as_uri())
     assert "24 blind votes in 1 ratings file" in shown.locator("main").inner_text()
 
 
 def truths(evaluation: Path) -> set[str]:
-    """Names of the pictures that are photographs."""
+    """File names of the images that are original photographs."""
     rows = data_of(evaluation / "report" / "index.html")["rows"]
     return {Path(each["image"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
 
