@@ -30,6 +30,7 @@ from colorize_core.runtime.oom import is_out_of_memory
 from colorize_core.runtime.precision import Precision
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageTimer
 from colorize_core.runtime.strips import row_slices
+from colorize_core.starter import locate_checkpoint
 from colorize_core.status import Status
 
 OnColor = Literal["colorize", "skip", "copy"]
@@ -157,12 +158,13 @@ class Colorizer:
         precision: Precision = "auto",
         threads: int = 1,
     ) -> "Colorizer":
-        """Load a checkpoint directory; `working_size` overrides that of the checkpoint.
+        """Load a checkpoint directory, or `starter`; `working_size` overrides that of the checkpoint.
 
         Raises:
             UserError: the checkpoint cannot be used (`checkpoint.load_checkpoint`).
         """
-        model, config = load_checkpoint(path_or_uri, filesystem)
+        location = path_or_uri if filesystem else locate_checkpoint(path_or_uri)
+        model, config = load_checkpoint(location, filesystem)
         provenance = Provenance(software(), config.architecture["name"], config.weights_sha256)
         size = working_size or config.working_size
         return cls(
