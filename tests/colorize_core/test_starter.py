@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as transforms
 from colorize_core import metrics
 from colorize_core.checkpoint.config import WEIGHTS
 from colorize_core.checkpoint.weights import load_checkpoint
+from colorize_core.colorizer import Colorizer
 from colorize_core.evaluation import scoring as evaluation
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.starter import STARTER, locate_checkpoint
@@ -19,6 +20,10 @@ def test_the_starter_is_a_small_checkpoint_in_the_package() -> None:
     assert config.architecture["name"] == "lite"
     assert sum(parameter.numel() for parameter in model.parameters()) <= 6e6
     assert Path(locate_checkpoint(STARTER), WEIGHTS).stat().st_size <= 12e6
+
+
+def test_the_colorizer_takes_the_name() -> None:
+    assert Colorizer.load(STARTER).working_size == 160
 
 
 def test_other_locations_are_not_changed() -> None:
