@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from cluster.config.loading import changeable_keys
+from cluster.config.keys import changeable_keys
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError

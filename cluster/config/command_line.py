@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, get_origin
 
-from cluster.config.loading import Section, describe, to_yaml
+from cluster.config.keys import list_keys
+from cluster.config.loading import Section, to_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.log import LogOptions, logging_to
 from cluster.ray_compat import root_cause
@@ -196,8 +197,8 @@ def help_text(name: str, model: type[Section]) -> str:
     width = min(shutil.get_terminal_size().columns, 110)
     purpose = " ".join((model.__doc__ or "").split())
     lines = [f"usage: {usage(name, model)}", "", *textwrap.wrap(purpose, width), "", "keys:"]
-    for key, meaning in describe(model):
-        lines.append(f"  {key}")
-        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    for key in list_keys(model):
+        lines.append(f"  {key.name}")
+        lines += textwrap.wrap(str(key), width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["", *(f"{flag:{max(map(len, _FLAGS))}}   {meaning}" for flag, meaning in _FLAGS.items())]
     return "\n".join([*lines, "", EXIT_CODES])

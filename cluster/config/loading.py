@@ -1,23 +1,19 @@
-"""Configuration as YAML and key=value, checked by typed models, wrong in one line."""
+"""Configuration from YAML and key=value, validated by typed models; every error is one line."""
 
 import difflib
-import inspect
-import types
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ByteSize, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from cluster.config.keys import CHANGEABLE as CHANGEABLE
+from cluster.config.keys import list_keys, meaning, section_of
 from cluster.errors import ConfigError
 from colorize_core.formatting import set_dotted
 
 AnySection = TypeVar("AnySection", bound="Section")
-
-CHANGEABLE: dict[str, Any] = {"changeable": True}
-"""`json_schema_extra` of a field that may change when a run continues; on a section it covers all keys of the section.
-"""
 
 
 class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True):
@@ -72,7 +68,7 @@ def read_yaml(file: str) -> dict[str, Any]:
 
 
 def _apply(values: dict[str, Any], override: str) -> str:
-    """Set a dotted key from `key=value`; returns the key."""
+    """Set a dotted key from `key=value` and return the key."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"{override!r}: expected key=value, such as optim.epochs=5")
@@ -85,20 +81,21 @@ def _apply(values: dict[str, Any], override: str) -> str:
 
 
 def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: Collection[str]) -> str:
+    """Return one line about the first problem, and the number of others."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]  # a misspelled key is why another one is missing
+    first = problems[0]  # a misspelled key is often the reason why another one is missing
     path = _key_path(model, first["loc"])
     key = ".".join(path)
     on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)
     where = file if file and not on_command_line else "command line"
     if first["type"] == "missing":
-        line = f"{where}: {key} is required; {_meaning(model, path)}"
+        line = f"{where}: {key} is required; {meaning(_section_at(model, path[:-1]).model_fields[path[-1]])}"
     elif renamed := _renamed(model, path, first):
         line = f"{where}: {renamed}"
     elif first["type"] == "extra_forbidden":
         prefix = "".join(f"{part}." for part in path[:-1])
-        siblings = [f"{prefix}{name}" for name in _section_of(model, path[:-1]).model_fields]
-        nearest = _nearest_key(path[-1], siblings, [name for name, _ in describe(model)])
+        siblings = [f"{prefix}{name}" for name in _section_at(model, path[:-1]).model_fields]
+        nearest = _nearest_key(path[-1], siblings, [each.name for each in list_keys(model)])
         hint = f"did you mean {nearest}?" if nearest else "see --help"
         line = f"{where}: {key} = {_show(first['input'])}: unknown key; {hint}"
     else:
@@ -115,11 +112,11 @@ _PLAIN_WORDS = {
     "model_type": "expected a group of keys, see --help",
     "tuple_type": "expected a list, such as [0.5, 0.999]",
 }
-"""What pydantic says in Python's words, in the user's."""
+"""Messages for errors that pydantic describes with names of Python types."""
 
 
 def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys of an error's location, without what pydantic appends for unions and items."""
+    """Return the keys in an error's location, without the parts that pydantic appends for unions and items."""
     path: list[str] = []
     section: type[BaseModel] | None = model
     for part in location:
@@ -127,13 +124,13 @@ def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
             break
         path.append(str(part))
         field = section.model_fields.get(str(part))
-        section = _as_section(field.annotation) if field else None
+        section = section_of(field.annotation) if field else None
     return path
 
 
 def _renamed(model: type[BaseModel], path: list[str], problem: Any) -> str | None:
-    """Which name an unknown key has now, where it is one of an earlier version's."""
-    section = _section_of(model, path[:-1])
+    """Return a message with the new name of a key of an earlier version; None for other keys."""
+    section = _section_at(model, path[:-1])
     if problem["type"] != "extra_forbidden" or not issubclass(section, Section) or path[-1] not in section.RENAMED:
         return None
     value, inner = problem["input"], []
@@ -148,13 +145,8 @@ def _show(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
 
 
-def _meaning(model: type[BaseModel], path: list[str]) -> str:
-    field = _section_of(model, path[:-1]).model_fields.get(path[-1])
-    return " ".join((field.description or "").split()) if field else ""
-
-
 def _nearest_key(word: str, siblings: list[str], all_keys: list[str]) -> str | None:
-    """The key that was probably meant: the same word in another section, a similar one here, a similar one anywhere."""
+    """Return the most similar key: the same word in another section, a similar one in this, a similar one anywhere."""
     for candidates, cutoff in ((all_keys, 1.0), (siblings, 0.5), (all_keys, 0.8)):
         by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(candidates)}
         if found := difflib.get_close_matches(word, by_last, n=1, cutoff=cutoff):
@@ -162,79 +154,17 @@ def _nearest_key(word: str, siblings: list[str], all_keys: list[str]) -> str | N
     return None
 
 
-def _section_of(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+def _section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """Return the section at a path of keys, or the last one on the way."""
     for part in path:
         field = model.model_fields.get(part)
-        inner = _as_section(field.annotation) if field else None
+        inner = section_of(field.annotation) if field else None
         if inner is None:
             return model
         model = inner
     return model
 
 
-def _as_section(annotation: Any) -> type[BaseModel] | None:
-    """The section behind an annotation, through `X | None`."""
-    candidates = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def describe(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
-    """Every key of a configuration as (dotted path, "meaning (type; default)"), what it shares with others last."""
-    lines = []
-    own = inspect.get_annotations(model)
-    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] not in own):
-        section = _as_section(field.annotation)
-        if section is not None:
-            lines += describe(section, f"{prefix}{name}.")
-            continue
-        default = (
-            "required"
-            if field.is_required()
-            else f"default {_show_default(field.get_default(call_default_factory=True))}"
-        )
-        meaning = " ".join((field.description or "").split())
-        lines.append((f"{prefix}{field.alias or name}", f"{meaning} ({_type_name(field.annotation)}; {default})"))
-    return lines
-
-
-def changeable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return the keys and sections marked `CHANGEABLE` as dotted paths, in the order of their definition."""
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("changeable"):
-            keys.append(f"{prefix}{name}")
-        elif section := _as_section(field.annotation):
-            keys += changeable_keys(section, f"{prefix}{name}.")
-    return keys
-
-
-def _show_default(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _type_name(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is type(None):
-        return "none"
-    if origin is Literal:
-        return " | ".join(map(str, arguments))
-    if origin in (Union, types.UnionType):
-        return " | ".join(_type_name(argument) for argument in arguments if argument is not type(None))
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: "any"}
-    names[ByteSize] = "bytes"
-    if origin in (list, tuple):
-        return f"list of {_type_name(arguments[0])}"
-    return names.get(origin or annotation, str(annotation))
-
-
 def to_yaml(config: BaseModel) -> str:
-    """The resolved configuration as YAML that can be given back with --config."""
+    """Return the resolved configuration as YAML for --config."""
     return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)

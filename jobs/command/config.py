@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from cluster.config.loading import CHANGEABLE, Section
+from cluster.config.keys import CHANGEABLE
+from cluster.config.loading import Section
 from cluster.log import LogOptions
 from cluster.session import RayOptions
 from cluster.storage.s3 import S3
@@ -17,7 +18,7 @@ _UPLOADED = "working_dir_files"  # folder in which Ray unpacks the working direc
 def _require_lasting(location: str) -> str:
     """Reject an output in the uploaded copy of the working directory that a submitted job runs in: Ray deletes it."""
     if not location.startswith(S3) and _UPLOADED in Path(location).expanduser().absolute().parts:
-        raise ValueError("Ray deletes this copy of the working directory after the job; give s3:// or an absolute path")
+        raise ValueError("would be deleted with the uploaded working directory; give s3:// or an absolute path")
     return location
 
 

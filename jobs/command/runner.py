@@ -2,12 +2,9 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from cluster.config.command_line import DONE, EXIT_CODES, HELP, USAGE, complain, run_command
-from cluster.errors import ClusterError
 from colorize_core import __version__
-from colorize_core.errors import UserError
 from jobs.command.verb import VERBS, VerbEntry, load_verb
 
 _OPTIONS = "[--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]"
@@ -39,26 +36,10 @@ def run_verb(name: str, arguments: Sequence[str] | None = None) -> int:
         if kind not in kinds:
             return complain(f"{name} {kind!r}: unknown; choose from {', '.join(kinds)}")
         name = f"{name} {kind}"
-    verb = load_verb(name)
-    if hasattr(verb, "main"):  # not converted yet
-        return verb.main(words)
-    return run_command(name, verb, words)
+    return run_command(name, load_verb(name), words)
 
 
 def _overview(usage: str, entries: Mapping[str, VerbEntry], end: str) -> str:
     width = max(map(len, entries))
     lines = "\n".join(f"  {name:{width}}  {entry.purpose}" for name, entry in entries.items())
     return f"usage: colorize {usage}\n\n{lines}\n\n{end}"
-
-
-def run_parser(parser: Any, action: Any, arguments: Sequence[str] | None) -> int:
-    """Run a verb that is not converted yet."""
-    try:
-        action(parser.parse_args(arguments))
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else USAGE
-    except UserError as error:
-        return complain(str(error))
-    except ClusterError as error:
-        return complain(str(error), 1)
-    return DONE

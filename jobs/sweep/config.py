@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.config.loading import CHANGEABLE
+from cluster.config.keys import CHANGEABLE
 from colorize_core.formatting import flatten
 from jobs.command.config import Output, StorageJobConfig
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.config.command_line import DONE, FAILED
-from cluster.config.loading import changeable_keys
+from cluster.config.keys import changeable_keys
 from cluster.errors import ClusterError
 from cluster.ray_compat import root_cause
 from cluster.session import ray_session

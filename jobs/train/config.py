@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from cluster.config.loading import CHANGEABLE, Section
+from cluster.config.keys import CHANGEABLE
+from cluster.config.loading import Section
 from colorize_core.data.options import AugmentOptions
 from colorize_core.training.losses import LossOptions
 from colorize_core.training.options import DiscriminatorOptions, Scaling, Schedule
