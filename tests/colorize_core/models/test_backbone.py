@@ -77,7 +77,7 @@ def test_no_weights_are_a_random_network() -> None:
     assert not torch.equal(*(network.body.layer1[0].conv1.weight for network in networks))
 
 
-def test_where_the_weights_came_from_is_not_part_of_the_architecture(weights_file: Path) -> None:
+def test_the_source_of_weights_is_not_part_of_the_architecture(weights_file: Path) -> None:
     model = build_model("resnet_unet", backbone_weights=str(weights_file))
     assert model.architecture == {"name": "resnet_unet", "options": {}}
 
@@ -86,7 +86,7 @@ def test_the_classifier_is_left_out(weights_file: Path) -> None:
     assert not any(key.startswith("fc.") for key in resnet18_weights(str(weights_file)))
 
 
-def test_gray_stem_leaves_its_argument_alone(trained: ResNet) -> None:
+def test_gray_stem_does_not_modify_its_argument(trained: ResNet) -> None:
     state = trained.state_dict()
     assert gray_stem(state)["conv1.weight"].shape == (64, 1, 7, 7)
     assert state["conv1.weight"].shape == (64, 3, 7, 7)
@@ -104,7 +104,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     assert "not a ResNet-18 state dict" in message(tmp_path / "other.pth")
 
 
-def test_a_part_of_a_resnet18_is_refused(trained: ResNet, tmp_path: Path) -> None:
+def test_an_incomplete_resnet18_is_refused(trained: ResNet, tmp_path: Path) -> None:
     part = {key: value for key, value in trained.state_dict().items() if not key.startswith("layer4")}
     torch.save(part, tmp_path / "part.pth")
     assert "part.pth" in message(tmp_path / "part.pth")
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused(suffix: str, tmp_path: Path) -> None:
     assert "not a readable state dict" in message(tmp_path / f"bad{suffix}")
 
 
-def test_a_cut_file_is_refused(weights_file: Path) -> None:
+def test_a_truncated_file_is_refused(weights_file: Path) -> None:
     weights_file.write_bytes(weights_file.read_bytes()[:-1000])
     assert "not a readable state dict" in message(weights_file)
 
@@ -149,7 +149,7 @@ def test_code_in_a_plain_pickle_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [{"state_dict": {"a": torch.zeros(1)}}, [torch.zeros(1)], torch.zeros(1)])
-def test_what_is_no_state_dict_is_refused(state: object, tmp_path: Path) -> None:
+def test_files_without_a_state_dict_are_refused(state: object, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "nested.pth")
     with pytest.raises(UserError, match=r"nested\.pth: not a state dict of tensors"):
         read_state_dict(str(tmp_path / "nested.pth"))

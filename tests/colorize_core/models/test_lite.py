@@ -28,7 +28,7 @@ def test_its_width_scales_every_layer() -> None:
         assert wide[key] == outer.get(key, 4 if value.dim() == 4 else 2) * narrow[key], key
 
 
-def test_every_pixel_sees_the_whole_picture() -> None:
+def test_the_receptive_field_is_the_whole_image() -> None:
     assert receptive_field(build_model("lite", width=8).eval().double(), 512) == 512
 
 

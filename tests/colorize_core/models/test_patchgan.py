@@ -51,13 +51,13 @@ def test_it_gives_14_by_14_logits_at_128_pixels_as_in_unet_gan(discriminator: Pa
 
 
 @pytest.mark.parametrize(("layers", "field"), list(FIELDS.items()))
-def test_a_logit_sees_patches_of_the_published_size(layers: int, field: int) -> None:
+def test_the_receptive_field_of_a_logit_is_the_published_one(layers: int, field: int) -> None:
     """Isola et al. 2017, appendix 6.1.2: 1x1, 16x16, 70x70, 286x286; 34 and 142 lie between."""
     torch.manual_seed(0)
     assert seen_side(PatchGAN(layers, width=4), field + 130) == (field, field)
 
 
-def test_lightness_and_color_are_both_seen_whole(discriminator: PatchGAN) -> None:
+def test_the_receptive_field_covers_lightness_and_color(discriminator: PatchGAN) -> None:
     discriminator.eval().double()
     L, ab = picture(128, dtype=torch.float64)
     discriminator(L.requires_grad_(), ab.requires_grad_())[0, 0, 7, 7].backward()
@@ -67,7 +67,7 @@ def test_lightness_and_color_are_both_seen_whole(discriminator: PatchGAN) -> Non
         assert (ys.max() - ys.min() + 1, xs.max() - xs.min() + 1) == (70, 70)
 
 
-def test_zero_layers_judge_each_pixel_by_itself() -> None:
+def test_zero_layers_classify_each_pixel_by_itself() -> None:
     discriminator, (L, ab) = PatchGAN(layers=0).eval(), picture(8)
     before = discriminator(L, ab)
     ab[0, 0, 3, 5] += 1
@@ -102,7 +102,7 @@ def test_only_batchnorm_mixes_images(norm: str, mixed: bool) -> None:
     assert bool((discriminator(L, ab)[0] - before).abs().max() > 1e-6) == mixed
 
 
-def test_instance_norm_takes_out_the_contrast_of_an_image() -> None:
+def test_instance_norm_removes_the_contrast_of_an_image() -> None:
     """The variance of what each norm puts out is 1 per image and channel."""
     discriminator, outputs = PatchGAN(layers=2, width=8, norm="instance"), []
     for module in discriminator.net:

@@ -48,7 +48,7 @@ def test_eight_levels_have_the_published_number_of_parameters() -> None:
     assert round(parameters(build_model("pix2pix_unet")) / 1e6, 2) == 54.41
 
 
-def test_the_keras_variant_has_the_numbers_of_seed_002_layer_by_layer() -> None:
+def test_the_keras_variant_has_the_parameters_of_unet_gan_layer_by_layer() -> None:
     model = build_model("pix2pix_unet", levels=7, variant="keras")
     assert [numbers(down) for down in model.downs] == KERAS_DOWNS
     assert [numbers(up) for up in model.ups] == KERAS_UPS
@@ -173,7 +173,7 @@ def test_colors_are_bounded() -> None:
         ({"variant": "tf"}, "variant = 'tf': it should be 'pix2pix' or 'keras'"),
     ],
 )
-def test_options_that_there_are_not_are_refused(options: dict[str, object], line: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, object], line: str) -> None:
     with pytest.raises(UserError) as caught:
         build_model("pix2pix_unet", **options)
     assert str(caught.value) == f"model 'pix2pix_unet': {line}"

@@ -1,12 +1,17 @@
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models import resnet18
 
+from colorize_core import models
 from colorize_core.errors import UserError
-from colorize_core.models import build_model, model_names
+from colorize_core.models import build_model, check_model, model_names
 from colorize_core.models.base import ColorModel, load_strictly
 
 every_model = pytest.mark.parametrize("name", model_names())
@@ -65,18 +70,18 @@ def test_evaluation_is_deterministic(settled: ColorModel) -> None:
         assert torch.equal(settled(L), settled(L))
 
 
-def test_evaluation_treats_every_photograph_for_itself(settled: ColorModel) -> None:
+def test_evaluation_treats_photographs_independently(settled: ColorModel) -> None:
     L = lightness(64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(settled(L)[:1], settled(L[:1]), atol=1e-5, rtol=1e-4)  # float32, other blocking
 
 
-def test_the_answer_depends_on_the_lightness(settled: ColorModel) -> None:
+def test_the_output_depends_on_the_lightness(settled: ColorModel) -> None:
     with torch.inference_mode():
         assert (settled(lightness(64, 64)) - settled(-lightness(64, 64))).abs().max() > 0.01
 
 
-def test_the_input_is_not_written_to(settled: ColorModel) -> None:
+def test_the_input_is_not_modified(settled: ColorModel) -> None:
     L = lightness(32, 32)
     settled(L)
     assert torch.equal(L, lightness(32, 32))
@@ -91,7 +96,7 @@ def test_memory_format_does_not_matter(settled: ColorModel) -> None:
 
 
 def test_bfloat16_is_about_the_same(settled: ColorModel) -> None:
-    """Eight bits of mantissa: 2% of what the network's answers span."""
+    """Eight bits of mantissa: 2% of the range of the network's outputs."""
     L = lightness(64, 64)
     with torch.inference_mode():
         exact = settled(L)
@@ -130,7 +135,7 @@ def test_outputs_hold_ab_and_the_logits_of_bins(settled: ColorModel) -> None:
 
 @every_model
 def test_a_network_learns(name: str) -> None:
-    """Ten steps on one batch, to tell a bright picture from a dark one, lower the error by a third, at the least."""
+    """Ten steps on one batch, to tell a bright image from a dark one, lower the error by a third, at the least."""
     model, sign = build(name), torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     L = lightness(32, 32) / 4 + sign / 2
     truth = (sign * torch.tensor([0.3, -0.2]).view(1, 2, 1, 1)).expand(2, 2, 32, 32)
@@ -152,6 +157,57 @@ def test_names_are_sorted_and_unique() -> None:
     assert model_names() == sorted(set(model_names()))
 
 
+def test_names_are_known_without_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; from colorize_core.models import model_names; print(model_names())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(model_names())
+
+
+def test_a_new_architecture_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(models.__path__[0], "resnet_upsampler.py").read_text()
+    (tmp_path / "one_pixel.py").write_text(
+        "from torch import nn\n"
+        "from colorize_core.models.base import ColorModel\n\n"
+        "class OnePixel(ColorModel):\n"
+        "    def __init__(self, width: int = 4) -> None:\n"
+        "        super().__init__()\n"
+        "        self.net = nn.Sequential(nn.Conv2d(1, width, 1), nn.Conv2d(width, 2, 1))\n\n"
+        "    def forward(self, L):\n"
+        "        return self.net(L)\n"
+    )
+    (tmp_path / "no_architecture.py").write_text(source.replace("(ColorModel)", "(nn.Module)"))
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    assert "one_pixel" in model_names()
+    assert "no_architecture" not in model_names()
+    model = build_model("one_pixel", width=8)
+    assert model.architecture == {"name": "one_pixel", "options": {"width": 8}}
+    assert model(lightness(32, 32)).shape == (2, 2, 32, 32)
+    assert "did you mean 'one_pixel'?" in message("one-pixel")
+
+
+@every_model
+def test_checking_a_model_takes_no_memory_and_finds_its_properties(name: str) -> None:
+    options = OPTIONS.get(name, {})
+    model, checked = build(name), check_model(name, **options)
+    assert all(parameter.is_meta for parameter in checked.parameters())
+    assert (checked.architecture, checked.has_bins, checked.stride) == (
+        model.architecture,
+        model.has_bins,
+        model.stride,
+    )
+    assert all(not buffer.is_meta for buffer in build(name).buffers())  # nothing that is cached was made on meta
+
+
+def test_checking_a_model_reads_initial_weights(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
+    torch.save(resnet18(weights=None).state_dict(), good)
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, bad)
+    check_model("resnet_unet", backbone_weights=str(good))
+    for weights in (bad, tmp_path / "missing.pth"):
+        with pytest.raises(UserError, match=str(weights)):
+            check_model("resnet_unet", backbone_weights=str(weights))
+
+
 def test_options_reach_the_network() -> None:
     assert build_model("encoder_decoder", widths=[4, 8], latent=16).latent[0][0].out_channels == 16
 
@@ -168,25 +224,25 @@ def message(name: str, **options: object) -> str:
     return str(caught.value)
 
 
-def test_an_unknown_name_gets_the_nearest_one() -> None:
+def test_the_nearest_name_is_suggested() -> None:
     assert message("resnet-unet") == "model 'resnet-unet' is unknown; did you mean 'resnet_unet'?"
 
 
-def test_a_name_near_to_none_gets_all() -> None:
+def test_all_names_are_listed_if_none_is_near() -> None:
     assert all(name in message("zzz") for name in model_names())
 
 
-def test_an_unknown_option_gets_the_nearest_one() -> None:
+def test_the_nearest_option_is_suggested() -> None:
     assert (
         message("encoder_decoder", latnt=3) == "model 'encoder_decoder' has no option 'latnt'; did you mean 'latent'?"
     )
 
 
-def test_an_option_near_to_none_gets_all() -> None:
+def test_all_options_are_listed_if_none_is_near() -> None:
     assert all(option in message("encoder_decoder", zzz=3) for option in ("widths", "latent"))
 
 
-def test_self_is_no_option() -> None:
+def test_self_is_not_an_option() -> None:
     assert "'self'" in message("encoder_decoder", **{"self": 3})
 
 
@@ -200,5 +256,5 @@ def test_self_is_no_option() -> None:
         ("resnet_unet", {"weights": 3}, "weights = 3: it should be a valid string"),
     ],
 )
-def test_a_value_that_an_option_does_not_take_is_said(name: str, options: dict[str, object], line: str) -> None:
+def test_an_invalid_value_of_an_option_is_named(name: str, options: dict[str, object], line: str) -> None:
     assert message(name, **options) == f"model '{name}': {line}"

@@ -98,12 +98,12 @@ def test_attention_is_the_sum_over_pixels_of_its_definition() -> None:
     torch.testing.assert_close(attention(x)[0].flatten(1).T, expected)
 
 
-def test_attention_starts_as_nothing() -> None:
+def test_attention_starts_as_the_identity() -> None:
     x = torch.randn(1, 16, 4, 4)
     assert torch.equal(SelfAttention(16)(x), x)
 
 
-def test_attention_sits_at_an_eighth_of_the_side_and_adds_its_parameters(model: ResNetUNet) -> None:
+def test_attention_is_at_an_eighth_of_the_side_and_adds_its_parameters(model: ResNetUNet) -> None:
     """fastai 2.4 with self_attention=True: 31,283,993. Two projections of 384x48, one of 384x384, and gamma."""
     attending = build_model("resnet_unet", self_attention=True)
     assert count(attending) - count(model) == 2 * 384 * 48 + 384 * 384 + 1
@@ -205,7 +205,7 @@ def refusal(path: Path, **options: object) -> str:
     return str(caught.value)
 
 
-def test_weights_of_fastai_land_where_they_belong(fastai_file: Path, fastai_state: dict[str, torch.Tensor]) -> None:
+def test_weights_of_fastai_are_mapped_to_their_layers(fastai_file: Path, fastai_state: dict[str, torch.Tensor]) -> None:
     """A network built by fastai 2.4 gave, through this map, the same colors bit for bit when this was written."""
     own = build_model("resnet_unet", weights=str(fastai_file)).state_dict()
     for theirs, ours in SAME_TENSORS.items():
@@ -225,11 +225,11 @@ def test_the_generator_is_taken_out_of_the_tutorials_main_model(fastai_state: di
     assert generator_from_fastai(main, "memory") == alone  # the tensors themselves
 
 
-def test_where_the_weights_came_from_is_not_part_of_the_architecture(fastai_file: Path) -> None:
+def test_the_source_of_weights_is_not_part_of_the_architecture(fastai_file: Path) -> None:
     assert build_model("resnet_unet", weights=str(fastai_file)).architecture["options"] == {}
 
 
-def test_a_name_fastai_does_not_have_is_refused(fastai_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_an_unknown_name_in_fastai_weights_is_refused(fastai_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(fastai_state | {"layers.13.0.weight": torch.zeros(1)}, tmp_path / "more.pt")
     assert refusal(tmp_path / "more.pt") == (
         f"{tmp_path}/more.pt: not fastai's DynamicUnet over ResNet-18 (it has a layers.13.0.weight)"

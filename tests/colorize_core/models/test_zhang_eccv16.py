@@ -174,7 +174,7 @@ def test_untrained_logits_differ_from_pixel_to_pixel() -> None:
     assert logits.std(dim=(0, 2, 3)).mean() > 0.1
 
 
-def test_weights_without_batchnorms_counters_are_taken(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_weights_without_batchnorms_counters_are_accepted(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save({key: value for key, value in published.items() if "num_batches" not in key}, tmp_path / "old.pth")
     own = build_model("zhang_eccv16", weights=str(tmp_path / "old.pth")).state_dict()
     assert torch.equal(own["model7.6.running_var"], published["model7.6.running_var"])

@@ -1,4 +1,4 @@
-"""Which checkpoints count, and how far a run is."""
+"""Complete and damaged checkpoints, and the progress of a run."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from cluster.storage.stores import LocalStorage, S3Storage, Storage, StorageOptions
-from jobs.train.checkpoints import CHECKPOINTS, Progress, forget_broken_index, is_complete, whole_checkpoints
+from jobs.train.checkpoints import CHECKPOINTS, TrainProgress, complete_checkpoints, delete_broken_index, is_complete
 
 INDEX = "checkpoints/checkpoint_manager_snapshot.json"
 
@@ -42,10 +42,10 @@ def test_checkpoints_come_newest_first(output: Storage) -> None:
     ]
     for name in sorted(newest_first):
         write(output, name)
-    assert list(whole_checkpoints(output.child(CHECKPOINTS))) == newest_first
+    assert list(complete_checkpoints(output.child(CHECKPOINTS))) == newest_first
 
 
-def test_half_written_ones_and_strangers_are_left_out(output: Storage) -> None:
+def test_incomplete_checkpoints_and_other_folders_are_ignored(output: Storage) -> None:
     write(output, "epoch_0001")
     write(output, "epoch_0002", lost=1)
     write(output, "epoch_0003", without=("sizes.json",))
@@ -53,7 +53,7 @@ def test_half_written_ones_and_strangers_are_left_out(output: Storage) -> None:
     write(output, "notes")
     output.write(f"{CHECKPOINTS}/epoch_0005/sizes.json", b'{"model.safe')
     output.write(INDEX, b"{}")
-    assert list(whole_checkpoints(output.child(CHECKPOINTS))) == ["epoch_0001"]
+    assert list(complete_checkpoints(output.child(CHECKPOINTS))) == ["epoch_0001"]
 
 
 def test_a_run_is_complete_with_the_checkpoint_of_its_last_epoch(output: Storage) -> None:
@@ -74,29 +74,29 @@ def test_a_run_is_complete_with_the_checkpoint_of_its_last_epoch(output: Storage
         (None, False),
     ],
 )
-def test_an_index_that_ray_would_stop_at_is_forgotten(index: object, kept: bool, tmp_path: Path) -> None:
+def test_an_index_that_ray_would_fail_at_is_deleted(index: object, kept: bool, tmp_path: Path) -> None:
     output = LocalStorage(str(tmp_path / "run"))
     write(output, "epoch_0001")
     output.write(INDEX, json.dumps(index).encode() if index else b'{"ray_version": "2.')
-    forget_broken_index(output)
+    delete_broken_index(output)
     assert output.exists(INDEX) == kept
 
 
-def test_with_other_workers_an_epoch_goes_on_at_the_same_share() -> None:
-    progress = Progress(epoch=3, step=30, steps=40)
+def test_with_another_number_of_workers_an_epoch_continues_at_the_same_share() -> None:
+    progress = TrainProgress(epoch=3, step=30, steps=40)
     progress.adapt(80)
     assert (progress.step, progress.steps) == (60, 80)
     progress.adapt(3)
     assert progress.step == 2
-    fresh = Progress()
+    fresh = TrainProgress()
     fresh.adapt(40)
     assert (fresh.step, fresh.steps) == (0, 40)
 
 
 @pytest.mark.parametrize(("metric", "better", "worse"), [("mae_ab", 0.1, 0.3), ("fid", 10, 40), ("psnr", 24, 22)])
 def test_the_best_epoch_is_better_than_all_before(metric: str, better: float, worse: float) -> None:
-    assert Progress().is_best({metric: worse}, metric)
-    progress = Progress(rows=[{metric: (better + worse) / 2}, {metric: worse}])
+    assert TrainProgress().is_best({metric: worse}, metric)
+    progress = TrainProgress(rows=[{metric: (better + worse) / 2}, {metric: worse}])
     assert progress.is_best({metric: better}, metric)
     assert not progress.is_best({metric: worse}, metric)
     assert not progress.is_best({metric: (better + worse) / 2}, metric)

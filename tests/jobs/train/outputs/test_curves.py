@@ -1,4 +1,4 @@
-"""The picture of a training run, and the line of an epoch."""
+"""Curves of a training run, and the line of an epoch."""
 
 import io
 
@@ -17,36 +17,36 @@ def row(epoch: int, **more: float) -> dict[str, float]:
     return {"epoch": epoch, "loss": 1.0 / epoch, "l1": 1.0 / epoch, **scores, **gray, **pace, **more}
 
 
-def picture(rows: list[dict[str, float]]) -> np.ndarray:
+def plot(rows: list[dict[str, float]]) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(run_curves(rows))).convert("RGB"))
 
 
 @pytest.mark.parametrize("epochs", [1, 12])
-def test_a_run_is_one_picture_of_six_panels(epochs: int) -> None:
-    pixels = picture([row(epoch) for epoch in range(1, epochs + 1)])
+def test_a_run_has_six_panels(epochs: int) -> None:
+    pixels = plot([row(epoch) for epoch in range(1, epochs + 1)])
     assert pixels.shape == (864, 2304, 3)
     assert (pixels == (11, 98, 164)).all(-1).any()  # the curve
     assert (pixels == (217, 95, 2)).all(-1).any()  # the best epoch
 
 
-def test_fid_is_one_panel_more() -> None:
-    pixels = picture([row(epoch, fid=40.0 - epoch, gray_fid=60.0) for epoch in range(1, 5)])
+def test_fid_adds_a_panel() -> None:
+    pixels = plot([row(epoch, fid=40.0 - epoch, gray_fid=60.0) for epoch in range(1, 5)])
     assert pixels.shape == (1296, 2304, 3)
 
 
-def test_a_bad_start_does_not_press_the_rest_together() -> None:
+def test_outliers_of_the_first_epochs_do_not_compress_the_curve() -> None:
     """With and without an error of 5 in the first epoch, the other nineteen fill about as many rows of pixels."""
 
     def height(first: float) -> int:
         rows = [row(epoch) for epoch in range(1, 21)]
         rows[0]["mae_ab"] = first
-        panel = picture(rows)[40:400, 800:1536]
+        panel = plot(rows)[40:400, 800:1536]
         return int((panel == (11, 98, 164)).all(-1).any(1).sum())
 
     assert height(5.0) > 0.5 * height(0.1)
 
 
-def test_an_epoch_is_one_line_beside_gray() -> None:
+def test_an_epoch_is_one_line_with_the_scores_of_gray() -> None:
     assert epoch_line(row(3), 20, "1 min 2 s", improved=True) == (
         "epoch  3/20  loss 0.3333  MAE 0.0970 (gray 0.0962)  PSNR 22.30 dB (gray 22.31)  SSIM 0.9000 (gray 0.9340)"
         "  100 images/s  1 min 2 s left  best"
@@ -56,4 +56,4 @@ def test_an_epoch_is_one_line_beside_gray() -> None:
 def test_the_last_line_of_a_gan_with_fid() -> None:
     line = epoch_line(row(9, adversarial=0.7, discriminator=0.6, fid=31.25, gray_fid=60.0), 9, "0 s", improved=False)
     assert "  adversarial 0.700  discriminator 0.600  " in line
-    assert line.endswith("  FID 31.2 (gray 60.0)  100 images/s")
+    assert line.endswith("  FID 31.25 (gray 60.00)  100 images/s")

@@ -1,4 +1,4 @@
-"""MLflow: what is sent to it, by a small stand-in for its client; and doing without it."""
+"""Recording in MLflow, with a stand-in for its client, and errors without package or server."""
 
 import sys
 from pathlib import Path
@@ -11,12 +11,13 @@ from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs.train.config import TrainConfig
 from jobs.train.outputs.mlflow import MlflowTracker, require_mlflow
+from jobs.train.outputs.trackers import TrackingError
 
 CONFIG = TrainConfig.load(None, ["shards=x", "output=y", "model.name=lite", "loss.l1=1", "tracking.mlflow=file:/m"])
 
 
 class Server:
-    """What a tracking server keeps."""
+    """State of a tracking server."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
@@ -77,9 +78,15 @@ def output(tmp_path: Path) -> LocalStorage:
     return LocalStorage(str(tmp_path / "run"))
 
 
+def started(output: LocalStorage) -> MlflowTracker:
+    tracker = MlflowTracker(CONFIG.tracking, output)
+    tracker.start(CONFIG.model_dump(mode="json"), 0)
+    return tracker
+
+
 def test_the_configuration_and_each_epoch_are_recorded(server: Server, output: LocalStorage) -> None:
-    tracker = MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
-    assert tracker.epoch({"epoch": 1.0, "loss": 0.5, "mae_ab": 0.1}) is None
+    tracker = started(output)
+    tracker.log({"epoch": 1.0, "loss": 0.5, "mae_ab": 0.1})
     tracker.close()
     (run,) = server.runs.values()
     assert run["params"]["model.name"] == "lite"
@@ -89,27 +96,28 @@ def test_the_configuration_and_each_epoch_are_recorded(server: Server, output: L
     assert run["ended"]
 
 
-def test_a_continued_run_is_the_same_one(server: Server, output: LocalStorage) -> None:
-    MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output).epoch({"epoch": 1, "loss": 0.5})
-    MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output).epoch({"epoch": 2, "loss": 0.4})
+def test_a_continued_run_is_recorded_in_the_same_run(server: Server, output: LocalStorage) -> None:
+    started(output).log({"epoch": 1, "loss": 0.5})
+    started(output).log({"epoch": 2, "loss": 0.4})
     (run,) = server.runs.values()
     assert run["metrics"] == [("loss", 0.5, 1), ("loss", 0.4, 2)]
 
 
-def test_a_server_that_goes_away_does_not_end_the_training(server: Server, output: LocalStorage) -> None:
-    tracker = MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
+def test_a_lost_server_is_an_error_that_training_survives(server: Server, output: LocalStorage) -> None:
+    tracker = started(output)
     server.away = True
-    assert tracker.epoch({"epoch": 1, "loss": 0.5}) == "Max retries exceeded"
+    with pytest.raises(TrackingError, match=r"epoch 1 is not recorded in MLflow \(Max retries exceeded\)"):
+        tracker.log({"epoch": 1, "loss": 0.5})
     tracker.close()
 
 
-def test_a_server_that_is_not_there_is_one_line(server: Server, output: LocalStorage) -> None:
+def test_an_unreachable_server_is_refused_in_one_line(server: Server, output: LocalStorage) -> None:
     server.away = True
     with pytest.raises(UserError, match=r"^tracking.mlflow = file:/m: Max retries exceeded with url$"):
-        MlflowTracker(CONFIG.tracking, CONFIG.model_dump(mode="json"), output)
+        started(output)
 
 
-def test_without_the_package_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the package mlflow, which is not installed"):
         require_mlflow()
