@@ -1,1 +1,1 @@
-"""How fast this machine colors and trains: loops of others, the limit of its kernels, the models by themselves."""
+"""Measuring tools: baseline loops of other projects, kernel limits, models alone, CPU time and memory of processes."""

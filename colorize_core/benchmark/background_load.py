@@ -1,4 +1,7 @@
-"""Work for the other cores while one is measured: cores share caches, memory and power, and alone each is faster."""
+"""Load on the other cores while one core is measured.
+
+Cores share caches, memory bandwidth and power: one core alone is faster than the same core during a job.
+"""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -18,21 +21,21 @@ _START_SECONDS = 120
 def background_load(
     count: int, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]
 ) -> Iterator[None]:
-    """Keep `count` cores coloring photographs during a block, each by a process with one thread.
+    """Run `count` single-threaded processes that color photographs until the block ends.
 
     Args:
-        count: of cores, without the one that is measured.
-        checkpoint: directory, on `filesystem` where that is given.
-        filesystem: an opened pyarrow file system.
-        photographs: files, colored again and again.
+        count: number of processes; usually the cores without the measured one.
+        checkpoint: directory, on `filesystem` if given.
+        filesystem: pyarrow file system.
+        photographs: files that are colored repeatedly.
 
     Raises:
-        threading.BrokenBarrierError: one could not begin.
+        threading.BrokenBarrierError: a process did not start within two minutes.
     """
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(count + 1)
     arguments = (ready, checkpoint, filesystem, list(photographs))
-    processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(count)]
+    processes = [context.Process(target=_color_repeatedly, args=arguments, daemon=True) for _ in range(count)]
     for process in processes:
         process.start()
     try:
@@ -44,7 +47,9 @@ def background_load(
             process.join()
 
 
-def _work(ready: Any, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]) -> None:
+def _color_repeatedly(
+    ready: Any, checkpoint: str, filesystem: fs.FileSystem | None, photographs: Sequence[bytes]
+) -> None:
     retain_freed_memory()
     torch.set_num_threads(1)
     colorizer = Colorizer.load(checkpoint, "cpu", filesystem)

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine that figures were measured on."""
 
 import os
 import platform
@@ -10,38 +10,35 @@ import torch
 from colorize_core.runtime.precision import bf16_is_faster
 
 
-def cores() -> int:
-    """Cores that this process may use."""
+def available_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory, GPU, and how busy it is with other work, for records."""
-    cuda = torch.cuda.is_available()
+def machine_facts() -> dict[str, Any]:
+    """Return processor, cores, memory, GPU, software versions and the current load, for records."""
     return {
         "processor": _processor(),
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "bf16": bf16_is_faster(torch.device("cpu")),
-        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
 
 
-def in_words(machine: dict[str, Any]) -> str:
-    """One line about it."""
-    gpu = machine["gpu"] or "no GPU"
-    fast = "with" if machine["bf16"] else "without"
+def machine_line(machine: dict[str, Any]) -> str:
+    """Format the result of `machine_facts` as one line."""
     return (
-        f"{machine['cores']} cores of {machine['processor']} {fast} fast bf16, {machine['memory_bytes'] / 1e9:.0f} GB, "
-        f"{gpu}; load before the start {machine['load']:.1f}; torch {machine['torch']}"
+        f"{machine['cores']} cores of {machine['processor']} {'with' if machine['bf16'] else 'without'} fast bf16, "
+        f"{machine['memory_bytes'] / 1e9:.0f} GB, {machine['gpu'] or 'no GPU'}; "
+        f"load before the start {machine['load']:.1f}; torch {machine['torch']}"
     )
 
 
 def _processor() -> str:
-    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

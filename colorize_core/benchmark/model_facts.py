@@ -1,4 +1,4 @@
-"""Facts about the architectures: `python -m colorize_core.benchmark.model_facts` prints the tables of the docs."""
+"""Properties of the architectures; `python -m colorize_core.benchmark.model_facts` prints their tables."""
 
 import time
 from collections.abc import Callable
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from colorize_core.benchmark.tables import figure_table
 from colorize_core.models import build_model
 from colorize_core.models.patchgan import PatchGAN
 
-_SIDE = 256  # pixels, of the pictures everything but the receptive field is measured on
-_LARGE_SIDE = 512  # pixels; a model that sees as much sees a whole picture of 256 px from each of its corners
+_SIDE = 256  # pixels, of the inputs for everything except the receptive field
+_LARGE_SIDE = 512  # pixels; a receptive field of this size covers all of a 256 px image from each of its corners
 _REPEATS = 5
 
 _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
@@ -28,20 +29,20 @@ _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
 
 
 def parameters(network: nn.Module) -> int:
-    """Number of parameters, trained or not."""
+    """Return the number of parameters, trainable or frozen."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def flops(network: nn.Module, *inputs: Tensor) -> int:
-    """Operations of convolutions and matrix products in one forward pass, two per multiply-add."""
-    # Not in inference mode: there the counter cannot follow spectral norm.
+    """Return the FLOPs of convolutions and matrix products in one forward pass, two per multiply-add."""
+    # no_grad, since the counter does not see spectral norm in inference mode
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(*inputs)
     return counter.get_total_flops()
 
 
 def milliseconds(network: nn.Module, L: Tensor) -> float:
-    """Shortest of five forward passes after a first one, per image of the batch L (B, 1, H, W)."""
+    """Return milliseconds per image of the batch L (B, 1, H, W): the fastest of five passes after a warm-up."""
     seconds = []
     with torch.inference_mode():
         network(L)
@@ -53,11 +54,11 @@ def milliseconds(network: nn.Module, L: Tensor) -> float:
 
 
 def receptive_field(network: Callable[[Tensor], Tensor], side: int) -> int:
-    """Side of the square of the input that the center of the output depends on: where its gradient is not 0.
+    """Return the side of the input square that the center of the output depends on: where its gradient is not 0.
 
     Args:
-        network: function of L (1, 1, side, side) float64, without randomness, to (1, channels, h, w).
-        side: in pixels; the result is at most that.
+        network: deterministic function of L (1, 1, side, side) float64 to (1, channels, h, w).
+        side: in pixels; upper limit of the result.
     """
     L = torch.rand((1, 1, side, side), dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     output = network(L.requires_grad_())
@@ -67,37 +68,32 @@ def receptive_field(network: Callable[[Tensor], Tensor], side: int) -> int:
 
 
 def model_table() -> str:
-    """Markdown table of the models, on as many threads as torch has."""
-    lines = [
-        "| model | parameters, M | GFLOP | CPU ms, batch 1 | CPU ms, batch 8 | sees, px | source |",
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
+    """Return the Markdown table of the models, measured with torch's current number of threads."""
+    header = ["model", "parameters, M", "GFLOP", "CPU ms, batch 1", "CPU ms, batch 8", "receptive field, px", "source"]
+    rows = []
     for name, options, source in _MODELS:
         model = build_model(name, **options).eval()
         L = torch.rand(8, 1, _SIDE, _SIDE) * 2 - 1
         single, batch = milliseconds(model, L[:1]), milliseconds(model, L)
-        gflop = flops(model, L[:1]) / 1e9
+        size, gflop = f"{parameters(model) / 1e6:.2f}", f"{flops(model, L[:1]) / 1e9:.1f}"
         field = receptive_field(model.double(), _LARGE_SIDE)
         title = ", ".join([f"`{name}`", *(f"{key} {value}" for key, value in options.items())])
-        lines.append(
-            f"| {title} | {parameters(model) / 1e6:.2f} | {gflop:.1f} | {single:.0f} | {batch:.0f} "
-            f"| {field if field < _LARGE_SIDE else 'all'} | {source} |"
-        )
-    return "\n".join(lines)
+        shown = field if field < _LARGE_SIDE else "all"
+        rows.append((title, size, gflop, f"{single:.0f}", f"{batch:.0f}", shown, source))
+    return figure_table(header, rows)
 
 
 def discriminator_table() -> str:
-    """Markdown table of PatchGAN by layers, with BatchNorm."""
-    lines = ["| layers | sees, px | logits | parameters, M | GFLOP |", "|---:|---:|---:|---:|---:|"]
+    """Return the Markdown table of PatchGAN by number of layers, with BatchNorm."""
+    rows = []
     for layers in range(6):
         discriminator = PatchGAN(layers).eval()
         L, ab = torch.zeros(1, 1, _SIDE, _SIDE), torch.zeros(1, 2, _SIDE, _SIDE)
-        side, count = discriminator(L, ab).shape[-1], parameters(discriminator)
-        gflop = flops(discriminator, L, ab) / 1e9
+        side, gflop = discriminator(L, ab).shape[-1], f"{flops(discriminator, L, ab) / 1e9:.1f}"
         large = torch.zeros(1, 2, _LARGE_SIDE, _LARGE_SIDE, dtype=torch.float64)
         field = receptive_field(partial(discriminator.double(), ab=large), _LARGE_SIDE)
-        lines.append(f"| {layers} | {field} | {side}x{side} | {count / 1e6:.2f} | {gflop:.1f} |")
-    return "\n".join(lines)
+        rows.append((layers, field, f"{side}x{side}", f"{parameters(discriminator) / 1e6:.2f}", gflop))
+    return figure_table(("layers", "receptive field, px", "logits", "parameters, M", "GFLOP"), rows)
 
 
 if __name__ == "__main__":

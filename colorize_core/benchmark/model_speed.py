@@ -1,79 +1,82 @@
-"""The models by themselves: forward passes and training steps by size, batch and precision."""
+"""Speed of the models alone: forward passes and training steps by size, batch and precision."""
 
-import itertools
+import logging
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import astuple, dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from colorize_core.benchmark.baselines.training import Levers, make_batch, make_step
-from colorize_core.benchmark.machine import cores
+from colorize_core.benchmark.baselines.training import StepOptions, make_batch, make_step
+from colorize_core.benchmark.machine import available_cores
 from colorize_core.benchmark.model_facts import flops
-from colorize_core.benchmark.process_usage import Watch
-from colorize_core.benchmark.tables import markdown_table
+from colorize_core.benchmark.process_usage import UsageMonitor
+from colorize_core.benchmark.tables import figure_table
 from colorize_core.models import build_model
 from colorize_core.runtime.child_process import run_in_subprocess
 from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.precision import Precision, autocast
 
 Mode = Literal["eager", "graph", "compile"]
-"""How a forward pass is run: operation by operation; recorded once as a CUDA graph; compiled by torch.compile."""
+"""How a forward pass runs: eagerly, as a recorded CUDA graph, or compiled by torch.compile."""
 
-_STEP_FLOPS = 3  # of a forward pass: the gradients of weights and of inputs take as many operations each
+_STEP_FLOPS = 3  # times those of a forward pass: the gradients of weights and of inputs each need as many
 _CPU_MATRIX, _CUDA_MATRIX = 2048, 8192
-_LOOKS = 0.02  # seconds between looks at the memory
+_MEMORY_INTERVAL = 0.02  # seconds between samples of the memory
+_WARM_UP = 2
+_log = logging.getLogger(__name__)
+
+
+class Setting(NamedTuple):
+    """What is measured."""
+
+    model: str
+    """Name in `models.build_model`."""
+    size: int
+    """Side of the square inputs in pixels."""
+    batch: int
+    precision: Precision
+    mode: Mode
+    """Mode of the forward pass and, except for graph, of the training step."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model is at something."""
+    """Speed of a model in one setting."""
 
     model: str
     work: str
     """forward or training step."""
     size: int
-    """Side of the squares."""
     batch: int
     precision: str
     mode: str
     milliseconds: float
-    """For a batch."""
+    """Per batch."""
     images_per_second: float
     fraction_of_peak: float
-    """Of the operations per second of a large matrix product on this device, in this precision."""
+    """Relative to the FLOP/s of a large matrix product on this device in this precision."""
     memory_bytes: int
-    """The most that was held: on a GPU by tensors, else by this process."""
+    """Peak memory: of tensors on a GPU, else of this process."""
 
 
-def measure(
-    name: str,
-    *,
-    size: int,
-    batch: int,
-    precision: Precision,
-    mode: Mode,
-    device: torch.device,
-    repeats: int,
-    peak: float,
-) -> list[Speed]:
-    """A forward pass and a training step of an untrained model; this process keeps the memory it frees from then on.
+def measure(setting: Setting, *, device: torch.device, repeats: int, peak: float) -> list[Speed]:
+    """Measure a forward pass and a training step of an untrained model.
+
+    This process retains all freed memory from then on.
 
     Args:
-        name: of `models.build_model`.
-        size: side of the squares.
-        batch: photographs.
-        precision: of the arithmetic.
-        mode: of the forward pass and, but for graph, of the training step.
+        setting: what is measured.
         device: to run on.
-        repeats: that are timed, after two that are not.
-        peak: operations per second of the device, of `matmul_peak`.
+        repeats: timed calls, after two untimed ones.
+        peak: FLOP/s of the device, from `matmul_peak`.
     """
-    torch.set_num_threads(cores())
+    name, size, batch, precision, mode = setting
+    torch.set_num_threads(available_cores())
     retain_freed_memory(everything=True)
     model = build_model(name).to(device).to(memory_format=torch.channels_last).eval()
     photographs = make_batch(size, batch, device)
@@ -85,119 +88,81 @@ def measure(
         with context():
             return model(photographs.L)
 
-    def row(work: str, run: Callable[[], object], operations: float, used: str) -> Speed:
-        seconds, memory = _time(run, device, repeats)
-        pace = batch / seconds
-        return Speed(name, work, size, batch, precision, used, seconds * 1000, pace, operations * pace / peak, memory)
+    def speed(work: str, call: Callable[[], object], operations: float, mode: str) -> Speed:
+        seconds, memory = _time(call, device, repeats)
+        rate = batch / seconds
+        return Speed(name, work, size, batch, precision, mode, seconds * 1000, rate, operations * rate / peak, memory)
 
-    run: Callable[[], object] = forward
-    if mode == "graph":
-        run = _graphed(forward)
-    elif mode == "compile":
-        run = torch.compile(forward)
-    rows = [row("forward", run, operations, mode)]
-    step = make_step(model, device, Levers(precision, compiled=mode == "compile"))
-    used = "eager" if mode == "graph" else mode
-    rows.append(row("training step", lambda: step(photographs), _STEP_FLOPS * operations, used))
-    return rows
+    wrap: dict[str, Callable[..., Callable[[], object]]] = {"graph": _graphed, "compile": torch.compile}
+    first = speed("forward", wrap[mode](forward) if mode in wrap else forward, operations, mode)
+    step = make_step(model, device, StepOptions(precision, compiled=mode == "compile"))
+    step_mode = "eager" if mode == "graph" else mode
+    return [first, speed("training step", lambda: step(photographs), _STEP_FLOPS * operations, step_mode)]
 
 
 def _graphed(forward: Callable[[], Tensor]) -> Callable[[], None]:
-    """A pass recorded as a CUDA graph: replayed in one go, on the same memory."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    """Record a forward pass as a CUDA graph, which is replayed as a whole on the same memory."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
         for _ in range(3):
             forward()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         forward()
     return graph.replay
 
 
-def _time(run: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, int]:
-    """Median seconds, and bytes of memory at most."""
-    cuda = device.type == "cuda"
+def _timed_calls(call: Callable[[], object], device: torch.device, count: int) -> list[float]:
+    """Return the seconds of each call, including the work that it starts on a GPU."""
     times = []
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(device)
-    with Watch(os.getpid(), _LOOKS) as watch:
-        for _ in range(2 + repeats):
-            start = time.perf_counter()
-            run()
-            if cuda:
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-    memory = torch.cuda.max_memory_allocated(device) if cuda else watch.peak_root_memory
-    return statistics.median(times[2:]), memory
-
-
-def matmul_peak(device: torch.device, precision: Precision, repeats: int = 5) -> float:
-    """Operations per second of a large matrix product, the fastest of several."""
-    side = _CUDA_MATRIX if device.type == "cuda" else _CPU_MATRIX
-    matrix = torch.rand(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    times = []
-    for _ in range(1 + repeats):
+    for _ in range(count):
         start = time.perf_counter()
-        _ = matrix @ matrix
+        call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return 2 * side**3 / min(times[1:])
+    return times
 
 
-def measure_all(
-    models: Sequence[str],
-    sizes: Sequence[int],
-    batches: Sequence[int],
-    precisions: Sequence[Precision],
-    modes: Sequence[Mode],
-    *,
-    repeats: int,
-    say: Callable[[str], None] = print,
-) -> tuple[list[Speed], dict[str, float]]:
-    """Every combination, on a GPU where there is one, else on all cores; and the peak by precision, in FLOP/s."""
+def _time(call: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, int]:
+    """Return median seconds and peak memory in bytes."""
+    if cuda := device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with UsageMonitor(os.getpid(), _MEMORY_INTERVAL) as monitor:
+        times = _timed_calls(call, device, _WARM_UP + repeats)
+    memory = torch.cuda.max_memory_allocated(device) if cuda else monitor.peak_root_memory
+    return statistics.median(times[_WARM_UP:]), memory
+
+
+def matmul_peak(device: torch.device, precision: Precision, repeats: int = 5) -> float:
+    """Return the FLOP/s of a large matrix product, the fastest of several."""
+    side = _CUDA_MATRIX if device.type == "cuda" else _CPU_MATRIX
+    matrix = torch.rand(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    return 2 * side**3 / min(_timed_calls(lambda: matrix @ matrix, device, 1 + repeats)[1:])
+
+
+def measure_all(settings: Sequence[Setting], repeats: int) -> tuple[list[Speed], dict[str, float]]:
+    """Measure settings, each in a new process, on a GPU if there is one, else on all cores.
+
+    Returns:
+        Two rows per setting, and the peak FLOP/s by precision.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(cores())
-    peaks = {precision: matmul_peak(device, precision) for precision in precisions}
+    torch.set_num_threads(available_cores())
+    peaks = {precision: matmul_peak(device, precision) for precision in {each.precision: None for each in settings}}
     rows = []
-    for name, size, batch, precision, mode in itertools.product(models, sizes, batches, precisions, modes):
-        forward, step = run_in_subprocess(
-            measure,
-            name,
-            size=size,
-            batch=batch,
-            precision=precision,
-            mode=mode,
-            device=device,
-            repeats=repeats,
-            peak=peaks[precision],
-        )
-        rows += [forward, step]
-        paces = f"{forward.images_per_second:.0f} images/s forward, {step.images_per_second:.0f} in training"
-        say(f"{name}, {size} px, batch {batch}, {precision}, {mode}: {paces}")
+    for each in settings:
+        pair = run_in_subprocess(measure, each, device=device, repeats=repeats, peak=peaks[each.precision])
+        forward, step = (speed.images_per_second for speed in pair)
+        rows += pair
+        _log.info("%s: %.0f images/s forward, %.0f in training", ", ".join(map(str, each)), forward, step)
     return rows, {str(precision): peak for precision, peak in peaks.items()}
 
 
 def speed_table(rows: Sequence[Speed]) -> str:
-    """Markdown."""
-    header = ("model", "work", "px", "batch", "precision", "mode", "ms", "images/s", "% of peak", "memory, MB")
-    return markdown_table(
-        header,
-        [
-            (
-                row.model,
-                row.work,
-                row.size,
-                row.batch,
-                row.precision,
-                row.mode,
-                row.milliseconds,
-                row.images_per_second,
-                row.fraction_of_peak * 100,
-                row.memory_bytes / 1e6,
-            )
-            for row in rows
-        ],
-    )
+    """Format as a Markdown table."""
+    headings = ("model", "work", "px", "batch", "precision", "mode", "ms", "images/s", "% of peak", "memory, MB")
+    cells = [(*astuple(row)[:8], row.fraction_of_peak * 100, row.memory_bytes / 1e6) for row in rows]
+    return figure_table(headings, cells)

@@ -1,1 +1,1 @@
-"""`colorize benchmark`: the verbs measured."""
+"""`colorize benchmark`: measure the verbs on this machine."""

@@ -1,10 +1,11 @@
-"""`colorize benchmark archive`: the real job beside the loops of known projects and the limit of the kernels."""
+"""`colorize benchmark archive`: the job compared with loops of known projects and with the limit of the kernels."""
 
 import json
+import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,58 +14,49 @@ from cluster.storage.stores import reach
 from colorize_core.errors import UserError
 from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.benchmark.advice import archive_advice
-from jobs.benchmark.archive_figures import Round, archive_facts, archive_picture, archive_tables, summarize
+from jobs.benchmark.archive_figures import archive_chart, archive_facts, archive_tables, derive_figures
 from jobs.benchmark.config import ArchiveBenchmark
-from jobs.benchmark.processes import Run, begin, require_this_machine, run_verb, work_folder, write_figures
-from jobs.command.console import say
+from jobs.benchmark.processes import VerbProcess, require_this_machine, run_verb
+from jobs.benchmark.rounds import Figures, run_rounds, write_figures
 from jobs.run.checkpoints import open_checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from colorize_core.benchmark.baselines.inference import Loop
 
-_PHOTOGRAPHS, _COLORED, _CHECKPOINT = "photographs", "colored", "checkpoint"
 _BATCH = 32
-_ALONE = 32
+_DISTINCT = 64  # sample photographs; further ones are links to these
+_log = logging.getLogger(__name__)
+
+CONFIG = ArchiveBenchmark
 
 
 def plan(config: ArchiveBenchmark) -> str:
-    """What would run."""
-    _require(config)
-    what = config.source or "sample photographs of 640x480"
+    """Return what would be measured, for --dry-run."""
+    _check(config)
     return (
-        f"benchmark would color {config.photographs} of {what} {config.rounds} times, with "
-        f"{config.checkpoint or config.model}, and write to {Path(config.output).absolute()}"
+        f"benchmark would color {config.photographs} of {config.source or 'the 640x480 sample photographs'} "
+        f"{config.rounds} times with {config.checkpoint or config.model}"
     )
 
 
-def run(config: ArchiveBenchmark, verbose: bool) -> int:
-    """Make the inputs, measure round by round, write the figures."""
+def run(config: ArchiveBenchmark, verbose: bool = False) -> int:
+    """Measure in rounds, write the figures and print them with advice."""
     from colorize_core.benchmark.baselines.inference import has_opencv
     from colorize_core.runtime.memory import retain_freed_memory
 
-    _require(config)
-    record = begin("archive", config)
-    cores = record["machine"]["cores"]
-    retain_freed_memory()  # as the job's actors do: the loops of others gain by it too
+    _check(config)
+    retain_freed_memory()  # as in the actors of the job; the baseline loops benefit too
     if not has_opencv():
-        say("benchmark: OpenCV is not installed (pip install opencv-python-headless); its loop is left out")
-    with work_folder(config.output) as work:
-        count = _write_photographs(config, work / _PHOTOGRAPHS)
-        checkpoint = config.checkpoint or _untrained(config.model, work / _CHECKPOINT)
-        rounds = []
-        for number in range(1, config.rounds + 1):
-            say(f"benchmark: round {number} of {config.rounds}, {count} photographs")
-            rounds.append(_round(config, checkpoint, work, cores))
-    record |= {"photographs": count, **summarize(rounds, cores), "rounds": [asdict(each) for each in rounds]}
+        _log.warning("OpenCV is not installed (pip install opencv-python-headless); its loop is not measured")
+    record = derive_figures(run_rounds("archive", config, partial(_set_up, config)))
     advice = "\n".join(f"- {line}" for line in archive_advice(record))
-    write_figures(
-        config.output, record, f"{archive_tables(record)}\n\n{advice}", archive_facts(record), archive_picture(record)
-    )
+    tables = f"{archive_tables(record)}\n\n{advice}"
+    write_figures(config.output, record, tables, archive_facts(record), archive_chart(record))
     return DONE
 
 
-def _require(config: ArchiveBenchmark) -> None:
-    """Raise UserError for what can be found before anything starts."""
+def _check(config: ArchiveBenchmark) -> None:
+    """Raise UserError if the job would run elsewhere, or the model cannot be loaded."""
     from colorize_core.models import build_model
 
     require_this_machine(config.ray)
@@ -74,32 +66,35 @@ def _require(config: ArchiveBenchmark) -> None:
         build_model(config.model)
 
 
-def _write_photographs(config: ArchiveBenchmark, folder: Path) -> int:
-    """Put the photographs into a folder; returns their number."""
-    from colorize_core.benchmark.sample_photos import DISTINCT, sample_photographs
-
+def _set_up(config: ArchiveBenchmark, work: Path) -> Callable[[], Figures]:
+    """Write the photographs and the checkpoint."""
+    folder = work / "photographs"
     folder.mkdir()
-    if config.source:
-        return _draw_photographs(config, config.source, folder)
-    files = []
-    for number, data in enumerate(sample_photographs(min(DISTINCT, config.photographs), gray=True)):
-        files.append(folder / f"{number:06d}.jpg")
-        files[-1].write_bytes(data)
-    for number in range(len(files), config.photographs):  # the same again, by another name
-        os.link(files[number % len(files)], folder / f"{number:06d}.jpg")
-    return config.photographs
+    (_copy_photographs if config.source else _write_samples)(config, folder)
+    checkpoint = config.checkpoint or _untrained(config.model, work / "checkpoint")
+    return partial(_measure, config, checkpoint, work, sorted(folder.iterdir()))
 
 
-def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> int:
-    """Some of the user's, of 8 bits, as others' loops know no more."""
+def _write_samples(config: ArchiveBenchmark, folder: Path) -> None:
+    from colorize_core.benchmark.sample_photos import sample_photographs
+
+    files = [folder / f"{number:06d}.jpg" for number in range(config.photographs)]
+    for file, data in zip(files, sample_photographs(min(_DISTINCT, config.photographs), gray=True), strict=False):
+        file.write_bytes(data)
+    for number, file in enumerate(files[_DISTINCT:]):
+        os.link(files[number % _DISTINCT], file)
+
+
+def _copy_photographs(config: ArchiveBenchmark, folder: Path) -> None:
+    """Copy a sample of the user's photographs; only those of 8 bits, since the other loops read no more."""
     from colorize_core.photo.decode import PhotoError, decode
     from colorize_core.photo.formats import IMAGE_SUFFIXES
     from jobs.inputs.fetch import fetch_all
-    from jobs.inputs.listing import ListingOptions, require_photographs, survey
+    from jobs.inputs.listing import ListingOptions, require_photographs, sample_inputs
 
-    (source,) = reach(config.storage, location)
+    (source,) = reach(config.storage, config.source or "")
     require_photographs(source, IMAGE_SUFFIXES, ListingOptions(), config.storage)
-    _, drawn = survey(source, IMAGE_SUFFIXES, ListingOptions(), config.storage, some=config.photographs)
+    _, drawn = sample_inputs(source, IMAGE_SUFFIXES, ListingOptions(), config.storage, config.photographs)
     count = 0
     for entry, file in zip(drawn, fetch_all(source, [entry.key for entry in drawn]), strict=True):
         try:
@@ -110,8 +105,10 @@ def _draw_photographs(config: ArchiveBenchmark, location: str, folder: Path) -> 
             (folder / f"{count:06d}{Path(entry.key).suffix}").write_bytes(file.data)
             count += 1
     if count < config.peer_photographs:
-        raise UserError(f"{location}: {count} photographs of 8 bits can be read; peer_photographs wants more")
-    return count
+        raise UserError(
+            f"{config.source}: only {count} readable photographs of 8 bits; "
+            f"peer_photographs={config.peer_photographs} needs more"
+        )
 
 
 def _untrained(name: str, folder: Path) -> str:
@@ -125,74 +122,83 @@ def _untrained(name: str, folder: Path) -> str:
     return str(folder)
 
 
-def _round(config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int) -> Round:
-    """The job, then everything else in this process, on the same photographs."""
+def _measure(config: ArchiveBenchmark, checkpoint: str, work: Path, files: Sequence[Path]) -> Figures:
+    """Measure the job, then the baselines in this process, on the same photographs."""
     from colorize_core.benchmark.background_load import background_load
-    from colorize_core.benchmark.baselines import kernels as limit
-    from colorize_core.benchmark.baselines.inference import Network, has_opencv, run, with_opencv, with_skimage
+    from colorize_core.benchmark.baselines import inference
+    from colorize_core.benchmark.baselines.kernels import measure_colorizer, measure_kernels
+    from colorize_core.benchmark.machine import available_cores
     from colorize_core.colorizer import Colorizer
 
-    files = sorted((work / _PHOTOGRAPHS).iterdir())
-    job, pictures = _run_job(config, checkpoint, work, cores, len(files))
-    some = [file.read_bytes() for file in files[: config.peer_photographs]]
-    store = open_checkpoint(checkpoint, config.storage)
+    cores = available_cores()
+    # Several batches per actor, as in any larger job.
+    batch_size = max(min(_BATCH, len(files) // (4 * cores)), 1)
+    job, written = _run_job(config, checkpoint, work, batch_size, len(files))
+    storage = open_checkpoint(checkpoint, config.storage)
     model, described = read_checkpoint(checkpoint, config.storage)
-    network = Network(model.eval(), described.working_size)
-    loops: Mapping[str, Loop] = {"peer": with_skimage} | ({"peer_opencv": with_opencv} if has_opencv() else {})
-    peers = {name: (run(loop, network, some, 1), run(loop, network, some, cores)) for name, loop in loops.items()}
-    batch = [file.read_bytes() for file in files[:_ALONE]]
-    with background_load(cores - 1, store.path(), store.filesystem, batch):
-        cheapest = limit.limit(model, described.working_size, some)
-        alone = limit.colorizer_without_ray(Colorizer.load(store.path(), "cpu", store.filesystem), batch)
-    first, last, counted = job_window(pictures, cores * _batch(len(files), cores))
-    return Round(
-        images_per_second=counted / (last - first),
-        core_ms=job.watch.core_seconds(first, last) / counted * 1000,
-        start_up_seconds=min(pictures) - job.start,
-        peak_memory_bytes=job.watch.peak_memory,
-        driver_memory_bytes=job.watch.peak_root_memory,
-        alone=alone,
-        limit=cheapest,
-        peers=peers,
-    )
+    square_model = inference.SquareModel(model.eval(), described.working_size)
+    sample = [file.read_bytes() for file in files[: config.peer_photographs]]
 
+    def time_peer(loop: "Loop") -> Figures:
+        single, parallel = (inference.time_loop(loop, square_model, sample, threads) for threads in (1, cores))
+        return {"seconds": min(single.seconds, parallel.seconds), "kernels": single.kernels}
 
-def _batch(photographs: int, cores: int) -> int:
-    """Photographs that an actor works on at once: as in any job, but that each has several batches to do."""
-    return max(min(_BATCH, photographs // (4 * cores)), 1)
+    peer = time_peer(inference.with_skimage)
+    opencv = time_peer(inference.with_opencv) if inference.has_opencv() else None
+    batch = [file.read_bytes() for file in files[:_BATCH]]
+    with background_load(cores - 1, storage.path(), storage.filesystem, batch):
+        kernels = measure_kernels(model, described.working_size, sample)
+        stages = measure_colorizer(Colorizer.load(storage.path(), "cpu", storage.filesystem), batch)
+    first, last, count = job_window(written, cores * batch_size)
+    rate = count / (last - first)
+    return {
+        "photographs": len(files),
+        "images_per_second": rate,
+        "core_ms": job.usage.core_seconds(first, last) / count * 1000,
+        "colorizer_core_ms": stages,
+        "start_up_seconds": min(written) - job.start,
+        "peak_memory_bytes": job.usage.peak_memory,
+        "driver_memory_bytes": job.usage.peak_root_memory,
+        "ratio_to_peer": rate * peer["seconds"],
+        "ratio_to_peer_opencv": rate * opencv["seconds"] if opencv else None,
+        "fraction_of_limit": rate * sum(kernels.values()) / 1000 / cores,
+        "limit": {"kernels": kernels},
+        "peer": peer,
+        "peer_opencv": opencv,
+    }
 
 
 def _run_job(
-    config: ArchiveBenchmark, checkpoint: str, work: Path, cores: int, photographs: int
-) -> tuple[Run, list[float]]:
-    """Color all photographs as users do; also the moments at which the pictures were written."""
-    colored = work / _COLORED
+    config: ArchiveBenchmark, checkpoint: str, work: Path, batch_size: int, photographs: int
+) -> tuple[VerbProcess, list[float]]:
+    """Color all photographs with the verb; return its process and the times at which images were written."""
+    colored = work / "colored"
     values = {
-        "source": str(work / _PHOTOGRAPHS),
+        "source": str(work / "photographs"),
         "output": str(colored),
         "checkpoint": checkpoint,
-        "batch_size": _batch(photographs, cores),
+        "batch_size": batch_size,
         "max_failed_fraction": 1.0,
         "report": False,
         "ray": config.ray.model_dump(),
         "storage": config.storage.model_dump(),
     }
     job = run_verb("archive", ArchiveConfig.part(values, "benchmark"), work)
-    pictures = [file.stat().st_mtime for file in (colored / IMAGES).iterdir()]
-    if len(pictures) < photographs:
+    written = [file.stat().st_mtime for file in (colored / IMAGES).iterdir()]
+    if len(written) < photographs:
         counts = json.loads((colored / "run.json").read_text())["counts"]
-        raise UserError(f"archive: {len(pictures)} of {photographs} photographs have a picture ({counts})")
+        raise UserError(f"archive: only {len(written)} of {photographs} photographs were colored ({counts})")
     shutil.rmtree(colored)
-    return job, pictures
+    return job, written
 
 
-def job_window(moments: Sequence[float], warm: int) -> tuple[float, float, int]:
-    """When the job had warmed up, when it wrote its last picture, and how many pictures lie between.
+def job_window(written: Sequence[float], warm_up: int) -> tuple[float, float, int]:
+    """Return the end of the warm-up, the time of the last image, and the number of images in between.
 
     Args:
-        moments: at which pictures were written.
-        warm: pictures that do not count, at most half of all.
+        written: times at which images were written.
+        warm_up: number of images that do not count; at most half of all.
     """
-    ordered = sorted(moments)
-    warm = min(warm, len(ordered) // 2)
-    return ordered[warm - 1], ordered[-1], len(ordered) - warm
+    ordered = sorted(written)
+    warm_up = min(warm_up, len(ordered) // 2)
+    return ordered[warm_up - 1], ordered[-1], len(ordered) - warm_up

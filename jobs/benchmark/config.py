@@ -1,64 +1,73 @@
-"""What can be said of benchmarks."""
+"""Configuration of `colorize benchmark`."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from jobs.command.config import JobConfig, StorageJobConfig, VerbConfig
+from cluster.storage.stores import StorageOptions
+from jobs.command.config import JobConfig, VerbConfig
 
-_FEWEST = 32
+_MIN_PHOTOGRAPHS = 32
 
 
-class ArchiveBenchmark(StorageJobConfig):
-    """Measure `colorize archive` on this machine: pictures per second, where the time goes, and what to change.
+class JobBenchmark(JobConfig):
+    """Keys of every benchmark of a job."""
 
-    In each round the real job colors the photographs, then the Colorizer by itself, the loops of known projects with
-    the same weights on the same cores, and the cheapest kernels one by one. OUTPUT holds benchmark.json, benchmark.md
-    and stages.png.
+    output: str
+    rounds: int = Field(3, ge=1)
+    """Number of measurements; the figures are their medians."""
+
+
+class ArchiveBenchmark(JobBenchmark):
+    """Measure `colorize archive` on this machine: images per second, time by stage, and what would make it faster.
+
+    Each round runs the job, then the Colorizer alone, the loops of known projects with the same weights on the same
+    cores, and the fastest kernels one by one. OUTPUT receives benchmark.json, benchmark.md and stages.png.
     """
 
     output: str = "benchmark-archive"
-    """Local folder for the figures; earlier ones there are replaced."""
+    """Local folder for the figures; existing ones are replaced."""
     checkpoint: str | None = None
-    """Directory of the model; an untrained one when empty, which is as fast."""
+    """Checkpoint directory; if empty, an untrained model, which is as fast."""
     model: str = "lite"
-    """Architecture of the untrained one."""
+    """Architecture of the untrained model."""
     source: str | None = None
-    """Folder or s3:// prefix of photographs to draw from; samples of 640x480 in gray when empty."""
-    photographs: int = Field(1024, ge=_FEWEST)
-    """That the job colors in each round."""
+    """Folder or s3:// prefix to draw photographs from; if empty, gray sample photographs of 640x480."""
+    photographs: int = Field(1024, ge=_MIN_PHOTOGRAPHS)
+    """Number of photographs that the job colors in each round."""
     peer_photographs: int = Field(16, ge=1)
-    """Of these, that the other loops color in each round."""
-    rounds: int = Field(3, ge=1)
-    """The figures are medians over these."""
+    """Number of these photographs that the other loops color in each round."""
+    storage: StorageOptions = Field(default_factory=StorageOptions)
+    """Access to S3."""
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveBenchmark":
         if self.checkpoint and "model" in self.model_fields_set:
-            raise ValueError("give either checkpoint or model")
+            raise ValueError("give either checkpoint or model, not both")
         if self.peer_photographs > self.photographs:
-            raise ValueError("peer_photographs is more than photographs")
+            raise ValueError("peer_photographs must not exceed photographs")
         return self
 
 
-class TrainBenchmark(JobConfig):
-    """Measure `colorize train` on this machine, beside the tutorials' loop and the bare step without any data.
+class TrainBenchmark(JobBenchmark):
+    """Measure `colorize train` on this machine, the loop of the tutorials, and the training step without data loading.
 
-    OUTPUT holds benchmark.json and benchmark.md.
+    OUTPUT receives benchmark.json and benchmark.md.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"train": "optim"}
+
     output: str = "benchmark-train"
-    """Local folder for the figures; earlier ones there are replaced."""
+    """Local folder for the figures; existing ones are replaced."""
     model: str = "lite"
     """Architecture, untrained."""
     size: int = Field(256, ge=32, multiple_of=32)
-    """Side of the squares in pixels."""
+    """Side of the square training images in pixels."""
     batch_size: int = Field(16, ge=1)
-    """Photographs in a step."""
+    """Photographs per step."""
     steps: int = Field(20, ge=1)
-    """Of each contender in each round, beside those that are not counted."""
-    rounds: int = Field(3, ge=1)
-    """The figures are medians over these."""
+    """Timed steps of each loop in each round."""
     optim: dict[str, Any] = Field(default_factory=dict)
     """Keys of the section optim of `train` to measure, such as optim.precision=fp32 or optim.compile=true."""
     gpu: bool = False
@@ -66,55 +75,53 @@ class TrainBenchmark(JobConfig):
 
     @field_validator("optim")
     @classmethod
-    def _leave_the_work(cls, optim: dict[str, Any]) -> dict[str, Any]:
+    def _refuse_fixed_keys(cls, optim: dict[str, Any]) -> dict[str, Any]:
         if fixed := sorted({"epochs", "batch_size"} & optim.keys()):
-            raise ValueError(f"{fixed[0]} is not for choosing; steps and batch_size say how much is done")
+            raise ValueError(f"{fixed[0]} cannot be set here; use steps and batch_size of the benchmark")
         return optim
 
 
-class PrepareBenchmark(JobConfig):
-    """Measure `colorize prepare` on this machine, beside a loop with scikit-image, on sample photographs of 640x480.
+class PrepareBenchmark(JobBenchmark):
+    """Measure `colorize prepare` on this machine, and loops with scikit-image, on sample photographs of 640x480.
 
-    OUTPUT holds benchmark.json and benchmark.md.
+    OUTPUT receives benchmark.json and benchmark.md.
     """
 
     output: str = "benchmark-prepare"
-    """Local folder for the figures; earlier ones there are replaced."""
+    """Local folder for the figures; existing ones are replaced."""
     size: int = Field(256, ge=32, multiple_of=32)
-    """Side of the squares in pixels."""
-    photographs: int = Field(1024, ge=_FEWEST)
-    """Of the larger of two runs; the smaller has a quarter, and what lies between them counts, without start-up."""
+    """Side of the square training images in pixels."""
+    photographs: int = Field(1024, ge=_MIN_PHOTOGRAPHS)
+    """Number of photographs of the larger of two runs; their difference, without the start-up, is what counts."""
     peer_photographs: int = Field(32, ge=1)
-    """That the loop converts in each round."""
-    rounds: int = Field(3, ge=1)
-    """The figures are medians over these."""
+    """Number of photographs that each loop converts in each round."""
 
 
 class ModelBenchmark(VerbConfig):
-    """Measure forward passes and training steps of the models by themselves, on a GPU where there is one.
+    """Measure forward passes and training steps of the models alone, on a GPU if there is one; needs no Ray.
 
-    OUTPUT holds benchmark.json and benchmark.md.
+    OUTPUT receives benchmark.json and benchmark.md.
     """
 
     output: str = "benchmark-model"
-    """Local folder for the figures; earlier ones there are replaced."""
+    """Local folder for the figures; existing ones are replaced."""
     models: list[str] = Field(default_factory=list)
-    """Architectures; all when empty."""
+    """Architectures; all if empty."""
     sizes: list[int] = Field([256], min_length=1)
-    """Sides of the squares in pixels, multiples of 32 from 64 on."""
+    """Sides of the square inputs in pixels: multiples of 32, at least 64."""
     batches: list[int] = Field([1, 16], min_length=1)
-    """Photographs at a time."""
+    """Batch sizes."""
     precisions: list[Literal["fp32", "bf16"]] = Field(["fp32", "bf16"], min_length=1)
-    """Of the arithmetic."""
+    """Precisions of the arithmetic."""
     modes: list[Literal["eager", "graph", "compile"]] = Field(["eager"], min_length=1)
-    """How the model is run: operation by operation, as a CUDA graph, by torch.compile (minutes for each)."""
+    """Execution modes: eager, graph (CUDA graph, needs a GPU), compile (torch.compile, minutes per setting)."""
     repeats: int = Field(5, ge=1)
-    """The figures are medians over these."""
+    """Timed calls per setting; the figures are their medians."""
 
     @model_validator(mode="after")
     def _check(self) -> "ModelBenchmark":
         if wrong := [size for size in self.sizes if size < 64 or size % 32]:
-            raise ValueError(f"sizes: {wrong[0]} is not a multiple of 32 from 64 on")
+            raise ValueError(f"sizes: {wrong[0]} must be a multiple of 32 and at least 64")
         if wrong := [batch for batch in self.batches if batch < 1]:
-            raise ValueError(f"batches: {wrong[0]} is not at least 1")
+            raise ValueError(f"batches: {wrong[0]} must be at least 1")
         return self

@@ -1,103 +1,82 @@
-"""`colorize benchmark prepare`: the real job beside a loop with scikit-image."""
+"""`colorize benchmark prepare`: the job compared with loops that use scikit-image."""
 
 import os
 import shutil
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster.config.command_line import DONE
 from jobs.benchmark.config import PrepareBenchmark
-from jobs.benchmark.processes import (
-    JobRound,
-    Run,
-    begin,
-    require_this_machine,
-    run_verb,
-    summarize_job,
-    work_folder,
-    write_figures,
-)
-from jobs.command.console import say
+from jobs.benchmark.processes import VerbProcess, require_this_machine, run_verb
+from jobs.benchmark.rounds import Figures, run_rounds, write_figures
 from jobs.prepare.config import PrepareConfig
 
-_SMALLER = 4  # a quarter
+_ALL, _QUARTER = "all", "quarter"
 
-
-@dataclass(frozen=True)
-class Round(JobRound):
-    """What one round measured."""
-
-    peers: Mapping[str, float]
-    """Core ms for each photograph, by the loop's name."""
+CONFIG = PrepareBenchmark
 
 
 def plan(config: PrepareBenchmark) -> str:
-    """What would run."""
+    """Return what would be measured, for --dry-run."""
     require_this_machine(config.ray)
-    return (
-        f"benchmark would prepare {config.photographs} sample photographs at {config.size} px {config.rounds} times "
-        f"and write to {Path(config.output).absolute()}"
-    )
+    return f"benchmark would prepare {config.photographs} sample photographs at {config.size} px, {config.rounds} times"
 
 
-def run(config: PrepareBenchmark, verbose: bool) -> int:
-    """Make photographs, measure round by round, write the figures."""
-    from colorize_core.benchmark.sample_photos import sample_photographs
-    from colorize_core.benchmark.tables import markdown_table
+def run(config: PrepareBenchmark, verbose: bool = False) -> int:
+    """Measure in rounds, write and print the figures."""
+    from colorize_core.benchmark.tables import figure_table
 
     require_this_machine(config.ray)
-    record = begin("prepare", config)
-    fewer = config.photographs // _SMALLER
-    with work_folder(config.output) as work:
-        for name in ("all", "some"):
-            (work / name).mkdir()
-        for number, data in enumerate(sample_photographs(config.photographs, gray=False)):
-            file = work / "all" / f"{number:06d}.jpg"
-            file.write_bytes(data)
-            if number < fewer:
-                os.link(file, work / "some" / file.name)
-        rounds = []
-        for number in range(1, config.rounds + 1):
-            say(f"benchmark: round {number} of {config.rounds}, {fewer} and {config.photographs} photographs")
-            rounds.append(_round(config, work, fewer))
-            stored = sum(file.stat().st_size for file in (work / "shards").rglob("part-*.parquet"))
-    record |= {
-        **summarize(rounds),
-        "shard_bytes_per_image": stored / config.photographs,
-        "rounds": [asdict(each) for each in rounds],
-    }
+    record = run_rounds("prepare", config, partial(_set_up, config))
     rows = [("colorize prepare", record["core_ms_per_image"], record["images_per_second"])]
     rows += [(name, core_ms, None) for name, core_ms in record["peer_core_ms_per_image"].items()]
-    table = markdown_table((f"{config.size} px", "core ms for a photograph", "images/s"), rows)
+    table = figure_table((f"{config.size} px", "core ms per photograph", "images/s"), rows)
     write_figures(config.output, record, table, _facts(record))
     return DONE
 
 
-def _round(config: PrepareBenchmark, work: Path, fewer: int) -> Round:
-    """The job on fewer and on all photographs, then the loops."""
+def _set_up(config: PrepareBenchmark, work: Path) -> Callable[[], Figures]:
+    """Write the photographs, and a folder with links to a quarter of them."""
+    from colorize_core.benchmark.sample_photos import sample_photographs
+
+    for name in (_ALL, _QUARTER):
+        (work / name).mkdir()
+    for number, data in enumerate(sample_photographs(config.photographs, gray=False)):
+        file = work / _ALL / f"{number:06d}.jpg"
+        file.write_bytes(data)
+        if number < config.photographs // 4:
+            os.link(file, work / _QUARTER / file.name)
+    return partial(_measure, config, work)
+
+
+def _measure(config: PrepareBenchmark, work: Path) -> Figures:
+    """Measure the job on a quarter and on all photographs, then the loops; the difference excludes the start-up."""
     import torch
 
-    from colorize_core.benchmark.baselines.preparation import LOOPS
-    from colorize_core.benchmark.baselines.preparation import run as run_loop
+    from colorize_core.benchmark.baselines.preparation import LOOPS, loop_milliseconds
 
-    short, long = (_prepare(config, work, name) for name in ("some", "all"))
-    more = config.photographs - fewer
-    pace = more / max(long.seconds - short.seconds, 1e-3)
-    some = [file.read_bytes() for file in sorted((work / "all").iterdir())[: config.peer_photographs]]
+    short, long = (_prepare(config, work, name) for name in (_QUARTER, _ALL))
+    more = config.photographs - config.photographs // 4
+    rate = more / max(long.seconds - short.seconds, 1e-3)
+    core_ms = (long.core_seconds - short.core_seconds) / more * 1000
+    sample = [file.read_bytes() for file in sorted((work / _ALL).iterdir())[: config.peer_photographs]]
     torch.set_num_threads(1)
-    return Round(
-        images_per_second=pace,
-        core_ms=(long.core_seconds - short.core_seconds) / more * 1000,
-        start_up_seconds=long.seconds - config.photographs / pace,
-        peak_memory_bytes=long.watch.peak_memory,
-        peers={name: run_loop(loop, some, config.size) for name, loop in LOOPS.items()},
-    )
+    peers = {name: loop_milliseconds(loop, sample, config.size) for name, loop in LOOPS.items()}
+    stored = sum(file.stat().st_size for file in (work / "shards").rglob("part-*.parquet"))
+    return {
+        "images_per_second": rate,
+        "core_ms_per_image": core_ms,
+        "peer_core_ms_per_image": peers,
+        "ratio_to_peer": {name: value / core_ms for name, value in peers.items()},
+        "shard_bytes_per_image": stored / config.photographs,
+        "start_up_seconds": long.seconds - config.photographs / rate,
+        "peak_memory_bytes": long.usage.peak_memory,
+    }
 
 
-def _prepare(config: PrepareBenchmark, work: Path, source: str) -> Run:
+def _prepare(config: PrepareBenchmark, work: Path, source: str) -> VerbProcess:
     shutil.rmtree(work / "shards", ignore_errors=True)
     values = {
         "source": str(work / source),
@@ -110,31 +89,9 @@ def _prepare(config: PrepareBenchmark, work: Path, source: str) -> Run:
     return run_verb("prepare", PrepareConfig.part(values, "benchmark"), work)
 
 
-def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Medians over rounds, and ratios within them, under the keys of benchmark.json."""
-    from colorize_core.benchmark.baselines.clock import medians
-
-    peers = medians([each.peers for each in rounds])
-    best = min(peers, key=peers.__getitem__)
-    return {
-        **summarize_job(rounds),
-        "core_ms_per_image": statistics.median(each.core_ms for each in rounds),
-        "peer_core_ms_per_image": peers,
-        "ratio_to_peer": {
-            name: statistics.median(each.peers[name] / each.core_ms for each in rounds) for name in peers
-        },
-        "ratio_to_best_peer": statistics.median(each.peers[best] / each.core_ms for each in rounds),
-    }
-
-
 def _facts(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
-    beside = [
-        (f"beside {name}", f"{ratio:.1f} times as fast on a core") for name, ratio in figures["ratio_to_peer"].items()
-    ]
     return [
-        ("pace", f"{figures['images_per_second']:.0f} images/s, {figures['core_ms_per_image']:.1f} core ms each"),
-        *beside,
-        ("in shards", f"{figures['shard_bytes_per_image'] / 1e3:.0f} kB for a photograph"),
-        ("start and end", f"{figures['start_up_seconds']:.0f} s"),
-        ("memory at most", f"{figures['peak_memory_bytes'] / 1e9:.1f} GB, all processes together"),
+        ("CPU time", f"{figures['core_ms_per_image']:.1f} core ms per photograph"),
+        *((f"relative to {name}", f"{ratio:.1f} times") for name, ratio in figures["ratio_to_peer"].items()),
+        ("shards", f"{figures['shard_bytes_per_image'] / 1e3:.0f} kB per photograph"),
     ]

@@ -1,8 +1,8 @@
-"""How fast this machine could be: the cheapest correct kernels that a picture needs, each in a tight loop on one core.
+"""Speed limit of this machine: the fastest correct kernels for one photograph, each in a tight loop on one core.
 
-No metrics, metadata, storage, Ray, guided chroma or gamut: what a job spends beyond the sum of these is its own.
-Between the two lies the Colorizer by itself, which does all but storage and Ray. Both are measured while the other
-cores color photographs too, as they do in a job (`neighbors`).
+The kernels do without metrics, metadata, storage, Ray, guided upsampling and gamut mapping, so the difference between a
+job and their sum is the cost of these. The Colorizer alone, which does everything except storage and Ray, is between
+the two. Both are measured while the other cores color photographs, as in a job (`background_load`).
 """
 
 import copy
@@ -17,17 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorize_core.benchmark.baselines.clock import (
-    CHROMA,
-    JPEG_DECODE,
-    JPEG_ENCODE,
-    LIGHTNESS,
-    MODEL,
-    RESIZE,
-    TO_SRGB,
-    core_milliseconds,
-)
 from colorize_core.benchmark.baselines.inference import encode_jpeg
+from colorize_core.benchmark.baselines.timing import Kernel, core_milliseconds
 from colorize_core.color.kernels import clip_rows
 from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.colorizer import Colorizer
@@ -41,12 +32,12 @@ _BATCHES = (4, 16)
 _REPEATS = 3
 
 
-def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> dict[str, float]:
-    """Core ms for each picture, by kernel.
+def measure_kernels(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> dict[str, float]:
+    """Return CPU milliseconds per photograph by kernel.
 
     Args:
         model: in evaluation mode, on the CPU.
-        working_size: as the archive job has it.
+        working_size: that of the archive job.
         photographs: JPEG files.
     """
     torch.set_num_threads(1)
@@ -59,25 +50,26 @@ def limit(model: nn.Module, working_size: int, photographs: Sequence[bytes]) -> 
 
     small = [resize(plane) for plane in L]
     ab = [torch.zeros(1, 2, *plane.shape[-2:]) for plane in small]
-    large = [enlarge(planes, plane) for planes, plane in zip(ab, L, strict=True)]
+    large = [upsample(planes, plane) for planes, plane in zip(ab, L, strict=True)]
     rgb = [to_srgb(plane, planes) for plane, planes in zip(L, large, strict=True)]
-    return {
-        JPEG_DECODE: _each(decode, photographs),
-        LIGHTNESS: _each(lambda pixels: pixels_to_lab(pixels, _CPU), images),
-        RESIZE: _each(resize, L),
-        MODEL: cheapest_inference(model, small[0]),
-        CHROMA: _each(enlarge, ab, L),
-        TO_SRGB: _each(to_srgb, L, large),
-        JPEG_ENCODE: _each(encode_jpeg, rgb),
+    times = {
+        Kernel.JPEG_DECODE: _milliseconds(decode, photographs),
+        Kernel.LIGHTNESS: _milliseconds(lambda pixels: pixels_to_lab(pixels, _CPU), images),
+        Kernel.RESIZE: _milliseconds(resize, L),
+        Kernel.MODEL: fastest_inference(model, small[0]),
+        Kernel.CHROMA: _milliseconds(upsample, ab, L),
+        Kernel.TO_SRGB: _milliseconds(to_srgb, L, large),
+        Kernel.JPEG_ENCODE: _milliseconds(encode_jpeg, rgb),
     }
+    return {kernel.value: value for kernel, value in times.items()}
 
 
-def colorizer_without_ray(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[str, float]:
-    """Core ms for each picture, by stage, of the Colorizer in this process, on one core.
+def measure_colorizer(colorizer: Colorizer, photographs: Sequence[bytes]) -> dict[str, float]:
+    """Return CPU milliseconds per photograph by stage of the Colorizer in this process, on one thread.
 
     Args:
         colorizer: on the CPU.
-        photographs: a batch of files, colored twice, once not counted.
+        photographs: a batch of files, colored once for warm-up and once for the measurement.
     """
     torch.set_num_threads(1)
     colorizer.colorize(photographs, "jpeg")
@@ -86,8 +78,8 @@ def colorizer_without_ray(colorizer: Colorizer, photographs: Sequence[bytes]) ->
     return {stage: seconds / len(photographs) * 1000 for stage, seconds in colorizer.stages.pop().items()}
 
 
-def _each(kernel: Callable[..., object], *inputs: Sequence[object]) -> float:
-    """Core ms of a call, over all inputs."""
+def _milliseconds(kernel: Callable[..., object], *inputs: Sequence[object]) -> float:
+    """Return CPU milliseconds per call, averaged over all inputs."""
 
     def loop() -> None:
         for arguments in zip(*inputs, strict=True):
@@ -97,24 +89,24 @@ def _each(kernel: Callable[..., object], *inputs: Sequence[object]) -> float:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Pixels of a file, (H, W) or (H, W, 3) uint8."""
+    """Decode a file to (H, W) or (H, W, 3) uint8."""
     image = Image.open(io.BytesIO(data))
     return np.asarray(image if image.mode == "L" else image.convert("RGB"))
 
 
-def enlarge(ab: Tensor, L: Tensor) -> Tensor:
-    """Chroma at full size, bilinear."""
+def upsample(ab: Tensor, L: Tensor) -> Tensor:
+    """Upsample chroma to the size of L, bilinearly."""
     height, width = L.shape[-2:]
     return ChromaRows(ab, L, (height, width), "bilinear")(slice(0, height), L)
 
 
 def to_srgb(L: Tensor, ab: Tensor) -> np.ndarray:
-    """(H, W, 3) uint8, colors outside sRGB clipped."""
+    """Convert to (H, W, 3) uint8; colors outside sRGB are clipped."""
     return clip_rows(L[0, 0].numpy(), ab[0].numpy())
 
 
-def cheapest_inference(model: nn.Module, L: Tensor) -> float:
-    """Core ms of the model for each picture, at the best of several settings.
+def fastest_inference(model: nn.Module, L: Tensor) -> float:
+    """Return CPU milliseconds of the model per photograph, with the fastest precision and batch size.
 
     Args:
         model: in evaluation mode.

@@ -9,16 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
-from colorize_core.benchmark.baselines import inference as peers
-from colorize_core.benchmark.baselines import kernels as limit
-from colorize_core.benchmark.baselines import preparation as preparing
-from colorize_core.benchmark.baselines.clock import KERNELS, STAGE_OF, Clock, by_stage, medians
-from colorize_core.benchmark.baselines.training import Levers, TutorialPhotographs, bare_pace, make_step, tutorial_pace
-from colorize_core.benchmark.machine import describe_machine, in_words
-from colorize_core.benchmark.model_speed import matmul_peak, measure, speed_table
-from colorize_core.benchmark.process_usage import Watch
+from colorize_core.benchmark.baselines import inference, kernels, preparation
+from colorize_core.benchmark.baselines.timing import STAGE_OF, Kernel, KernelTimer, by_stage
+from colorize_core.benchmark.baselines.training import (
+    StepOptions,
+    TutorialPhotographs,
+    make_step,
+    step_images_per_second,
+    tutorial_images_per_second,
+)
+from colorize_core.benchmark.machine import machine_facts, machine_line
+from colorize_core.benchmark.model_speed import Setting, matmul_peak, measure, speed_table
+from colorize_core.benchmark.process_usage import UsageMonitor
 from colorize_core.benchmark.sample_photos import HEIGHT, WIDTH, sample_photographs
-from colorize_core.benchmark.tables import markdown_table, stacked_bars
+from colorize_core.benchmark.tables import figure_table, stacked_bars
 from colorize_core.color.kernels import pixels_to_lab_rows
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.colorizer import Colorizer
@@ -27,13 +31,16 @@ from colorize_core.data.shards import images_to_lab
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import decode
+from colorize_core.photo.formats import encode_image
 from colorize_core.runtime.stage_timer import INFER, STAGES
 
 SIZE = 64
 CPU = torch.device("cpu")
 LOOPS = [
-    peers.with_skimage,
-    pytest.param(peers.with_opencv, marks=pytest.mark.skipif(not peers.has_opencv(), reason="OpenCV is not installed")),
+    inference.with_skimage,
+    pytest.param(
+        inference.with_opencv, marks=pytest.mark.skipif(not inference.has_opencv(), reason="OpenCV is not installed")
+    ),
 ]
 
 
@@ -59,17 +66,15 @@ def colorful_model() -> ColorModel:
 
 
 def square_photograph() -> bytes:
-    sink = io.BytesIO()
-    picture = Image.open(io.BytesIO(next(sample_photographs(1, gray=True))))
-    picture.crop((80, 0, 80 + HEIGHT, HEIGHT)).save(sink, "JPEG", quality=95)
-    return sink.getvalue()
+    photograph = Image.open(io.BytesIO(next(sample_photographs(1, gray=True))))
+    return encode_image(photograph.crop((80, 0, 80 + HEIGHT, HEIGHT)), "JPEG", quality=95)
 
 
 def lab(jpeg: bytes) -> np.ndarray:
     return pixels_to_lab_rows(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
 
 
-def test_sample_photographs_are_gray_or_not_and_the_same_every_time() -> None:
+def test_sample_photographs_are_reproducible_and_gray_on_request() -> None:
     for gray, mode in ((True, "L"), (False, "RGB")):
         first, second = (list(sample_photographs(5, gray=gray)) for _ in range(2))
         assert first == second
@@ -79,9 +84,9 @@ def test_sample_photographs_are_gray_or_not_and_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_loops_of_others_make_the_picture_that_we_make(loop: peers.Loop) -> None:
+def test_baseline_loops_produce_the_colorizers_image(loop: inference.Loop) -> None:
     model, data = colorful_model(), square_photograph()
-    theirs = lab(loop(peers.Network(model, SIZE), data, Clock()))
+    theirs = lab(loop(inference.SquareModel(model, SIZE), data, KernelTimer()))
     colorizer = Colorizer(model, SIZE, "cpu", upsampling="bilinear", precision="fp32")
     image = colorizer.colorize([data], "jpeg")[0].image
     assert image is not None
@@ -93,52 +98,48 @@ def test_loops_of_others_make_the_picture_that_we_make(loop: peers.Loop) -> None
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_pace_has_every_kernel(loop: peers.Loop, photographs: list[bytes]) -> None:
-    pace = peers.run(loop, peers.Network(colorful_model(), SIZE), photographs[:2], threads=1)
-    assert pace.seconds > 0
-    assert set(pace.kernels) == set(KERNELS)
-    assert sum(by_stage(pace.kernels).values()) == pytest.approx(sum(pace.kernels.values()))
+def test_a_loop_is_timed_by_kernel(loop: inference.Loop, photographs: list[bytes]) -> None:
+    timing = inference.time_loop(loop, inference.SquareModel(colorful_model(), SIZE), photographs[:2], threads=1)
+    assert timing.seconds > 0
+    assert set(timing.kernels) == set(Kernel)
+    assert sum(by_stage(timing.kernels).values()) == pytest.approx(sum(timing.kernels.values()))
 
 
-def test_kernels_belong_to_stages_of_archive_runs() -> None:
-    assert set(STAGE_OF) == set(KERNELS)
+def test_every_kernel_belongs_to_a_stage_of_archive_runs() -> None:
+    assert set(STAGE_OF) == set(Kernel)
     assert set(STAGE_OF.values()) < set(STAGES)
 
 
-def test_the_limit_has_every_kernel(photographs: list[bytes]) -> None:
-    found = limit.limit(colorful_model(), SIZE, photographs)
-    assert set(found) == set(KERNELS)
+def test_every_kernel_has_a_limit(photographs: list[bytes]) -> None:
+    found = kernels.measure_kernels(colorful_model(), SIZE, photographs)
+    assert set(found) == set(Kernel)
     assert all(value > 0 for value in found.values())
 
 
-def test_the_limits_kernels_leave_a_gray_photograph_as_it_is(photographs: list[bytes]) -> None:
-    pixels = limit.decode(photographs[0])
-    L = limit.pixels_to_lab(pixels, CPU)
-    rgb = limit.to_srgb(L, limit.enlarge(torch.zeros(1, 2, 48, 64), L))
+def test_the_kernels_keep_a_gray_photograph_unchanged(photographs: list[bytes]) -> None:
+    pixels = kernels.decode(photographs[0])
+    L = kernels.pixels_to_lab(pixels, CPU)
+    rgb = kernels.to_srgb(L, kernels.upsample(torch.zeros(1, 2, 48, 64), L))
     assert np.abs(rgb.astype(int) - pixels[..., None]).max() <= 1
 
 
-def test_the_colorizer_alone_is_told_by_stage(photographs: list[bytes]) -> None:
-    found = limit.colorizer_without_ray(Colorizer(colorful_model(), SIZE, "cpu"), photographs)
+def test_the_colorizer_alone_is_timed_by_stage(photographs: list[bytes]) -> None:
+    found = kernels.measure_colorizer(Colorizer(colorful_model(), SIZE, "cpu"), photographs)
     assert set(found) < set(STAGES)
     assert found[INFER] > 0
 
 
-def test_medians_are_of_each_value() -> None:
-    assert medians([{"a": 1.0, "b": 9.0}, {"a": 3.0, "b": 8.0}, {"a": 2.0, "b": 1.0}]) == {"a": 2.0, "b": 8.0}
-
-
-def test_usage_is_that_of_a_process_and_of_those_it_started() -> None:
+def test_usage_includes_child_processes() -> None:
     burn = "import time; block = bytearray(60_000_000)\nwhile time.process_time() < 0.6: pass"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
     process = subprocess.Popen([sys.executable, "-c", parent])
-    with Watch(process.pid, interval=0.02) as watch:
+    with UsageMonitor(process.pid, interval=0.02) as usage:
         process.wait()
-    assert watch.core_seconds(watch.looks[0].time, watch.looks[-1].time) > 0.4
-    assert watch.peak_memory > 60_000_000 > watch.peak_root_memory
+    assert usage.core_seconds(usage.samples[0].time, usage.samples[-1].time) > 0.4
+    assert usage.peak_memory > 60_000_000 > usage.peak_root_memory
 
 
-def test_tutorial_photographs_are_on_the_networks_scale(tmp_path: os.PathLike[str]) -> None:
+def test_tutorial_photographs_are_in_network_units(tmp_path: os.PathLike[str]) -> None:
     file = os.path.join(tmp_path, "one.jpg")
     with open(file, "wb") as sink:
         sink.write(next(sample_photographs(1, gray=False)))
@@ -153,88 +154,64 @@ def test_tutorial_photographs_are_on_the_networks_scale(tmp_path: os.PathLike[st
     np.testing.assert_allclose(ab.numpy(), expected[1:] / 110, atol=1e-4)
 
 
-def test_loops_that_train_have_a_pace_and_move_the_weights(tmp_path: os.PathLike[str]) -> None:
+def test_training_loops_update_the_weights(tmp_path: os.PathLike[str]) -> None:
     files = [os.path.join(tmp_path, f"{number}.jpg") for number in range(2)]
     for file, data in zip(files, sample_photographs(2, gray=False), strict=True):
         with open(file, "wb") as sink:
             sink.write(data)
-    for pace in (
-        lambda model: tutorial_pace(model, files, 32, 2, 1, cores=2, device=CPU),
-        lambda model: bare_pace(model, 32, 2, 1, cores=2, device=CPU, levers=Levers("fp32", kept_memory=False)),
+    options = StepOptions("fp32", retain_memory=False)
+    for measure_loop in (
+        lambda model: tutorial_images_per_second(model, files, 32, 2, 1, cores=1, device=CPU),
+        lambda model: step_images_per_second(model, 32, 2, 1, cores=1, device=CPU, options=options),
     ):
         model = build_model("encoder_decoder", widths=[8, 8], latent=8)
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        assert pace(model) > 0
+        assert measure_loop(model) > 0
         assert any(not torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
 
-def test_each_lever_of_a_step_can_be_left_out() -> None:
-    assert list(Levers().without_each()) == ["bf16", "channels_last", "fused optimizer", "kept memory"]
-    less = Levers("fp32", compiled=True).without_each()
-    assert list(less) == ["channels_last", "fused optimizer", "kept memory", "compile"]
+def test_ablations_switch_off_each_active_optimization() -> None:
+    assert list(StepOptions().ablations()) == ["bf16", "channels_last", "fused optimizer", "kept memory"]
+    ablations = StepOptions("fp32", compiled=True).ablations()
+    assert list(ablations) == ["channels_last", "fused optimizer", "kept memory", "compile"]
 
 
-def test_a_step_without_a_lever_is_made_without_it() -> None:
-    plain = make_step(build_model("lite"), CPU, Levers(channels_last=False, fused=False))
-    usual = make_step(build_model("lite"), CPU, Levers())
+def test_steps_follow_their_options() -> None:
+    plain = make_step(build_model("lite"), CPU, StepOptions(channels_last=False, fused=False))
+    usual = make_step(build_model("lite"), CPU, StepOptions())
     for step, has in ((plain, False), (usual, True)):
         kernel = next(value for value in step.network.parameters() if value.shape[1:3] == (16, 3))
         assert kernel.is_contiguous(memory_format=torch.channels_last) is has
         assert step.optimizer.optimizer.defaults["fused"] is has
 
 
-@pytest.mark.parametrize("name", preparing.LOOPS)
-def test_loops_that_prepare_make_what_shards_hold(name: str) -> None:
+@pytest.mark.parametrize("name", preparation.LOOPS)
+def test_preparation_loops_produce_what_shards_hold(name: str) -> None:
     data = next(sample_photographs(1, gray=False))
-    found = preparing.LOOPS[name](data, SIZE)
+    found = preparation.LOOPS[name](data, SIZE)
     L, ab = lab_to_uint8(images_to_lab(to_square(decode(data), ResizePolicy(SIZE, "crop"))[None]))
     ours = torch.cat((L, ab), dim=1)[0].permute(1, 2, 0).numpy()
-    assert np.abs(found.astype(int) - ours).mean() < 1.5  # in levels; the ways to resize differ
+    assert np.abs(found.astype(int) - ours).mean() < 1.5  # pixel values; the resampling filters differ
 
 
-def test_speeds_of_a_model_are_a_table() -> None:
-    rows = measure(
-        "lite",
-        size=32,
-        batch=2,
-        precision="fp32",
-        mode="eager",
-        device=CPU,
-        repeats=1,
-        peak=matmul_peak(CPU, "fp32", 1),
-    )
+def test_model_speeds_are_formatted_as_a_table() -> None:
+    peak = matmul_peak(CPU, "fp32", 1)
+    rows = measure(Setting("lite", 32, 2, "fp32", "eager"), device=CPU, repeats=1, peak=peak)
     assert [row.work for row in rows] == ["forward", "training step"]
     assert all(row.images_per_second > 0 and row.memory_bytes > 0 and row.fraction_of_peak > 0 for row in rows)
     assert "| lite | training step | 32 | 2 | fp32 | eager |" in speed_table(rows)
 
 
-def test_the_entry_without_ray_prints_a_table() -> None:
-    arguments = ["--models", "lite", "--sizes", "64", "--batches", "1", "--precisions", "fp32", "--repeats", "1"]
-    module = "colorize_core.benchmark"
-    code = f"import sys, runpy; sys.modules['ray'] = None; runpy.run_module({module!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "| lite | forward | 64 | 1 | fp32 | eager |" in done.stdout
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_graph_without_a_gpu_is_one_line() -> None:
-    command = [sys.executable, "-m", "colorize_core.benchmark", "--modes", "graph"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "CUDA graphs need a GPU" in done.stderr
-
-
-def test_machines_are_told_in_a_line() -> None:
-    line = in_words(describe_machine())
+def test_a_machine_is_described_in_one_line() -> None:
+    line = machine_line(machine_facts())
     assert "cores of" in line
     assert "\n" not in line
 
 
-def test_tables_show_a_dash_for_what_there_is_not() -> None:
-    assert markdown_table(("", "ms"), [("a", 1.25), ("b", None)]) == "|  | ms |\n|---|---:|\n| a | 1.2 |\n| b | – |"
+def test_missing_figures_are_dashes() -> None:
+    assert figure_table(("", "ms"), [("a", 1.25), ("b", None)]) == "|  | ms |\n|---|---:|\n| a | 1.2 |\n| b | – |"
 
 
-def test_bars_are_a_png() -> None:
-    picture = stacked_bars({"ours": {"decode": 1.0, "infer": 5.0}, "theirs": {"infer": 9.0}}, STAGES, "ms")
-    assert Image.open(io.BytesIO(picture)).format == "PNG"
+def test_stacked_bars_are_a_png() -> None:
+    chart = stacked_bars({"ours": {"decode": 1.0, "infer": 5.0}, "theirs": {"infer": 9.0}}, STAGES, "ms")
+    assert Image.open(io.BytesIO(chart)).format == "PNG"
