@@ -1,4 +1,4 @@
-"""Recipes: the presets of the papers' tables, and how a recipe checks, runs and continues."""
+"""Recipes: the presets for the tables of the papers, and how a recipe checks, runs and continues."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.data.shards import read_dataset_info
 from colorize_core.models import build_model
 from jobs.cli import main
-from jobs.recipe import RecipeConfig
+from jobs.evaluate import job as evaluate
+from jobs.evaluate.config import EvaluateConfig
+from jobs.recipe import RecipeConfig, plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PAPERS = CONFIGS / "papers"
@@ -46,12 +48,12 @@ def with_local_weights(model: dict[str, Any], weights: dict[str, str]) -> None:
 
 
 def toy(preset: Path, weights: dict[str, str]) -> dict[str, Any]:
-    """A preset with its own models, losses and stages, at a scale for a CPU."""
+    """A preset with its own models, losses and stages, reduced for a CPU."""
     recipe: dict[str, Any] = yaml.safe_load(preset.read_text())
     recipe["prepare"] |= {"size": 64, "split": "hash", "val_fraction": 0.3, "test_fraction": 0}
     for stage in recipe["stages"].values() if "stages" in recipe else ():
         with_local_weights(stage["model"], weights)
-        stage["train"] |= {"epochs": 1, "batch_size": 2, "shuffle_buffer": 8, "samples": 2}
+        stage["optim"] |= {"epochs": 1, "batch_size": 2, "shuffle_buffer": 8, "samples": 2}
         if "crop" in stage["augment"]:
             stage["augment"]["crop"] = 32
     if "published" in recipe:
@@ -75,8 +77,6 @@ def run_recipe(tmp_path: Path, photo_folder: Path) -> Callable[[str, Path], int]
     "preset", [*PRESETS, CONFIGS / "starter.yaml"], ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: dict[str, str]) -> None:
-    from jobs.recipe import plan
-
     recipe = yaml.safe_load(preset.read_text())
     for stage in recipe.get("stages", {}).values():
         with_local_weights(stage["model"], weights)
@@ -131,7 +131,7 @@ def test_a_recipe_prepares_trains_each_stage_and_evaluates(finished: tuple[list[
     assert "row" in json.loads((output / "evaluation" / "metrics.json").read_text())["models"]
 
 
-def test_a_stage_begins_with_the_weights_of_the_one_before(finished: tuple[list[str], Path]) -> None:
+def test_a_stage_starts_from_the_weights_of_the_stage_before(finished: tuple[list[str], Path]) -> None:
     _, output = finished
     run = json.loads((output / "gan" / "run.json").read_text())
     assert run["config"]["model"]["init_from"] == f"{output}/alone/last"
@@ -143,27 +143,39 @@ def test_the_last_checkpoint_is_evaluated(finished: tuple[list[str], Path]) -> N
     assert result["checkpoints"]["row"] == read_checkpoint_config(output / "gan" / "last").weights_sha256
 
 
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateConfig]:
+    """Evaluations that a recipe starts, which are recorded instead of run."""
+    started: list[EvaluateConfig] = []
+
+    def record(config: EvaluateConfig, verbose: bool) -> int:
+        started.append(config)
+        return 0
+
+    monkeypatch.setattr(evaluate, "run", record)
+    return started
+
+
 def test_the_same_command_again_trains_nothing(
-    finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]
+    finished: tuple[list[str], Path], evaluations: list[EvaluateConfig]
 ) -> None:
     command, output = finished
-    before = (output / "gan" / "last" / "model.safetensors").stat().st_mtime_ns
-    shards = (output / "shards" / "dataset.json").stat().st_mtime_ns
+    files = [output / "gan" / "last" / "model.safetensors", output / "shards" / "dataset.json"]
+    before = [file.stat().st_mtime_ns for file in files]
     assert main(command) == 0
-    assert "has all its 1 epochs" in capsys.readouterr().out
-    assert (output / "gan" / "last" / "model.safetensors").stat().st_mtime_ns == before
-    assert (output / "shards" / "dataset.json").stat().st_mtime_ns == shards
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert [config.checkpoint for config in evaluations] == [{"row": f"{output}/gan/last"}]
 
 
-def test_a_dataset_prepared_otherwise_is_refused(
+def test_a_dataset_with_another_configuration_is_refused(
     finished: tuple[list[str], Path], one_line: Callable[[list[str], int], str]
 ) -> None:
     command, _ = finished
-    assert "prepared otherwise (size)" in one_line([*command, "prepare.size=64"], 2)
+    assert "prepared with other values (size)" in one_line([*command, "prepare.size=64"], 2)
 
 
 def test_recipes_can_share_a_dataset(
-    finished: tuple[list[str], Path], tmp_path: Path, ray_local: None, weights: dict[str, str]
+    finished: tuple[list[str], Path], tmp_path: Path, weights: dict[str, str], evaluations: list[EvaluateConfig]
 ) -> None:
     """With published weights, which need no training."""
     _, output = finished
@@ -175,7 +187,18 @@ def test_recipes_can_share_a_dataset(
     (tmp_path / "zhang.yaml").write_text(yaml.safe_dump(recipe))
     assert main(["recipe", "--config", f"{tmp_path}/zhang.yaml", f"output={tmp_path}/zhang"]) == 0
     assert not (tmp_path / "zhang" / "shards").exists()
-    assert "zhang" in json.loads((tmp_path / "zhang/evaluation/metrics.json").read_text())["models"]
+    assert evaluations[0].checkpoint == {"zhang": f"{tmp_path}/zhang/published"}
+    assert evaluations[0].shards == str(output / "shards")
+    published = read_checkpoint_config(tmp_path / "zhang" / "published")
+    assert (published.architecture["name"], published.working_size) == ("zhang_eccv16", 32)
+
+
+def test_equal_models_are_checked_once(tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr("colorize_core.models.check_model", lambda name, **_: checked.append(name))
+    values = {**yaml.safe_load(TWO_STAGES), "source": str(photo_folder), "output": f"{tmp_path}/row"}
+    assert "alone (encoder_decoder, 1 epochs), gan" in plan(RecipeConfig.part(values, "recipe"))
+    assert checked == ["encoder_decoder"]
 
 
 # Mistakes
@@ -184,7 +207,7 @@ def test_recipes_can_share_a_dataset(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("stages.gan.train.epoch=3", "stages.gan: train.epoch = 3: unknown key; did you mean optim.epochs?"),
+        ("stages.gan.optim.epoch=3", "stages.gan: optim.epoch = 3: unknown key; did you mean optim.epochs?"),
         ("prepare.sise=3", "prepare: sise = 3: unknown key; did you mean size?"),
         ("evaluate.split=vall", "evaluate: split = 'vall'"),
         ("stages.gan.model.name=resnet_unett", "did you mean 'resnet_unet'?"),
@@ -193,7 +216,7 @@ def test_recipes_can_share_a_dataset(
         ("stages={}", "give either stages to train or published weights"),
     ],
 )
-def test_a_mistake_in_any_step_is_one_line_before_anything_begins(
+def test_a_mistake_in_any_step_is_one_line_before_anything_starts(
     change: str, said: str, tmp_path: Path, photo_folder: Path, one_line: Callable[[list[str], int], str]
 ) -> None:
     (tmp_path / "recipe.yaml").write_text(TWO_STAGES)

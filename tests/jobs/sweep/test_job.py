@@ -1,4 +1,4 @@
-"""Sweeps: what a grid stands for, and how trials run, fail, continue and are compared."""
+"""Sweeps: expansion of grids, and how trials run, fail, continue and are compared."""
 
 import csv
 import json
@@ -11,12 +11,15 @@ import yaml
 from PIL import Image
 
 from cluster.errors import ClusterError
+from cluster.storage.stores import open_storage
 from colorize_core.errors import UserError
 from jobs.cli import main
+from jobs.run.record import begin_run, write_record
 from jobs.sweep.config import SweepConfig
 from jobs.sweep.job import trial_name
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
+from jobs.train.metrics_file import write_metrics
 
 CONFIG = Path(__file__).parents[3] / "configs" / "papers" / "gray-to-glory" / "sweep.yaml"
 BASE: dict[str, Any] = {
@@ -44,7 +47,7 @@ def listed(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> list[str
     return [line.split()[0] for line in plan.splitlines()[1:]]
 
 
-# What a grid stands for
+# Grids
 
 
 def test_a_grid_is_every_combination(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +61,7 @@ def test_a_grid_is_every_combination(dataset: str, tmp_path: Path, capsys: pytes
     assert not (tmp_path / "out").exists()
 
 
-def test_a_list_of_grids_varies_one_after_the_other_and_trains_what_they_share_once(
+def test_a_list_of_grids_trains_shared_combinations_once(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write(tmp_path, [{"optim.lr": [0.001, 0.01]}, {"optim.batch_size": [2, 4]}, {"optim.lr": ["1e-2"]}])
@@ -75,7 +78,7 @@ def test_a_grid_on_the_command_line(dataset: str, tmp_path: Path, capsys: pytest
         assert listed(capsys, [*command(file, dataset, tmp_path / "out"), grid]) == ["optim.epochs=2", "optim.epochs=3"]
 
 
-def test_names_of_trials_are_plain_in_paths() -> None:
+def test_names_of_trials_need_no_quoting_in_paths() -> None:
     assert trial_name({"optim.betas": [0.5, 0.999], "model.init_from": "s3://b/a run"}) == (
         "optim.betas=0.5_0.999,model.init_from=s3-b-a-run"
     )
@@ -83,7 +86,7 @@ def test_names_of_trials_are_plain_in_paths() -> None:
     assert trial_name({"discriminator.lr": None, "augment.flip": False}) == "discriminator.lr=none,augment.flip=false"
 
 
-def test_the_study_of_gray_to_glory_is_its_five_parameters(
+def test_the_sweep_of_gray_to_glory_varies_its_five_parameters(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["train.model.name=encoder_decoder", "grid=null"]
@@ -110,11 +113,24 @@ def test_the_study_of_gray_to_glory_is_its_five_parameters(
 
 @pytest.fixture(scope="module")
 def swept(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A sweep that is interrupted before its second trial, then continued with one more, whose folder is taken."""
+    """A sweep that is interrupted before its second trial, then continued with one more, whose folder is not empty.
+
+    The first trial is trained, the second only recorded.
+    """
     folder = tmp_path_factory.mktemp("sweep")
     trials = folder / "out" / "trials"
     started: list[str] = []
     run = train.run
+
+    def record(config: TrainConfig, verbose: bool) -> int:
+        if not config.output.endswith("optim.lr=0.002"):
+            return run(config, verbose)
+        output = open_storage(config.output, config.storage)
+        values = begin_run(output, "train", config, train.check_inputs(config).fingerprints)
+        epoch = {"epoch": 1, "mae_ab": 0.1, "gray_mae_ab": 0.09, "psnr": 20, "ssim": 0.9, "images_per_second": 50}
+        write_metrics(output, [epoch])
+        write_record(output, values | {"status": "done"})
+        return 0
 
     def interrupted_at_the_second(config: TrainConfig, verbose: bool) -> int:
         started.append(Path(config.output).name)
@@ -132,7 +148,9 @@ def swept(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     (trials / "optim.lr=0.003").mkdir()
     (trials / "optim.lr=0.003" / "notes.txt").write_text("not a run")
     file = write(folder, {"optim.lr": [0.001, 0.003, 0.002]})
-    codes.append(main(command(file, dataset, folder / "out")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "run", record)
+        codes.append(main(command(file, dataset, folder / "out")))
     return {
         "file": file,
         "output": folder / "out",
@@ -148,14 +166,14 @@ def rows(output: Path) -> dict[str, dict[str, str]]:
         return {row["trial"]: row for row in csv.DictReader(file)}
 
 
-def test_an_interrupted_sweep_goes_on_and_repeats_nothing(swept: dict[str, Any]) -> None:
+def test_an_interrupted_sweep_continues_and_repeats_nothing(swept: dict[str, Any]) -> None:
     assert swept["started"] == ["optim.lr=0.001", "optim.lr=0.002"]
     assert "| waiting |" in swept["halfway"]
     assert not swept["repeated"]
     assert rows(swept["output"])["optim.lr=0.002"]["status"] == "done"
 
 
-def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_go_on(swept: dict[str, Any]) -> None:
+def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_run(swept: dict[str, Any]) -> None:
     assert swept["codes"] == [1, 1]
     found = rows(swept["output"])
     assert list(found)[-1] == "optim.lr=0.003"
@@ -164,10 +182,10 @@ def test_a_failed_trial_is_a_row_with_its_reason_and_the_others_go_on(swept: dic
     assert {found[name]["status"] for name in ("optim.lr=0.001", "optim.lr=0.002")} == {"done"}
 
 
-def test_a_failure_inside_a_worker_is_told_in_a_line(
+def test_a_failure_inside_a_worker_is_one_line(
     ray_local: None, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Ray Train hands it over: a wrapper that holds the worker's exception."""
+    """Ray Train raises a wrapper that contains the exception of the worker."""
 
     def diverges(config: TrainConfig, verbose: bool) -> int:
         wrapper = RuntimeError("Training failed.\nTraceback ...")
@@ -182,7 +200,7 @@ def test_a_failure_inside_a_worker_is_told_in_a_line(
     ]
 
 
-def test_a_cluster_that_is_gone_ends_the_sweep(
+def test_the_loss_of_the_cluster_ends_the_sweep(
     ray_local: None,
     dataset: str,
     tmp_path: Path,
@@ -198,7 +216,7 @@ def test_a_cluster_that_is_gone_ends_the_sweep(
     assert not (tmp_path / "out" / "comparison.csv").exists()
 
 
-def test_scores_are_those_of_the_trials_own_metrics(swept: dict[str, Any]) -> None:
+def test_scores_are_those_of_the_metrics_of_each_trial(swept: dict[str, Any]) -> None:
     for name, row in rows(swept["output"]).items():
         if row["status"] == "done":
             with (swept["output"] / "trials" / name / "metrics.csv").open() as file:
@@ -220,7 +238,9 @@ def test_the_table_and_the_curves_are_there(swept: dict[str, Any]) -> None:
     assert Image.open(swept["output"] / "curves.png").format == "PNG"
 
 
-def test_dry_run_says_what_is_done(swept: dict[str, Any], dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_lists_done_and_remaining_trials(
+    swept: dict[str, Any], dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*command(swept["file"], dataset, swept["output"]), "--dry-run"]) == 0
     plan = capsys.readouterr().out
     assert "sweep would run 1 of 3 trials" in plan
@@ -228,7 +248,7 @@ def test_dry_run_says_what_is_done(swept: dict[str, Any], dataset: str, capsys: 
     assert "optim.lr=0.003  (1 epochs)" in plan
 
 
-def test_what_is_done_is_compared_without_starting_ray(
+def test_finished_trials_are_compared_without_starting_ray(
     swept: dict[str, Any], dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.sweep.job.ray_session", lambda *_, **__: pytest.fail("Ray was started"))
@@ -238,10 +258,10 @@ def test_what_is_done_is_compared_without_starting_ray(
     assert (swept["output"] / "comparison.md").read_text().count("| done |") == 2
 
 
-def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
+def test_a_finished_trial_on_other_photographs_does_not_count_as_done(
     swept: dict[str, Any], dataset: str, tmp_path: Path, ray_local: None
 ) -> None:
-    """The dataset at the same place was prepared anew: `train` refuses to continue, and the table says so."""
+    """The dataset was prepared again: `train` refuses to continue, and the table has the reason."""
     info = Path(dataset) / "dataset.json"
     before = info.read_text()
     info.write_text(json.dumps(json.loads(before) | {"fingerprint": "0" * 64}))
@@ -276,7 +296,7 @@ def test_a_finished_trial_of_other_photographs_is_not_passed_off_as_this_one(
         ),
     ],
 )
-def test_a_mistake_in_any_trial_is_one_line_before_one_begins(
+def test_a_mistake_in_any_trial_is_one_line_before_one_starts(
     grid: Any, said: str, dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
 ) -> None:
     assert said in one_line(command(write(tmp_path, grid), dataset, tmp_path / "out"), 2)
