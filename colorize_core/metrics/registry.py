@@ -5,20 +5,20 @@ pages and help show it. The module works without torch, which takes seconds to i
 and `metrics.NAME`, which is imported when it is first used.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from colorize_core import metrics
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from colorize_core.metrics.comparison import Comparison
 
-Scores = Mapping[str, np.ndarray]
+Scores = Mapping[str, "np.ndarray"]
 """(N,) float64 by name: one value per image, in the order of their keys."""
 PerImage = Callable[["Comparison"], "Tensor | None"]
 """Function of a batch of predictions that returns (B,) float, or None where the metric cannot be computed."""
@@ -83,7 +83,7 @@ class Metric:
         """Return the best of some values."""
         return (max if self.higher_is_better else min)(values)
 
-    def value(self, scores: Scores, chosen: np.ndarray | None = None) -> float:
+    def value(self, scores: Scores, chosen: "np.ndarray | None" = None) -> float:
         """Compute the value of a set: all images, or those at the indices `chosen` (repetitions allowed)."""
         if self.statistic is None:
             raise TypeError(f"{self.name} is not computed from metrics per image")
@@ -244,7 +244,7 @@ def mse(batch: "Comparison") -> "Tensor":
 
 def _psnr_of_mean_mse(scores: Scores) -> float:
     error = scores["mse"].mean()
-    return min(10 * np.log10(255.0**2 / error), PSNR_CAP) if error else PSNR_CAP
+    return min(10 * math.log10(255.0**2 / error), PSNR_CAP) if error else PSNR_CAP
 
 
 register(
@@ -287,7 +287,7 @@ register(
         higher_is_better=False,
         tables=(FURTHER,),
         needs=("colorfulness", "colorfulness_truth"),
-        statistic=lambda scores: np.abs(scores["colorfulness"] - scores["colorfulness_truth"]).mean(),
+        statistic=lambda scores: abs(scores["colorfulness"] - scores["colorfulness_truth"]).mean(),
     )
 )
 
@@ -305,7 +305,7 @@ def auc_weight(batch: "Comparison") -> "Tensor":
     qualifier="rebalanced",
     tables=(FURTHER,),
     needs=("auc_rebalanced", "auc_weight"),
-    statistic=lambda scores: np.average(scores["auc_rebalanced"], weights=scores["auc_weight"]),
+    statistic=lambda scores: (scores["auc_rebalanced"] * scores["auc_weight"]).sum() / scores["auc_weight"].sum(),
 )
 def auc_rebalanced(batch: "Comparison") -> "Tensor":
     """AuC with pixels weighted by the rarity of their true color; of a set, images weighted by their pixels."""
