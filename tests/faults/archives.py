@@ -1,4 +1,4 @@
-"""Archives to color, some of their photographs broken, and what a run made of them."""
+"""Archives with broken photographs, and the rows and images of a run."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> byte
 
 
 def photographs(paths: list[Path], count: int) -> dict[str, bytes]:
-    """Small photographs by key, all different, in folders of 50: every third gray, every fifth a PNG."""
+    """Return small photographs by key, all different, in folders of 50; every third is gray, every fifth a PNG."""
     files = {}
     sources = [Image.open(path).convert("RGB") for path in paths]
     for number in range(count):
@@ -35,7 +35,7 @@ def photographs(paths: list[Path], count: int) -> dict[str, bytes]:
 
 
 def break_some(files: Mapping[str, bytes], share: float) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Break a share of the photographs in eight ways; also the status each of the broken ones must get."""
+    """Break a share of the photographs in eight ways; return all files, and the expected status of the broken ones."""
     broken, expected = dict(files), {}
     for number, key in enumerate(list(files)[:: round(1 / share)]):
         broken[key], expected[key] = _break(number % 8, files[key])
@@ -55,18 +55,18 @@ def _break(way: int, data: bytes) -> tuple[bytes, str]:
         )[way]
     if way == 5:
         return bytes(4096), "not_an_image"
-    if way == 6:  # a name that lies about a sound file
+    if way == 6:  # a valid file with the wrong extension
         return encoded(image, "WEBP"), "ok"
     return encoded(image, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", icc_profile=b"no profile" * 20), "ok"
 
 
 def rows_of(output: Storage) -> pd.DataFrame:
-    """All rows, in the order of keys."""
+    """Return all rows, sorted by key."""
     tables = [table.to_pandas() for table in read_rows(output)]
     return pd.concat(tables).sort_values("key", ignore_index=True)
 
 
-def pictures_of(output: Storage) -> dict[str, str]:
-    """SHA-256 of every picture by its key."""
+def images_of(output: Storage) -> dict[str, str]:
+    """Return the SHA-256 of every color image by its key."""
     images = output.child("images")
     return {entry.key: hashlib.sha256(images.read(entry.key)).hexdigest() for entry in images.list()}

@@ -1,4 +1,4 @@
-"""A damaging proxy before the S3 server, and jobs as processes of their own."""
+"""A proxy between the jobs and the S3 server that injects faults."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.faults.proxy import FaultProxy
 
 @pytest.fixture
 def proxy(s3_endpoint: str) -> Iterator[FaultProxy]:
-    """Stands before the S3 server; no faults until a test sets `rate`."""
+    """Proxy of the S3 server, without faults until a test sets `rate`."""
     with FaultProxy(s3_endpoint) as proxy:
         yield proxy

@@ -1,4 +1,4 @@
-"""Jobs as processes of their own, and finding and killing what they started."""
+"""Jobs as subprocesses; search and termination of the processes they start."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(command: list[str], verb: str = "archive", **environment: str) -> subprocess.Popen[str]:
-    """`python -m jobs.VERB` with these arguments; its output can be read."""
+    """Start `python -m jobs.VERB` with arguments; stdout and stderr are combined in a pipe."""
     return subprocess.Popen(
         [sys.executable, "-m", f"jobs.{verb}", *command],
         stdout=subprocess.PIPE,
@@ -25,10 +25,10 @@ def start(command: list[str], verb: str = "archive", **environment: str) -> subp
 
 
 def finish(job: subprocess.Popen[str], seconds: float = 300) -> str:
-    """Wait for a job that must end well; what it said."""
-    said, _ = job.communicate(timeout=seconds)
-    assert job.returncode == 0, said
-    return said
+    """Wait until a job ends, require exit code 0, and return its output."""
+    printed, _ = job.communicate(timeout=seconds)
+    assert job.returncode == 0, printed
+    return printed
 
 
 def kill(pid: int) -> None:
@@ -43,10 +43,10 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> 
 
 
 def descendants(pid: int) -> set[int]:
-    """Every process below one."""
+    """Return the ids of all descendants of a process."""
     parents = {}
     for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):  # no process, or one that ended while we looked
+        with suppress(OSError, ValueError):  # not a process, or one that has just ended
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     found: set[int] = set()
     edge = {pid}
@@ -57,17 +57,17 @@ def descendants(pid: int) -> set[int]:
 
 
 def actors_among(pids: Iterable[int]) -> list[int]:
-    """Those of the processes that live and hold the model, by age."""
+    """Return the running processes that hold a model, sorted by id."""
     return sorted(pid for pid in pids if "ColorizeActor" in command_line(pid))
 
 
 def train_workers_among(pids: Iterable[int]) -> list[int]:
-    """Those of the processes that live and train, by age."""
+    """Return the running processes of training workers, sorted by id."""
     return sorted(pid for pid in pids if "RayTrainWorker" in command_line(pid))
 
 
 def command_line(pid: int) -> str:
-    """Empty for one that has ended."""
+    """Return the command line of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
@@ -75,6 +75,6 @@ def command_line(pid: int) -> str:
 
 
 def resident_bytes(pid: int) -> int:
-    """Private memory of a process: what shared memory it has mapped, such as Ray's object store, is not its own."""
+    """Return the private memory of a process, without shared memory such as Ray's object store."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(lines["RssAnon"].split()[0]) * 1024

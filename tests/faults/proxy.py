@@ -1,4 +1,4 @@
-"""An HTTP proxy that damages a known share of what passes through it, as networks and busy servers do."""
+"""HTTP proxy that injects faults of networks and busy servers into a given fraction of the requests."""
 
 import http.client
 import os
@@ -14,17 +14,17 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 SLOW_DOWN, ERROR, RESET, LOST, CUT, BROKEN, SLOW, STALL = (
-    "slow_down",  # 503 SlowDown, as S3 says it
+    "slow_down",  # 503 SlowDown, as sent by S3
     "error",  # 500 InternalError
-    "reset",  # the connection is reset before the request is passed on
-    "lost",  # the request is done, and the connection is reset before its answer
-    "cut",  # the body ends early, in good order; Content-Length promised more
+    "reset",  # the connection is reset before the request is forwarded
+    "lost",  # the request is executed, and the connection is reset before the response
+    "cut",  # the body ends early without an error; Content-Length is larger
     "broken",  # the connection is reset in the middle of the body
-    "slow",  # the body comes in pieces with pauses
-    "stall",  # the body stops in the middle and the connection stays open
+    "slow",  # the body is sent in pieces with pauses
+    "stall",  # the body stops in the middle, and the connection stays open
 )
 KINDS = (SLOW_DOWN, ERROR, RESET, LOST, CUT, BROKEN, SLOW)
-"""Every fault that ends by itself."""
+"""All faults that end by themselves."""
 
 _REFUSALS = {SLOW_DOWN: (503, "SlowDown", "Please reduce your request rate."), ERROR: (500, "InternalError", "Again.")}
 _OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
@@ -32,10 +32,10 @@ _PIECES, _PAUSE_SECONDS = 5, 0.05
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Stands before an HTTP server and injects faults while `rate` says so.
+    """Proxy of an HTTP server that injects faults into a fraction `rate` of the requests.
 
-    Which request meets which fault depends on the seed, the request and how often it was made, not on the order in
-    which threads happen to ask: the same work meets the same faults.
+    The fault of a request depends on the seed, the request and its number of repetitions, not on the order of the
+    threads: the same work meets the same faults.
     """
 
     daemon_threads = True
@@ -46,17 +46,17 @@ class FaultProxy(ThreadingHTTPServer):
 
         Args:
             target: URL of the server.
-            rate: share of the requests that meet a fault, 0 to 1; may be changed at any time.
-            kinds: faults to choose from.
-            seed: of the choice.
+            rate: fraction of the requests with a fault, 0 to 1; may be changed at any time.
+            kinds: possible faults.
+            seed: seed of the random choice.
         """
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target).netloc
         self.rate, self.kinds, self.seed = rate, list(kinds), seed
         self.times: list[float] = []
-        """When each request came, time.monotonic()."""
+        """Time of each request, as of time.monotonic()."""
         self.injected: Counter[str] = Counter()
-        """Faults by kind."""
+        """Number of injected faults by kind."""
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -75,7 +75,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.server_close()
 
     def choose(self, request: str) -> str | None:
-        """The fault that a request meets now; None for most."""
+        """Return the fault of a request, or None for no fault."""
         with self._lock:
             self.times.append(time.monotonic())
             self._seen[request] += 1
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
 
     def _body(self) -> bytes:
-        """The body of the request, also one in chunks (pyarrow's uploads are)."""
+        """Return the body of the request, also of a chunked one (as in pyarrow's uploads)."""
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         pieces = []
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(pieces)
 
     def _ask(self, body: bytes) -> tuple[int, str, list[tuple[str, str]], bytes]:
-        """The server's answer: status, reason, headers, body."""
+        """Forward the request; return status, reason, headers and body of the response."""
         connection = http.client.HTTPConnection(self.server.target, timeout=60)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -156,9 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
             if fault == STALL:
-                self.connection.recv(1)  # until the client has had enough
+                self.connection.recv(1)  # until the client disconnects
             if fault == BROKEN:
-                time.sleep(_PAUSE_SECONDS)  # what was sent shall arrive
+                time.sleep(_PAUSE_SECONDS)  # the part that was sent must arrive
                 self._reset()
             self.close_connection = True
             return

@@ -1,4 +1,4 @@
-"""An archive with broken photographs, through an S3 that fails."""
+"""An archive with broken photographs, on an S3 server with faults."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,15 +8,18 @@ import pytest
 
 from cluster.storage.stores import StorageOptions, open_storage
 from jobs.cli import main
-from tests.faults.archives import break_some, photographs, pictures_of, rows_of
+from tests.faults.archives import break_some, images_of, photographs, rows_of
 from tests.faults.proxy import FaultProxy
 
 
 @pytest.mark.parametrize(
-    ("count", "broken_share", "rate"),
-    [pytest.param(24, 0.34, 0.1, id="quick"), pytest.param(500, 0.05, 0.05, marks=pytest.mark.long, id="500")],
+    ("count", "broken_share", "rate", "report"),
+    [
+        pytest.param(24, 0.34, 0.1, False, id="quick"),
+        pytest.param(500, 0.05, 0.05, True, marks=pytest.mark.long, id="500"),
+    ],
 )
-def test_faults_of_the_store_change_nothing(
+def test_faults_of_the_storage_change_no_row_and_no_image(
     proxy: FaultProxy,
     s3_endpoint: str,
     bucket: str,
@@ -26,31 +29,37 @@ def test_faults_of_the_store_change_nothing(
     count: int,
     broken_share: float,
     rate: float,
+    report: bool,
+    tmp_path: Path,
 ) -> None:
+    """The same archive is colorized in local folders, and on S3 with faults."""
     options = StorageOptions(endpoint=s3_endpoint)
     files, expected = break_some(photographs(photo_paths, count), broken_share)
-    source = open_storage(f"s3://{bucket}/gray", options)
+    faulty = {name: open_storage(f"s3://{bucket}/{name}", options) for name in ("source", "output")}
+    local = {name: open_storage(str(tmp_path / name), options) for name in ("source", "output")}
     for key, data in files.items():
-        source.write(key, data)
+        faulty["source"].write(key, data)
+        local["source"].write(key, data)
     checkpoint = open_storage(f"s3://{bucket}/model", options)
     for path in Path(tiny_checkpoint).iterdir():
         checkpoint.write(path.name, path.read_bytes())
-    outputs = {}
-    for name, endpoint, share in (("calm", s3_endpoint, 0.0), ("stormy", proxy.url, rate)):
-        proxy.rate = share
-        outputs[name] = open_storage(f"s3://{bucket}/{name}", options)
-        arguments = [f"source={source.uri}", f"output={outputs[name].uri}", f"checkpoint={checkpoint.uri}"]
-        arguments += [f"storage.endpoint={endpoint}", "max_failed_fraction=0.3", "block_size=32", "batch_size=16"]
-        assert main(["archive", *arguments]) == 0
-    assert len(proxy.injected) >= 5  # kinds
+    sizes = ["max_failed_fraction=0.3", "block_size=32", "batch_size=16"]
+    for storage, model, more in (
+        (local, tiny_checkpoint, ["report=false"]),
+        (faulty, checkpoint.uri, [f"report={report}", f"storage.endpoint={proxy.url}"]),
+    ):
+        where = [f"source={storage['source'].uri}", f"output={storage['output'].uri}", f"checkpoint={model}"]
+        proxy.rate = rate
+        assert main(["archive", *where, *sizes, *more]) == 0
+    assert len(proxy.injected) >= 5  # kinds of faults
 
-    calm, stormy = rows_of(outputs["calm"]), rows_of(outputs["stormy"])
-    assert stormy.key.tolist() == sorted(files)  # every input, once
-    found = dict(zip(stormy.key, stormy.status, strict=True))
+    rows = rows_of(faulty["output"])
+    assert rows.key.tolist() == sorted(files)  # every input once
+    found = dict(zip(rows.key, rows.status, strict=True))
     assert {key: found[key] for key in expected} == expected
     assert Counter(found[key] for key in files.keys() - expected.keys()) == {"ok": len(files) - len(expected)}
-    pd.testing.assert_frame_equal(stormy, calm)
+    pd.testing.assert_frame_equal(rows, rows_of(local["output"]))
 
-    pictures = pictures_of(outputs["stormy"])
-    assert sorted(pictures) == sorted(stormy.output_key[stormy.status == "ok"])
-    assert pictures == pictures_of(outputs["calm"])
+    images = images_of(faulty["output"])
+    assert sorted(images) == sorted(rows.output_key[rows.status == "ok"])
+    assert images == images_of(local["output"])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cluster.storage.stores import LocalStorage, S3Storage, StorageOptions, open_storage
 from jobs.cli import main
-from tests.faults.archives import photographs, pictures_of, rows_of
+from tests.faults.archives import images_of, photographs, rows_of
 
 SIDE = 60_000
 
@@ -77,7 +77,7 @@ def test_every_legal_key_of_s3_is_colored_to_its_mirror(
     rows = archive(hostile.uri, output, tiny_checkpoint, f"storage.endpoint={s3_endpoint}")
     assert sorted(rows.key) == sorted(KEYS)
     assert set(rows.status) == {"ok"}
-    assert sorted(pictures_of(open_storage(output, hostile.options))) == sorted(KEYS)
+    assert sorted(images_of(open_storage(output, hostile.options))) == sorted(KEYS)
 
 
 def test_no_key_leads_out_of_a_local_output(
@@ -101,7 +101,7 @@ def test_no_key_leads_out_of_a_local_output(
     pictures = {path.name for path in tmp_path.rglob("*.jpg") if path.parent != output / "report" / "pictures"}
     assert pictures <= {Path(key).name for key in KEYS}
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
-    assert len(pictures_of(LocalStorage(str(output)))) == (rows.status == "ok").sum()
+    assert len(images_of(LocalStorage(str(output)))) == (rows.status == "ok").sum()
 
 
 @pytest.mark.long
@@ -115,7 +115,7 @@ def test_no_two_inputs_share_an_output(
         (source / name).write_bytes(data)
     rows = archive(str(source), str(tmp_path / "out"), tiny_checkpoint, "format=png")
     assert rows.output_key.nunique() == len(rows) == len(names)
-    assert len(set(pictures_of(LocalStorage(str(tmp_path / "out"))).values())) == len(names)
+    assert len(set(images_of(LocalStorage(str(tmp_path / "out"))).values())) == len(names)
 
 
 def test_odd_names_and_bombs_on_a_disk(photo: bytes, tiny_checkpoint: str, ray_local: None, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_given_manifest_cannot_reach_out_of_the_source(
     rows = archive(str(source), str(tmp_path / "out"), tiny_checkpoint, given, "max_failed_fraction=0.9")
     found = dict(zip(rows.key, rows.status, strict=True))
     assert found == {keys[0]: "ok", keys[1]: "read_error", keys[2]: "read_error", keys[3]: "missing"}
-    assert list(pictures_of(LocalStorage(str(tmp_path / "out")))) == ["own.jpg"]
+    assert list(images_of(LocalStorage(str(tmp_path / "out")))) == ["own.jpg"]
 
 
 def png_header() -> bytes:

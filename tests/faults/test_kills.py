@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 
 from cluster.storage.stores import LocalStorage
 from jobs.archive import rows
-from tests.faults.archives import break_some, photographs, pictures_of, rows_of
+from tests.faults.archives import break_some, images_of, photographs, rows_of
 from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
 
 pytestmark = pytest.mark.long
@@ -35,14 +35,14 @@ def undisturbed(command: list[str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def safe_rows(output: LocalStorage) -> int:
-    found = rows.staged(output, rows.FIRST, 0)
+    found = rows.read_staged(output, rows.FIRST, 0)
     return 0 if found is None else len(found)
 
 
 def assert_same(output: LocalStorage, undisturbed: LocalStorage) -> None:
     assert len(rows_of(output)) == COUNT
     pd.testing.assert_frame_equal(rows_of(output), rows_of(undisturbed))
-    assert pictures_of(output) == pictures_of(undisturbed)
+    assert images_of(output) == images_of(undisturbed)
     expected = ("images/", "metrics/", "report/", "_state/manifest")
     left = [entry.key for entry in output.list() if not entry.key.startswith(expected)]
     assert sorted(left) == ["_state/listing.json", "run.json"]
@@ -60,7 +60,7 @@ def test_the_driver(command: list[str], undisturbed: LocalStorage, tmp_path: Pat
     for pid in below:  # Ray's own agents notice after minutes
         with suppress(ProcessLookupError):
             kill(pid)
-    safe = rows.staged(output, rows.FIRST, 0)
+    safe = rows.read_staged(output, rows.FIRST, 0)
     assert safe is not None
     assert COUNT // 3 <= len(safe) < COUNT
     pictures = [Path(output.path(f"images/{key}")) for key in safe.column("output_key").drop_null().to_pylist()]

@@ -9,7 +9,7 @@ import pytest
 from cluster.storage.stores import LocalStorage, StorageOptions, open_storage
 from jobs.archive import rows
 from jobs.cli import main
-from tests.faults.archives import photographs, pictures_of, rows_of
+from tests.faults.archives import images_of, photographs, rows_of
 from tests.faults.processes import start, wait_for
 
 
@@ -29,12 +29,12 @@ def arguments(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str, out
 
 def test_a_merge_that_was_cut_off_is_repeated(arguments: list[str], output: LocalStorage, ray_local: None) -> None:
     assert main(["archive", *arguments]) == 0
-    whole = rows.merged(output, 0)
+    whole = rows.read_merged(output, 0)
     assert whole is not None
     rows.stage(output, rows.FIRST, 0, whole.slice(1, 2))  # merged, but not yet forgotten
     assert main(["archive", *arguments]) == 0
-    assert rows.merged(output, 0) == whole
-    assert rows.staged(output, rows.FIRST, 0) is None
+    assert rows.read_merged(output, 0) == whole
+    assert rows.read_staged(output, rows.FIRST, 0) is None
 
 
 @pytest.mark.long
@@ -49,13 +49,13 @@ def test_a_retry_that_was_cut_off_counts_whatever_is_asked_next(
     broken.write_bytes(good)
     failed = output.read("metrics/part-00000.parquet")
     assert main(["archive", *arguments, "retry_failed=true"]) == 0
-    whole = rows.merged(output, 0)
+    whole = rows.read_merged(output, 0)
     assert whole is not None
     output.write("metrics/part-00000.parquet", failed)  # as if killed before its row was merged
     key = broken.relative_to(tmp_path / "source").as_posix()
     rows.stage(output, rows.RETRIED, 0, whole.filter(pc.equal(whole.column("key"), key)))
     assert main(["archive", *arguments]) == 0
-    assert rows.merged(output, 0) == whole
+    assert rows.read_merged(output, 0) == whole
 
 
 @pytest.mark.long
@@ -63,11 +63,11 @@ def test_a_new_run_that_was_cut_off_while_it_forgot_the_old_one(
     arguments: list[str], output: LocalStorage, ray_local: None
 ) -> None:
     assert main(["archive", *arguments]) == 0
-    pictures = pictures_of(output)
+    images = images_of(output)
     output.delete("_state/listing.json")
     output.delete("_state/manifest/part-00000.parquet")
     assert main(["archive", *arguments]) == 0
-    assert pictures_of(output) == pictures
+    assert images_of(output) == images
     assert len(rows_of(output)) == 4
 
 
@@ -114,5 +114,5 @@ def test_one_of_three_runs_works(
     refused = [lines for job, lines in zip(jobs, said, strict=True) if job.returncode]
     assert len(refused) == 2, said
     assert all("another run" in lines for lines in refused), refused
-    assert len(rows_of(output)) == len(pictures_of(output)) == 120
+    assert len(rows_of(output)) == len(images_of(output)) == 120
     assert not output.exists("_state/lock.json")

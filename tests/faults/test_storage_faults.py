@@ -1,24 +1,28 @@
-"""S3 storage behind a network that fails."""
+"""S3 storage with network and server faults."""
 
 import os
 import threading
 import time
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from cluster.errors import ClusterError
 from cluster.storage import s3
 from cluster.storage.s3 import S3Storage, StorageOptions
+from colorize_core.status import Status
 from jobs.inputs.fetch import fetch_all
+from jobs.run.parquet import count_parquet_rows, parquet_bytes, read_parquet
 from tests.faults.proxy import KINDS, SLOW_DOWN, STALL, FaultProxy
 
 CONTENT = os.urandom(100_000)
+TABLE = pa.table({"key": [f"k{number}" for number in range(5000)], "noise": [os.urandom(20) for _ in range(5000)]})
 
 
 @pytest.fixture
 def store(proxy: FaultProxy, bucket: str) -> S3Storage:
-    """Holds 40 objects k00 to k39."""
+    """Storage with 40 objects, k00 to k39."""
     store = S3Storage(bucket, "", StorageOptions(endpoint=proxy.url))
     for number in range(40):
         store.write(f"k{number:02d}", CONTENT)
@@ -26,14 +30,14 @@ def store(proxy: FaultProxy, bucket: str) -> S3Storage:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses, as many tries as ever."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses between attempts; their number stays."""
     monkeypatch.setattr(s3, "_FIRST_PAUSE", 0.001)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != SLOW_DOWN])
-def test_every_operation_survives_a_fault_that_passes(store: S3Storage, proxy: FaultProxy, kind: str) -> None:
+def test_every_operation_survives_a_transient_fault(store: S3Storage, proxy: FaultProxy, kind: str) -> None:
     proxy.rate, proxy.kinds = 0.3, [kind]
     for number in range(5):
         store.write(f"new/{number}", CONTENT)
@@ -47,19 +51,19 @@ def test_every_operation_survives_a_fault_that_passes(store: S3Storage, proxy: F
     assert proxy.injected[kind] >= 5
 
 
-@pytest.mark.usefixtures("impatient")
-def test_reading_ends_with_an_error_when_the_fault_stays(store: S3Storage, proxy: FaultProxy) -> None:
+@pytest.mark.usefixtures("short_pauses")
+def test_a_permanent_fault_is_an_error(store: S3Storage, proxy: FaultProxy) -> None:
     proxy.rate, proxy.kinds = 1, [kind for kind in KINDS if kind not in ("slow", SLOW_DOWN)]
     before = len(proxy.times)
     files = fetch_all(S3Storage(store.bucket, "", StorageOptions(endpoint=proxy.url, max_attempts=4)), ["k00", "k01"])
-    assert [file.status for file in files] == ["read_error", "read_error"]
+    assert [file.status for file in files] == [Status.READ_ERROR] * 2
     assert all(file.error and len(file.error.splitlines()) == 1 for file in files)
     assert len(proxy.times) - before == 8
     with pytest.raises(ClusterError, match="cannot be listed"):
         list(store.list())
 
 
-def test_what_does_not_pass_is_not_tried_again(store: S3Storage, proxy: FaultProxy) -> None:
+def test_permanent_errors_are_not_retried(store: S3Storage, proxy: FaultProxy) -> None:
     before = len(proxy.times)
     with pytest.raises(FileNotFoundError):
         store.read("nothing")
@@ -68,10 +72,8 @@ def test_what_does_not_pass_is_not_tried_again(store: S3Storage, proxy: FaultPro
     assert len(proxy.times) - before == 2
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_body_that_stops_is_given_up_and_read_again(
-    store: S3Storage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("short_pauses")
+def test_a_stalled_body_is_read_again(store: S3Storage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "_READ_SECONDS", 0.5)
     proxy.rate, proxy.kinds = 0.5, [STALL]
     fresh = S3Storage(store.bucket, "", StorageOptions(endpoint=proxy.url, max_attempts=20))
@@ -79,19 +81,19 @@ def test_a_body_that_stops_is_given_up_and_read_again(
     assert proxy.injected[STALL] >= 2
 
 
-def test_an_outage_of_seconds_loses_nothing(store: S3Storage, proxy: FaultProxy) -> None:
-    """More requests fail than boto3's own quota of retries allows; ours is by request."""
+def test_an_outage_of_seconds_causes_no_failure(store: S3Storage, proxy: FaultProxy) -> None:
+    """More requests fail than boto3's own retry quota allows; ours is per request."""
     proxy.rate, proxy.kinds = 1, ["error", "reset"]
     end = threading.Timer(2, setattr, (proxy, "rate", 0))
     end.start()
     files = fetch_all(store, [f"k{number:02d}" for number in range(40)])
     end.join()
-    assert Counter(file.status for file in files) == {"": 40}
+    assert Counter(file.status for file in files) == {None: 40}
     assert sum(proxy.injected.values()) > 40
 
 
-def test_slow_down_slows_the_fetchers_down(store: S3Storage, proxy: FaultProxy) -> None:
-    """Told SlowDown for a second: nothing fails, and all threads together ask far less often."""
+def test_slow_down_reduces_the_rate_of_requests(store: S3Storage, proxy: FaultProxy) -> None:
+    """While the server answers SlowDown, nothing fails and all threads together send far fewer requests."""
     keys = [f"k{number:02d}" for number in range(40)]
     start, before = time.monotonic(), len(proxy.times)
     fetch_all(store, keys)
@@ -102,19 +104,22 @@ def test_slow_down_slows_the_fetchers_down(store: S3Storage, proxy: FaultProxy) 
     start, before = time.monotonic(), len(proxy.times)
     files = fetch_all(store, keys[:20])
     held = (len(proxy.times) - before) / (time.monotonic() - start)
-    assert [file.status for file in files] == [""] * 20
+    assert [file.status for file in files] == [None] * 20
     assert proxy.injected[SLOW_DOWN] >= 1
     assert held < free / 5
 
 
-def test_pyarrow_passes_through_as_well(store: S3Storage, proxy: FaultProxy) -> None:
-    """Chunked uploads that expect 100-continue; checkpoints and given manifests are read this way."""
+def test_pyarrow_survives_transient_faults(store: S3Storage, proxy: FaultProxy) -> None:
+    """Chunked uploads with 100-continue; checkpoints, user lists and columns of rows are read this way."""
     proxy.rate, proxy.kinds = 0.2, ["reset", "cut", "broken", "error"]
     for number in range(4):
         with store.filesystem.open_output_stream(store.path(f"arrow/{number}")) as stream:
             stream.write(CONTENT)
         with store.filesystem.open_input_stream(store.path(f"arrow/{number}")) as stream:
             assert stream.read() == CONTENT
+        store.write(f"rows/{number}", parquet_bytes(TABLE))
+        assert read_parquet(store, f"rows/{number}", ["key"]) == TABLE.select(["key"])
+        assert count_parquet_rows(store, f"rows/{number}") == len(TABLE)
     assert sum(proxy.injected.values()) >= 1
 
 
