@@ -57,11 +57,11 @@ MEASURES = (
     Measure(
         "max_lightness_error",
         "Lightness error",
-        "largest difference in lightness between image and photograph, in pixel values of 255, before lossy encoding",
+        "largest difference in lightness between image and photograph, on the scale 0 to 255, before lossy encoding",
         0,
         255,
         2,
-        (1.0, "one pixel value"),
+        (1.0, "one step of 8 bits"),
     ),
     _metric("mae_ab", "mean error of a and b", 0, 2, (0.09, "gray image of a typical photograph")),
     _metric("psnr", "similarity of RGB values; higher is better", 0, 100),

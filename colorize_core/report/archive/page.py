@@ -151,7 +151,7 @@ def _distribution(measure: Measure, values: Distribution) -> dict[str, Any]:
     digits = measure.digits
     median, low, high = (f"{values.quantile(share):.{digits}f}" for share in (0.5, 0.05, 0.95))
     number = "1 value" if values.count == 1 else f"{values.count:,} values"
-    summary = f"{number}, mean {values.mean:.{digits}f}, median {median}, 5% below {low}, 5% above {high}"
+    summary = f"{number}, mean {values.mean:.{digits}f}, median {median}, 5th percentile {low}, 95th {high}"
     chart: str = ""
     if values.count < _MIN_VALUES_TO_PLOT:
         summary += "; too few values for a plot"

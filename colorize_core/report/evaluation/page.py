@@ -210,12 +210,12 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _note(result: Mapping[str, Any]) -> str:
     note = (
-        "Mean values over all photographs with 95% bootstrap intervals, baselines first. Gray: the photograph without "
+        "Values over all photographs with 95% bootstrap intervals, baselines first. Gray: the photograph without "
         "color. Oracle color: the best single color for each photograph. Ceiling: the true chroma at the working size "
         "of a model. The best model is bold."
     )
     if "lpips" not in next(iter(result["models"].values())):
-        note += f" LPIPS: {result['lpips']}."
+        note += f" LPIPS was not computed: {result['lpips']}."
     return note
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from cluster.errors import ClusterError
 from cluster.storage.stores import LocalStorage
+from colorize_core.benchmark import background_load
 from colorize_core.benchmark.baselines import inference
 from colorize_core.benchmark.baselines.timing import Kernel
 from colorize_core.benchmark.process_usage import UsageMonitor
@@ -65,6 +67,7 @@ def test_archive_writes_every_figure_a_table_and_a_chart(
 ) -> None:
     monkeypatch.setattr(inference, "has_opencv", lambda: False)
     monkeypatch.setattr(archive_benchmark, "run_verb", run_in_this_process)
+    monkeypatch.setattr(background_load, "background_load", lambda *_: nullcontext())
     keys = [f"output={tmp_path}", f"checkpoint={tiny_checkpoint}", "photographs=32", "peer_photographs=2", "rounds=1"]
     assert main(["benchmark", "archive", *keys]) == 0
     shown = capsys.readouterr().out
