@@ -1,7 +1,7 @@
 """Ray tasks of `archive`: reading the photographs, and staging the rows.
 
-Nothing here imports torch or pydantic: the processes of these tasks start in a fraction of the time and memory of an
-actor.
+Nothing here imports torch, Ray Data or the configuration: the processes of these tasks start in a fraction of the time
+and memory of an actor.
 """
 
 import pyarrow as pa

@@ -9,10 +9,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import ClusterError
 from colorize_core.runtime.stage_timer import add_stages
-from jobs.command.console import ProgressLine
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+    from jobs.command.console import ProgressLine
 
 
 class _CounterActor:
@@ -63,7 +64,7 @@ class ClusterCounter:
     @contextmanager
     def follow(
         self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, advice: str
-    ) -> Iterator[ProgressLine]:
+    ) -> "Iterator[ProgressLine]":
         """Show a live line while the block consumes a pipeline whose workers add to this counter; stop it after.
 
         Args:
@@ -76,7 +77,10 @@ class ClusterCounter:
         Raises:
             ClusterError: there was no progress for `stall_seconds`.
         """
-        from ray.data.exceptions import ExecutionTimeoutError  # here: the counter's process does not need ray.data
+        # Workers and the counter's process import this module too, and need neither of these.
+        from ray.data.exceptions import ExecutionTimeoutError
+
+        from jobs.command.console import ProgressLine
 
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
         try:
