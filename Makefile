@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-faults test-long papers-smoke check format constraints clean
+.PHONY: help setup demo browser test test-faults test-long papers-smoke check format reference constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -53,6 +53,9 @@ check: setup  ## lint, format check, types
 format: setup  ## format and fix what can be fixed
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+reference:  ## write docs/reference/configuration.md from the configuration models
+	$(BIN)/python -m jobs.command.reference
 
 constraints:  ## renew constraints.txt with the newest versions that pyproject.toml allows
 	rm -rf $(VENV)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cluster.config.keys import CHANGEABLE as CHANGEABLE
 from cluster.config.keys import list_keys, meaning, section_of
 from cluster.errors import ConfigError
 from colorize_core.formatting import set_dotted

@@ -1,1 +1,1 @@
-"""Questions to every node of a Ray cluster. Imports nothing: nodes without this project must be able to answer."""
+"""Queries to every node of a Ray cluster. Imports nothing: nodes without this project must be able to answer."""

@@ -1,14 +1,14 @@
-"""What a machine says of itself: versions, code, CUDA, disk, shared memory, limits, clock.
+"""Facts about a node: versions, code, CUDA, disk, shared memory, limits, clock.
 
-Sent to nodes by value, so it needs nothing there but Python, and its imports are inside: a node without the package, or
-with another version of it, must be able to say so.
+The functions are sent to nodes by value and import inside their bodies, so that they need only Python and Ray there: a
+node without this project, or with another version of it, must be able to answer.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ROOMS = ("cluster", "colorize_core", "jobs")
-"""Packages whose source is compared."""
+PACKAGES = ("cluster", "colorize_core", "jobs")
+"""Packages whose source code is compared."""
 
 _CUDA = """
 import json, torch
@@ -21,15 +21,15 @@ print(json.dumps({"devices": names, "cuda": torch.version.cuda, "bf16": bf16}))
 
 
 def collect_node_facts(packages: Sequence[str], temp_dirs: Mapping[str, str]) -> dict[str, Any]:
-    """What can be told at once.
+    """Return the facts that need no other process.
 
     Args:
-        packages: whose versions are wanted; one that is not installed is None.
-        temp_dirs: where Ray keeps its session and spills objects, by id of the node.
+        packages: names of packages whose versions are returned; None for one that is not installed.
+        temp_dirs: folders of Ray's session by id of the node.
 
     Returns:
-        host, python, versions, code (a hash of the source, None where the package is not there), disk and shared_memory
-        (bytes, free and in all), open_files (the limit), time (seconds since 1970).
+        host, python, versions, code (hash of the source; None if a package is missing), disk and shared_memory (free
+        and total bytes), open_files (limit per process), time (seconds since 1970).
     """
     import importlib.metadata
     import platform
@@ -66,30 +66,30 @@ def collect_node_facts(packages: Sequence[str], temp_dirs: Mapping[str, str]) ->
 
 
 def source_hash() -> str | None:
-    """SHA-256 of the names and contents of every module of `ROOMS`; None where one is not there."""
+    """Return the SHA-256 of the names and contents of all modules of `PACKAGES`; None if a package is missing."""
     import hashlib
     import importlib.util
     from pathlib import Path
 
     digest = hashlib.sha256()
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             return None
         folder = Path(spec.submodule_search_locations[0])
         for file in sorted(folder.rglob("*.py")):
-            digest.update(f"{room}/{file.relative_to(folder).as_posix()}\n".encode())
+            digest.update(f"{package}/{file.relative_to(folder).as_posix()}\n".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 def collect_cuda_facts(seconds: float) -> dict[str, Any]:
-    """Whether PyTorch can compute on the machine's GPUs, tried in a process of its own.
+    """Compute on the machine's GPUs with PyTorch in a separate process.
 
-    Ray hides GPUs from what did not ask for one, and a broken driver can hang or abort whoever touches it.
+    Ray hides GPUs from tasks that did not request one, and a broken driver can hang or abort the process.
 
     Returns:
-        devices (names), cuda (that PyTorch was built for; None for a build without), bf16 (natively); or fault.
+        devices (names), cuda (version PyTorch was built for; None without CUDA), bf16 (native support); or fault.
     """
     import json
     import os

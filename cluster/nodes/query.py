@@ -1,4 +1,4 @@
-"""The machines of a cluster, and asking all of them the same question."""
+"""Nodes of a cluster, and function calls on all of them."""
 
 import importlib
 import os
@@ -10,31 +10,31 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that the cluster counts as alive."""
+    """A node that the cluster counts as alive."""
 
     id: str
     name: str
-    """Its address, with the port of its raylet where several run on one machine."""
+    """Address, with the port of the raylet if several run on one machine."""
     resources: Mapping[str, float]
-    """As declared: CPU, GPU, object_store_memory (bytes), ..."""
+    """Declared resources: CPU, GPU, object_store_memory (bytes), ..."""
     temp_dir: str
-    """Where Ray keeps its session there, and spills objects."""
+    """Folder of Ray's session there, to which objects are spilled."""
     is_here: bool = False
-    """Whether this process runs on it."""
+    """True if this process runs on it."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a node said."""
+    """Answer of a node."""
 
     node: Node
     value: Any = None
     fault: str = ""
-    """Why there is no value, for people."""
+    """Reason why there is no value, in one line."""
 
 
 def alive_nodes() -> list[Node]:
-    """The nodes of the cluster this process is connected to, by name."""
+    """Return the nodes of the cluster of this process, sorted by name."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
@@ -46,7 +46,7 @@ def alive_nodes() -> list[Node]:
             name=each["NodeManagerAddress"]
             + (f":{each['NodeManagerPort']}" if addresses[each["NodeManagerAddress"]] > 1 else ""),
             resources=each["Resources"],
-            # SESSION/sockets/plasma_store; Ray tells the session by no other way
+            # SESSION/sockets/plasma_store; Ray has no other source for the folder of the session
             temp_dir=os.path.dirname(os.path.dirname(each["ObjectStoreSocketName"])),
             is_here=each["NodeID"] == here,
         )
@@ -58,14 +58,14 @@ def alive_nodes() -> list[Node]:
 def ask_nodes(
     nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any, seconds: float, by_value: bool = False
 ) -> list[Answer]:
-    """Call a function once on every node; one answer each, in their order.
+    """Call a function once on every node and return the answers in the order of the nodes.
 
     Args:
-        nodes: where to.
-        function: of a module; with `by_value` that module is sent along, and must need nothing that a node may lack.
-        arguments: of the function.
-        seconds: after which a node counts as one that does not answer; the rest is never waited for.
-        by_value: send the function's code rather than its name.
+        nodes: nodes to call.
+        function: function of a module. With `by_value` the module is sent, so it must not import what a node may lack.
+        arguments: arguments of the function.
+        seconds: time after which a node counts as not responding.
+        by_value: send the code of the function instead of its name.
     """
     import ray
     from ray import cloudpickle

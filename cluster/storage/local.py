@@ -1,4 +1,4 @@
-"""A directory as a store of whole files."""
+"""A directory as a storage of whole files."""
 
 import functools
 import os
@@ -18,46 +18,46 @@ class Entry:
     """One file of a listing."""
 
     key: str
-    """Path relative to the store, with forward slashes."""
+    """Path relative to the storage, with forward slashes."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """A directory of this machine, or of a file system that all machines of a cluster share."""
+    """A directory of this machine, or of a file system that all machines of a cluster mount."""
 
     root: str
 
     @property
     def uri(self) -> str:
-        """The location as the user wrote it, absolute."""
+        """Absolute path."""
         return self.root
 
     @property
     def filesystem(self) -> "fs.FileSystem":
-        """For pyarrow and Ray."""
+        """File system object for pyarrow and Ray."""
         from pyarrow import fs
 
         return fs.LocalFileSystem()
 
     def path(self, key: str = "") -> str:
-        """A key as a path on `filesystem`; raises OSError for a key that would lead out of the store or is no path."""
+        """Return the path of a key on `filesystem`; raises OSError for a key that is outside the root or not a path."""
         if key.startswith("/") or ".." in key.split("/"):
-            raise OSError(f"unsafe key {key!r}: it leads out of {self.root}")
+            raise OSError(f"unsafe key {key!r}: it is outside {self.root}")
         if "\0" in key:
-            raise OSError(f"impossible key {key!r}: no file name can hold a zero byte")
+            raise OSError(f"invalid key {key!r}: a file name cannot contain a zero byte")
         return os.path.join(self.root, key) if key else self.root
 
     def child(self, key: str) -> "LocalStorage":
-        """The store below a prefix."""
+        """Return the storage below a prefix."""
         return LocalStorage(self.path(key))
 
     def check(self) -> None:
-        """Nothing to reach."""
+        """Do nothing: a directory needs no connection."""
 
     def list(self) -> Iterator[Entry]:
-        """All files below, in the order of their keys within each directory (`_as_text` of their names)."""
+        """Yield all files below, sorted by name within each directory; keys are `_as_text` of the names."""
         for directory, folders, files in os.walk(self.root):
             folders.sort()
             for name in sorted(files):
@@ -66,20 +66,20 @@ class LocalStorage:
                 yield Entry(_as_text(key), os.stat(path, follow_symlinks=False).st_size)
 
     def list_parallel(self, threads: int) -> Iterator[Entry]:
-        """All files below: a directory tree is read by one thread."""
+        """Yield all files below; a directory tree is read by one thread."""
         return self.list()
 
     def exists(self, key: str) -> bool:
-        """Whether there is a file."""
+        """Return True if the file exists."""
         return os.path.isfile(self.path(key))
 
     def read(self, key: str) -> bytes:
-        """A whole file; raises FileNotFoundError or another OSError."""
+        """Read a whole file; raises FileNotFoundError or another OSError."""
         path = os.fsencode(self.path(key))
         return Path(os.fsdecode(path if os.path.exists(path) else _raw_bytes(path))).read_bytes()
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Write a whole file: it appears complete or not at all; raises OSError."""
+        """Write a whole file atomically; raises OSError."""
         target = Path(self.path(key))
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
@@ -93,7 +93,7 @@ class LocalStorage:
             raise
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is not there is no error."""
+        """Delete a file; a missing file is not an error."""
         Path(self.path(key)).unlink(missing_ok=True)
 
 
@@ -105,10 +105,10 @@ def _umask() -> int:
 
 
 def _as_text(name: str) -> str:
-    r"""A name from the operating system as text that tables can hold: bytes that are not UTF-8 become \xNN."""
+    r"""Return a file name as text that tables can contain: bytes that are not UTF-8 become \xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _raw_bytes(path: bytes) -> bytes:
-    """What `_as_text` was made of."""
+    """Invert `_as_text`."""
     return re.sub(rb"\\x([89a-f][0-9a-f])", lambda escape: bytes.fromhex(escape[1].decode()), path)

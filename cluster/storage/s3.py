@@ -1,4 +1,4 @@
-"""A prefix of an S3 bucket as a store of whole files."""
+"""A prefix of an S3 bucket as a storage of whole files."""
 
 import functools
 import os
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from cluster.errors import ClusterError
 from cluster.storage.listing import FolderListing, Page
 from cluster.storage.local import Entry
+from colorize_core.formatting import first_line
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 S3 = "s3://"
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 20.0
-_PASSING_STATUSES = (429, 500, 502, 503, 504)
-_PASSING_CODES = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
+_FIRST_PAUSE, _MAX_PAUSE = 0.2, 20.0
+_TRANSIENT_STATUSES = (429, 500, 502, 503, 504)
+_TRANSIENT_CODES = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
 _NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 
 Answer = TypeVar("Answer")
 
 
-class _Tally:
-    """A count that threads add to."""
+class _Counter:
+    """Counter that several threads increment."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -46,34 +47,34 @@ class _Tally:
         return taken
 
 
-_retries = _Tally()
+_retries = _Counter()
 
 
 def take_retries() -> int:
-    """How many requests this process has made again since this was last asked."""
+    """Return the number of repeated requests of this process since the last call."""
     return _retries.take()
 
 
 class StorageOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
-    """How to reach S3. Credentials come from the environment or the instance's role, never from here."""
+    """Access to S3. Credentials come from the environment or the instance's role, never from the configuration."""
 
     endpoint: str | None = None
     """URL of an S3-compatible server; AWS when empty. AWS_ENDPOINT_URL is honored too."""
     region: str | None = None
     """Region of the bucket; AWS_REGION or AWS_DEFAULT_REGION when empty."""
     max_attempts: int = Field(10, ge=1)
-    """Tries of a read or write, with growing random pauses between them, before it counts as failed; ten ride out
+    """Attempts per request, with growing random pauses in between, before it fails; ten attempts bridge an outage of
     half a minute."""
     anonymous: bool = False
-    """Send no credentials: for public buckets."""
+    """Send no credentials, for public buckets."""
     path_style: bool = False
-    """Name the bucket in the path of the URL instead of its host, as some servers need."""
+    """Put the bucket into the path of the URL instead of the host name, as some servers require."""
     requester_pays: bool = False
-    """Agree to pay for requests to a bucket that asks for it."""
+    """Pay for the requests to a requester-pays bucket."""
     encryption: Literal["AES256", "aws:kms"] | None = None
-    """Server-side encryption of what is written; the bucket's own default when empty."""
+    """Server-side encryption of written objects; the bucket's default when empty."""
     kms_key: str | None = None
-    """Key id for encryption: aws:kms."""
+    """Id of the KMS key, for encryption=aws:kms."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,12 @@ class S3Storage:
 
     @property
     def uri(self) -> str:
-        """The location as an s3:// URI."""
+        """Location as an s3:// URI."""
         return f"{S3}{self.bucket}/{self.prefix}".rstrip("/")
 
     @property
     def filesystem(self) -> "fs.FileSystem":
-        """For pyarrow and Ray; one PUT for each small object."""
+        """File system object for pyarrow and Ray; a small object is one PUT."""
         from pyarrow import fs
 
         endpoint = _endpoint(self.options)
@@ -107,20 +108,20 @@ class S3Storage:
         )
 
     def path(self, key: str = "") -> str:
-        """A key as a path on `filesystem`."""
+        """Return the path of a key on `filesystem`."""
         return "/".join(part for part in (self.bucket, self.prefix, key) if part)
 
     def child(self, key: str) -> "S3Storage":
-        """The store below a prefix."""
+        """Return the storage below a prefix."""
         return S3Storage(self.bucket, self._full(key), self.options)
 
     def check(self) -> None:
-        """Ask for one key, quickly; raises ClusterError when the store does not answer or refuses."""
+        """List one key, with few attempts; raises ClusterError if the server does not answer or refuses."""
         from botocore.exceptions import ClientError
 
         where = {"Bucket": self.bucket, "Prefix": self.prefix, **self._payer()}
         try:
-            _insist(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
+            with_retries(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
         except ClientError as error:
             raise ClusterError(f"{self.uri}: refused ({error.response['Error'].get('Code', error)})") from error
         except _faults() as error:
@@ -128,16 +129,16 @@ class S3Storage:
             raise ClusterError(f"{self.uri}: {server} cannot be reached ({_one_line(error)})") from error
 
     def list(self) -> Iterator[Entry]:
-        """All objects below, in the order of their keys; 1,000 at a time."""
+        """Yield all objects below, sorted by key, from pages of 1,000."""
         for page in self._pages("", False):
             yield from page.files
 
     def list_parallel(self, threads: int) -> Iterator[Entry]:
-        """All objects below, in no order, by many listings at once where folders divide the keys."""
+        """Yield all objects below in no particular order; folders are listed in parallel."""
         return FolderListing(self._pages, threads).entries()
 
     def _pages(self, folder: str, own_files_only: bool) -> Iterator[Page]:
-        """Listings of up to 1,000 objects of a folder ("" or "a/b/"); raises ClusterError."""
+        """Yield pages of up to 1,000 objects of a folder ("" or "a/b/"); raises ClusterError."""
         top = f"{self.prefix}/" if self.prefix else ""
         arguments = {"Bucket": self.bucket, "Prefix": top + folder, **self._payer()}
         if own_files_only:
@@ -145,7 +146,7 @@ class S3Storage:
         client, more = _s3_client(self.options), True
         while more:
             try:
-                answer = _insist(lambda: client.list_objects_v2(**arguments), self.options.max_attempts)
+                answer = with_retries(lambda: client.list_objects_v2(**arguments), self.options.max_attempts)
             except _faults() as error:
                 raise ClusterError(f"{self.uri}: cannot be listed ({_one_line(error)})") from error
             found = ((item["Key"][len(top) :], item["Size"]) for item in answer.get("Contents", ()))
@@ -158,7 +159,7 @@ class S3Storage:
         return {"RequestPayer": "requester"} if self.options.requester_pays else {}
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object; raises OSError after all tries."""
+        """Return True if the object exists; raises OSError after all attempts."""
         try:
             self._request("head_object", key)
         except FileNotFoundError:
@@ -166,28 +167,28 @@ class S3Storage:
         return True
 
     def read(self, key: str) -> bytes:
-        """A whole object; raises FileNotFoundError or another OSError after all tries."""
-        # The body comes after the call has returned: a connection that breaks by then is ours to mend, not boto3's.
+        """Read a whole object; raises FileNotFoundError, or another OSError after all attempts."""
+        # The body arrives after the call has returned: boto3 does not retry a connection that breaks then.
         return self._request("get_object", key, finish=lambda answer: answer["Body"].read())
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Write a whole object with one PUT; raises OSError after all tries."""
+        """Write a whole object with one PUT; raises OSError after all attempts."""
         extra: dict[str, Any] = {"ContentType": content_type, "SSEKMSKeyId": self.options.kms_key}
         extra |= {"ServerSideEncryption": self.options.encryption}
         self._request("put_object", key, Body=data, **{name: value for name, value in extra.items() if value})
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error. Raises OSError after all tries."""
+        """Delete an object; a missing one is not an error. Raises OSError after all attempts."""
         self._request("delete_object", key)
 
     def _request(
         self, operation: str, key: str, finish: Callable[[Any], Any] = lambda answer: answer, **arguments: Any
     ) -> Any:
-        """One operation on an object, with what `finish` makes of its answer; raises OSError after all tries."""
+        """Perform an operation on an object and apply `finish` to the answer; raises OSError after all attempts."""
         send = getattr(_s3_client(self.options), operation)
         where = {"Bucket": self.bucket, "Key": self._full(key), **self._payer()}
         try:
-            return _insist(lambda: finish(send(**where, **arguments)), self.options.max_attempts)
+            return with_retries(lambda: finish(send(**where, **arguments)), self.options.max_attempts)
         except _faults() as error:
             raise _os_error(error) from error
 
@@ -206,10 +207,10 @@ def _region(options: StorageOptions) -> str:
 
 @functools.cache
 def _s3_client(options: StorageOptions) -> Any:
-    """One client per process and set of options; boto3 clients are safe to share between threads.
+    """Return the client of this process for a set of options; boto3 clients can be shared between threads.
 
-    Its adaptive mode counts the answers of all threads and holds their requests back once S3 says SlowDown. Trying
-    again is left to `_insist`: boto3 does it from a quota that a short outage uses up, and stops then.
+    Adaptive mode counts the answers of all threads and delays their requests when S3 answers SlowDown. Retries are
+    left to `with_retries`: those of boto3 draw on a quota that a short outage uses up.
     """
     import boto3
     from botocore import UNSIGNED
@@ -231,39 +232,39 @@ def _s3_client(options: StorageOptions) -> Any:
     )
 
 
-def _insist(request: Callable[[], Answer], attempts: int) -> Answer:
-    """Make a request up to `attempts` times, while its faults are such as pass; raises the last one.
+def with_retries(request: Callable[[], Answer], attempts: int) -> Answer:
+    """Make a request up to `attempts` times while its errors are transient; raises the last error.
 
-    Pauses are drawn evenly from nothing to a bound that doubles, so that those who failed together do not come back
-    together ("full jitter": Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015).
+    Pauses are uniformly distributed between zero and a bound that doubles, so that clients that failed together do not
+    return together ("full jitter": Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015).
     """
     for attempt in range(1, attempts):
         try:
             return request()
         except Exception as error:
-            if not _may_pass(error):
+            if not _is_transient(error):
                 raise
         _retries.add()
-        time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))
+        time.sleep(random.uniform(0, min(_MAX_PAUSE, _FIRST_PAUSE * 2**attempt)))
     return request()
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What boto3 raises. The errors of its HTTP client escape it where the body of a refusal breaks off."""
+    """Return the exceptions of boto3. Errors of its HTTP client surface if the body of an error response is cut off."""
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
     return BotoCoreError, ClientError, HTTPError
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether a fault is one of the network or of a busy server, not of the request."""
+def _is_transient(error: Exception) -> bool:
+    """Return True for an error of the network or of a busy server, rather than of the request."""
     from botocore import exceptions
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, exceptions.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return status in _PASSING_STATUSES or error.response["Error"].get("Code") in _PASSING_CODES
+        return status in _TRANSIENT_STATUSES or error.response["Error"].get("Code") in _TRANSIENT_CODES
     damaged = (exceptions.IncompleteReadError, exceptions.FlexibleChecksumError, HTTPError)
     return isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError, *damaged))
 
@@ -276,10 +277,9 @@ def _os_error(error: Exception) -> OSError:
 
 def _one_line(error: Exception) -> str:
     refusal = _refusal(error)
-    said = f"{refusal.get('Code')}: {refusal.get('Message')}" if refusal else str(error)
-    return said.splitlines()[0][:200] if said else type(error).__name__
+    return first_line(f"{refusal.get('Code')}: {refusal.get('Message')}" if refusal else error)
 
 
 def _refusal(error: Exception) -> dict[str, str]:
-    """Code and message of the server's; empty for faults of the connection, whose `response` is None."""
+    """Return code and message of the server; empty for connection errors, whose `response` is None."""
     return (getattr(error, "response", None) or {}).get("Error", {})

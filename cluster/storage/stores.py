@@ -1,7 +1,7 @@
 """Storage by location: a local directory or an `s3://` prefix behind one small interface.
 
-Objects are read and written whole: one GET, one PUT, never a stream that could leave half an object behind. A store
-is a value that can be pickled into Ray tasks; connections are opened where they are used.
+Objects are read and written whole: one GET, one PUT, never a stream that could leave a partial object. A storage is a
+value that can be pickled into Ray tasks; connections are opened where they are used.
 """
 
 import os
@@ -16,17 +16,17 @@ Storage = LocalStorage | S3Storage
 
 
 def open_storage(location: str, options: StorageOptions) -> Storage:
-    """The store at a local path or an s3:// URI. Nothing is contacted or created."""
+    """Return the storage at a local path or an s3:// URI, without connecting to it or creating it."""
     if not location.startswith(S3):
         return LocalStorage(os.path.abspath(os.path.expanduser(location)))
     bucket, _, prefix = location[len(S3) :].partition("/")
     if not bucket:
-        raise ClusterError(f"{location}: an s3:// location needs a bucket (s3://BUCKET/PREFIX)")
+        raise ClusterError(f"{location}: an s3:// location requires a bucket (s3://BUCKET/PREFIX)")
     return S3Storage(bucket, prefix.strip("/"), options)
 
 
 def reach(options: StorageOptions, *locations: str) -> list[Storage]:
-    """Open the stores at several locations and make sure that they answer; raises ClusterError."""
+    """Open the storages at several locations and check that they answer; raises ClusterError."""
     stores = [open_storage(location, options) for location in locations]
     for store in stores:
         store.check()

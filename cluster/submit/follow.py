@@ -1,8 +1,9 @@
-"""Following a submitted job to its end, through lost connections."""
+"""Follow a submitted job to its end, through lost connections."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import aiohttp
@@ -10,32 +11,33 @@ import aiohttp
 from cluster.errors import ClusterError
 from cluster.submit.client import JobClient, JobDetails, JobStatus
 
-_LOOK_SECONDS = 20.0
-_SILENT_SECONDS = 600.0
+_log = logging.getLogger(__name__)
+
+_STATUS_SECONDS = 20.0  # without a log line, after which the state of the job is requested
+_SILENT_SECONDS = 600.0  # without a log line, after which the connection is renewed
 _PAUSE_SECONDS = 2.0
-_PATIENCE_SECONDS = 600.0
+_MAX_OUTAGE_SECONDS = 600.0
 
 
 class Follower:
-    """Prints the log of a job as it grows, and knows when the job has ended."""
+    """Prints the log of a job as it grows, until the job has ended."""
 
-    def __init__(self, client: JobClient, job: str, say: Callable[[str], None]) -> None:
-        """Watch `job`; what is to be said of the connection goes to `say`."""
-        self._client, self._job, self._say = client, job, say
-        self._shown = 0
-        """Characters of the log that were printed: a new connection sends it from its beginning."""
+    def __init__(self, client: JobClient, job: str) -> None:
+        self._client, self._job = client, job
+        self._printed = 0
+        """Number of printed characters of the log: a new connection sends the log from its beginning."""
         self._answered = time.monotonic()
         self._lost = False
         self._waiting = False
 
     def to_end(self, stop_after: float | None = None) -> JobDetails:
-        """Print until the job has ended; how it ended.
+        """Print the log until the job has ended, and return its final state.
 
         Args:
-            stop_after: seconds after which it is stopped.
+            stop_after: seconds after which the job is stopped.
 
         Raises:
-            ClusterError: the cluster does not answer for ten minutes, or has forgotten the job.
+            ClusterError: the cluster does not answer for ten minutes, or does not know the job.
         """
         return asyncio.run(self._to_end(time.monotonic() + stop_after if stop_after else None))
 
@@ -47,12 +49,12 @@ class Follower:
                 self._print_rest()
                 return details
             if details and deadline and time.monotonic() > deadline and self._client.stop(self._job):
-                self._say("stopping the job, which took longer than stop_after")
+                _log.info("stopping the job, which took longer than stop_after")
                 deadline = None
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _print_log(self, deadline: float | None) -> None:
-        """Print what comes, until the log ends, the connection breaks, the job is over or the deadline is."""
+        """Print the log until it ends, the connection breaks, the job has ended, or the deadline has passed."""
         chunks = self._client.tail_job_logs(self._job)
         assert isinstance(chunks, AsyncGenerator)
         received, until = 0, time.monotonic() + _SILENT_SECONDS
@@ -60,13 +62,13 @@ class Follower:
         try:
             while True:
                 end = min(deadline or until, until)
-                await asyncio.wait({following}, timeout=max(min(end - time.monotonic(), _LOOK_SECONDS), 0))
+                await asyncio.wait({following}, timeout=max(min(end - time.monotonic(), _STATUS_SECONDS), 0))
                 if following.done():
                     chunk = following.result()
                     self._print(chunk, received)
                     received, until = received + len(chunk), time.monotonic() + _SILENT_SECONDS
                     following = asyncio.ensure_future(anext(chunks))
-                elif time.monotonic() > end or self._is_over():
+                elif time.monotonic() > end or self._has_ended():
                     return
         except (StopAsyncIteration, aiohttp.ClientError, RuntimeError, OSError):
             return
@@ -76,37 +78,38 @@ class Follower:
                 await following
             await chunks.aclose()
 
-    def _is_over(self) -> bool:
-        """Whether there is nothing to wait for: the job has ended, or this connection has."""
+    def _has_ended(self) -> bool:
+        """Return True if the job has ended, or the connection is lost."""
         details = self._ask()
         return details is None or details.status.is_terminal()
 
     def _ask(self) -> JobDetails | None:
-        details = self._client.ask(self._job)
+        """Return the state of the job, and log changes of the connection; None while the cluster does not answer."""
+        details = self._client.details(self._job)
         silent = time.monotonic() - self._answered
         if details is None:
-            if silent > _PATIENCE_SECONDS:
+            if silent > _MAX_OUTAGE_SECONDS:
                 raise ClusterError(f"{self._client.get_address()} has not answered for {silent / 60:.0f} min")
             if not self._lost:
-                self._say(f"{self._client.get_address()} does not answer; trying again")
+                _log.warning("%s does not answer; trying again", self._client.get_address())
             self._lost = True
             return None
         if self._lost:
-            self._say("connected again")
+            _log.info("connected again")
         self._answered, self._lost = time.monotonic(), False
         if details.status == JobStatus.PENDING and not self._waiting:
             self._waiting = True
-            self._say(f"the job has not started yet: {' '.join((details.message or 'no reason given').split())}")
+            _log.info("the job has not started yet: %s", " ".join((details.message or "no reason given").split()))
         return details
 
     def _print_rest(self) -> None:
-        """What the stream did not bring: of a log that no longer can be had, nothing."""
+        """Print the rest of the log, if it is still available."""
         with suppress(aiohttp.ClientError, RuntimeError, OSError):
             self._print(self._client.get_job_logs(self._job), 0)
 
     def _print(self, text: str, position: int) -> None:
-        """Print what is new of a piece of the log that begins at character `position`."""
-        new = text[max(self._shown - position, 0) :]
+        """Print the new part of a chunk of the log that begins at character `position`."""
+        new = text[max(self._printed - position, 0) :]
         if new:
             print(new, end="", flush=True)
-            self._shown = position + len(text)
+            self._printed = position + len(text)

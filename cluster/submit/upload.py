@@ -1,13 +1,14 @@
-"""What is uploaded with a job: counted by Ray's own rules before anything is sent."""
+"""Files that are uploaded with a job, counted by Ray's own rules before anything is sent."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ConfigError
 from cluster.ray_compat import uploaded_files
+from colorize_core.formatting import format_bytes
 
-# Ray keeps a package whole in its head's memory and refuses half a GiB of it.
-LARGEST = 512 * 1024**2
+# Ray keeps a package in the memory of the head and refuses more than half a GiB.
+MAX_BYTES = 512 * 1024**2
 EXCLUDES = (
     ".*_cache",
     "*.egg-info",
@@ -23,8 +24,8 @@ EXCLUDES = (
     "*.pem",
     "*.key",
 )
-"""What no job of this project needs, and what holds secrets; patterns as in .gitignore."""
-_NAMED = 3
+"""Files that no job of this project needs, or that contain secrets; patterns as in .gitignore."""
+_MAX_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,26 @@ class Package:
 
     @property
     def bytes(self) -> int:
-        """Ray stores files in its archive without compressing them."""
+        """Total size; Ray's archive is not compressed."""
         return sum(self.sizes.values())
 
     def __str__(self) -> str:
-        """For people: how many files, and how large."""
-        return f"{len(self.sizes)} files, {_size(self.bytes)}"
+        """Return the number of files and their total size."""
+        return f"{len(self.sizes)} files, {format_bytes(self.bytes)}"
 
     def require_at_most(self, limit: int) -> None:
         """Raise ConfigError, naming the largest files, when the upload would be larger than `limit` bytes."""
         if self.bytes > limit:
-            largest = sorted(self.sizes.items(), key=lambda item: -item[1])[:_NAMED]
-            named = ", ".join(f"{path} ({_size(size)})" for path, size in largest)
+            largest = sorted(self.sizes.items(), key=lambda item: -item[1])[:_MAX_NAMED]
+            named = ", ".join(f"{path} ({format_bytes(size)})" for path, size in largest)
             raise ConfigError(
-                f"{self.folder}: {self} would be uploaded, more than max_upload = {_size(limit)}; the largest are "
-                f"{named}; leave them out with excludes or a .gitignore"
+                f"{self.folder}: the upload ({self}) exceeds max_upload = {format_bytes(limit)}; the largest "
+                f"files are {named}; exclude files with excludes or a .gitignore"
             )
 
 
-def _size(number: int) -> str:
-    return f"{number / 1e6:.1f} MB" if number >= 50_000 else f"{number / 1e3:.1f} kB"
-
-
 def read_package(folder: str, excludes: list[str]) -> Package:
-    """What Ray would upload of a folder: all but `excludes`, its own, and those of .gitignore and .rayignore.
+    """Return the files of a folder that Ray would upload: all but `excludes`, its own excludes, and ignored files.
 
     Raises:
         ConfigError: there is no such folder.

@@ -55,29 +55,29 @@ def announce(moment: datetime) -> None:
 
 
 def test_a_machine_that_stays(metadata: str) -> None:
-    assert spot.taken_at(metadata) is None
+    assert spot.interruption_time(metadata) is None
 
 
 def test_a_machine_that_goes(metadata: str) -> None:
     announce(datetime(2026, 11, 21, 8, 22, tzinfo=UTC))
-    assert spot.taken_at(metadata) == datetime(2026, 11, 21, 8, 22, tzinfo=UTC)
+    assert spot.interruption_time(metadata) == datetime(2026, 11, 21, 8, 22, tzinfo=UTC)
 
 
 def test_a_machine_that_is_not_of_aws(free_port: int) -> None:
     with pytest.raises(OSError, match="refused"):
-        spot.taken_at(f"http://127.0.0.1:{free_port}")
+        spot.interruption_time(f"http://127.0.0.1:{free_port}")
 
 
 def test_the_watch_passes_the_notice_on_and_ends(metadata: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int]] = []
-    asked = spot.taken_at
+    asked = spot.interruption_time
 
     def soon(url: str) -> datetime | None:
         answer = asked(url)
         announce(datetime.now(UTC) + timedelta(seconds=110))
         return answer
 
-    monkeypatch.setattr(spot, "taken_at", soon)
+    monkeypatch.setattr(spot, "interruption_time", soon)
     monkeypatch.setattr(spot, "drain", lambda address, seconds: told.append((address, seconds)))
     assert spot.main(["--address", "10.0.0.1:6379", "--metadata", metadata]) == 0
     ((address, seconds),) = told
@@ -95,7 +95,7 @@ def test_a_fault_of_the_metadata_service_does_not_end_the_watch(
             raise said
         return said
 
-    monkeypatch.setattr(spot, "taken_at", answer)
+    monkeypatch.setattr(spot, "interruption_time", answer)
     monkeypatch.setattr(spot, "drain", lambda address, seconds: None)
     assert spot.main(["--address", "10.0.0.1:6379", "--metadata", metadata]) == 0
     assert "does not answer (timed out)" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_workers_listen_to_the_notice_of_a_spot_machine(launcher: dict[str, Any]
         parsed.append(metadata)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(spot, "taken_at", stop)
+    monkeypatch.setattr(spot, "interruption_time", stop)
     with pytest.raises(KeyboardInterrupt):
         spot.main([command])
     assert parsed == [spot.METADATA]

@@ -46,7 +46,7 @@ def test_a_child_is_the_store_below_a_prefix(store: Storage) -> None:
     assert [entry.key for entry in store.child("x").list()] == ["y/z"]
 
 
-def test_a_prefix_is_not_a_beginning_of_names(store: Storage) -> None:
+def test_a_prefix_ends_at_a_slash(store: Storage) -> None:
     store.write("photos/1", b"")
     store.write("photos-old/1", b"")
     assert [entry.key for entry in store.child("photos").list()] == ["1"]
@@ -70,12 +70,12 @@ def test_pyarrow_sees_the_same_files(store: Storage) -> None:
         assert stream.read() == b"content"
 
 
-def test_a_store_travels_to_workers(store: Storage) -> None:
+def test_a_storage_can_be_pickled(store: Storage) -> None:
     store.write("a", b"1")
     assert pickle.loads(pickle.dumps(store)).read("a") == b"1"
 
 
-def test_the_bucket_itself_is_a_store(s3_endpoint: str, bucket: str) -> None:
+def test_a_bucket_without_a_prefix_is_a_storage(s3_endpoint: str, bucket: str) -> None:
     store = open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint))
     store.write("a", b"1")
     assert [entry.key for entry in store.list()] == ["a"]
@@ -83,7 +83,7 @@ def test_the_bucket_itself_is_a_store(s3_endpoint: str, bucket: str) -> None:
 
 
 def test_an_s3_location_needs_a_bucket() -> None:
-    with pytest.raises(ClusterError, match="needs a bucket"):
+    with pytest.raises(ClusterError, match="requires a bucket"):
         open_storage("s3://", StorageOptions())
 
 
@@ -105,7 +105,7 @@ def test_a_failed_local_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/outside"])
-def test_keys_never_lead_out_of_a_local_store(tmp_path: Path, key: str) -> None:
+def test_keys_outside_a_local_storage_are_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(OSError, match="unsafe key"):
         LocalStorage(str(tmp_path / "store")).write(key, b"1")
     assert not (tmp_path / "outside").exists()
@@ -125,7 +125,7 @@ def test_content_type_is_stored(s3_endpoint: str, bucket: str) -> None:
     assert client.head_object(Bucket=bucket, Key="a.png")["ContentType"] == "image/png"
 
 
-def test_credentials_are_no_option() -> None:
+def test_credentials_are_not_an_option() -> None:
     names = set(StorageOptions.model_fields) - {"kms_key"}  # the name of a key, not a key
     assert not any(word in name for name in names for word in ("key", "secret", "token", "password"))
 
@@ -137,7 +137,7 @@ def test_deleting_is_idempotent(store: Storage) -> None:
     assert not store.exists("a/b")
 
 
-def test_what_is_asked_of_s3_is_sent(s3_endpoint: str, bucket: str) -> None:
+def test_options_are_sent_with_the_requests(s3_endpoint: str, bucket: str) -> None:
     import boto3
 
     options = StorageOptions(
@@ -168,12 +168,12 @@ def test_public_buckets_need_no_credentials(
     assert store.read("a") == b"1"
 
 
-def test_requests_that_are_made_again_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.exceptions import EndpointConnectionError
 
     from cluster.storage import s3
 
-    monkeypatch.setattr(s3, "_LONGEST_PAUSE", 0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     s3.take_retries()
     faults = [EndpointConnectionError(endpoint_url="http://there")] * 2
 
@@ -182,6 +182,6 @@ def test_requests_that_are_made_again_are_counted(monkeypatch: pytest.MonkeyPatc
             raise faults.pop()
         return "answer"
 
-    assert s3._insist(request, attempts=5) == "answer"
+    assert s3.with_retries(request, attempts=5) == "answer"
     assert s3.take_retries() == 2
     assert s3.take_retries() == 0

@@ -1,4 +1,4 @@
-"""Submitting, without a cluster: what is said of a submission, what is uploaded, what is told in one line."""
+"""Submitting without a cluster: configuration, upload, and one-line errors."""
 
 import json
 import os
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def no_cluster_of_the_environment() -> Iterator[None]:
-    """Nothing of Ray's in the environment, but that no token is sent; what submitting sets there is undone."""
+    """Remove Ray's variables from the environment, send no token, and undo what submitting sets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     with mock.patch.dict(os.environ, kept | {"RAY_AUTH_MODE": "disabled"}, clear=True):
         yield
@@ -75,25 +75,25 @@ def test_keys_survive_the_shell_of_the_head(tmp_path: Path) -> None:
 
 def test_a_verb_or_a_command() -> None:
     assert config_of(verb=None, command=["python", "x.py"]).words() == ["python", "x.py"]
-    assert "give a verb" in refusal(wait=True)
-    assert "give a verb" in refusal(verb="train", command=["true"])
-    assert "keys belong to a verb" in refusal(command=["true"], keys={"a": 1})
+    assert "give either a verb" in refusal(wait=True)
+    assert "give either a verb" in refusal(verb="train", command=["true"])
+    assert "keys are for verbs" in refusal(command=["true"], keys={"a": 1})
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "db_password"])
-def test_secrets_have_no_place_in_a_file(name: str) -> None:
+def test_secrets_in_a_file_are_refused(name: str) -> None:
     assert f"'{name}' looks like a secret" in refusal(verb="train", env_vars={name: "x"})
 
 
-def test_other_keys_of_the_runtime_environment_must_not_hide_these() -> None:
-    assert "working_dir is a key of its own" in refusal(verb="train", runtime_env={"working_dir": "."})
+def test_keys_of_submit_are_refused_in_the_runtime_environment() -> None:
+    assert "working_dir is a key of submit itself" in refusal(verb="train", runtime_env={"working_dir": "."})
 
 
-def test_an_address_that_is_no_url_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_not_a_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refusal(verb="train", address="10.0.0.1:6379")
     assert "address = '10.0.0.1:6379': must be the URL of the dashboard" in said
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with pytest.raises(ConfigError, match=r"RAY_ADDRESS = '10.0.0.1:6379': a submission needs the dashboard's URL"):
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS = '10.0.0.1:6379': a submission requires the dashboard's URL"):
         plan(config_of(working_dir=None))
 
 
@@ -130,13 +130,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_uploaded(folder: Path) -> None:
+def test_files_that_are_uploaded(folder: Path) -> None:
     package = read_package(str(folder), [*EXCLUDES, "*.bin", "!/runs", "!/runs/**"])
     kept = {"jobs/cli.py", "configs/x.yaml", "data/jobs/runs/kept.py", "deep/.gitignore", "deep/kept.txt"}
     assert set(package.sizes) == kept | {"runs/best/model.safetensors"}
 
 
-def test_a_package_is_what_ray_makes(folder: Path) -> None:
+def test_the_counted_files_are_those_of_rays_package(folder: Path) -> None:
     """Counted by Ray's walk; and the archive that Ray writes has these files and about this size."""
     import zipfile
 
@@ -153,7 +153,7 @@ def test_a_package_is_what_ray_makes(folder: Path) -> None:
 def test_too_large_an_upload_names_the_largest_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"working_dir={folder}", "command=['true']", "max_upload=4MB"]) == 2
     line = capsys.readouterr().err
-    assert "5.0 MB would be uploaded, more than max_upload = 4.0 MB; the largest are large.bin (3.0 MB), " in line
+    assert "5.0 MB) exceeds max_upload = 4.0 MB; the largest files are large.bin (3.0 MB), photos.bin" in line
 
 
 def test_nothing_that_jobs_need_is_left_out() -> None:
@@ -167,7 +167,7 @@ def test_nothing_that_jobs_need_is_left_out() -> None:
     assert sum(sizes.values()) < 3_000_000
 
 
-def test_a_config_must_be_among_what_is_uploaded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_configuration_file_must_be_uploaded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["verb=train", f"working_dir={folder}"]
     assert main([*place, "config=configs/y.yaml"]) == 2
     assert "config = 'configs/y.yaml': no such file" in capsys.readouterr().err
@@ -207,12 +207,12 @@ def server() -> Iterator[HTTPServer]:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ('{"ray_version": "2.44.1"}', "runs Ray 2.44.1, and colorize works with 2.60"),
-        ("<html>hello</html>", "answers, but not as Ray's dashboard does"),
-        ("{}", "answers, but not as Ray's dashboard does"),
+        ('{"ray_version": "2.44.1"}', "runs Ray 2.44.1, but colorize requires 2.60"),
+        ("<html>hello</html>", "the server is not Ray's dashboard"),
+        ("{}", "the server is not Ray's dashboard"),
     ],
 )
-def test_a_server_that_is_another_is_one_line(
+def test_another_server_is_one_line(
     server: HTTPServer, answer: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answer = answer  # type: ignore[attr-defined]
@@ -255,7 +255,7 @@ class _JobServer(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_an_answer_that_is_lost_is_asked_for_again(takes: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_answer_is_not_taken_for_a_failed_submission(takes: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with HTTPServer(("127.0.0.1", 0), _JobServer) as server:
         server.takes, server.taken = takes, None  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -269,7 +269,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(takes: bool, capsys: pytest.C
         assert "failed with exit code 3" in error
     else:
         assert code == 1
-        assert "the job was not taken" in error
+        assert "the job was not accepted" in error
 
 
 def test_help_needs_no_ray() -> None:
@@ -279,7 +279,7 @@ def test_help_needs_no_ray() -> None:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("submit_*.yaml")), ids=lambda file: file.stem)
-def test_examples_of_the_project_are_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_files_of_the_project_are_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = SubmitConfig.load(str(file), [])
     assert plan(config)
@@ -290,6 +290,6 @@ def test_examples_of_the_project_are_whole(file: Path, monkeypatch: pytest.Monke
     assert verbs[str(config.verb)].load(config.config, key_arguments(config.keys))
 
 
-def test_examples_are_there() -> None:
+def test_there_are_example_files() -> None:
     assert {path.stem for path in (ROOT / "configs").glob("submit_*.yaml")} == {"submit_train", "submit_archive"}
     assert yaml.safe_load((ROOT / "configs" / "submit_train.yaml").read_text())["pass_env"]

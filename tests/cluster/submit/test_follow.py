@@ -34,7 +34,7 @@ class Server:
             yield LOG[start : min(start + 7, until)]
         raise RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
 
-    def ask(self, job: str) -> Details | None:
+    def details(self, job: str) -> Details | None:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def get_job_logs(self, job: str) -> str:
@@ -52,19 +52,21 @@ class Server:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(follow, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(follow, "_STATUS_SECONDS", 0.05)
 
 
-def follow_to_end(server: Any, said: list[str], **options: float) -> Details:
-    return Follower(server, "job", said.append).to_end(**options)  # type: ignore[return-value]
+def follow_to_end(server: Any, **options: float) -> Details:
+    return Follower(server, "job").to_end(**options)  # type: ignore[return-value]
 
 
-def test_each_line_is_printed_once_however_often_the_connection_breaks(capsys: pytest.CaptureFixture[str]) -> None:
-    said: list[str] = []
+def test_each_line_is_printed_once_if_the_connection_breaks(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cluster")
     server = Server([30, 10, 64, 0, 80], [RUNNING, None, None, RUNNING, RUNNING, DONE])
-    assert follow_to_end(server, said).driver_exit_code == 3
+    assert follow_to_end(server).driver_exit_code == 3
     assert capsys.readouterr().out == LOG
-    assert said == ["http://head:8265 does not answer; trying again", "connected again"]
+    assert caplog.messages == ["http://head:8265 does not answer; trying again", "connected again"]
 
 
 def test_a_stream_that_falls_silent_does_not_hide_the_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,26 +77,26 @@ def test_a_stream_that_falls_silent_does_not_hide_the_end(capsys: pytest.Capture
             yield LOG[:9]
             await asyncio.sleep(3600)
 
-    assert follow_to_end(Silent([], [RUNNING, RUNNING, DONE]), []) is DONE
+    assert follow_to_end(Silent([], [RUNNING, RUNNING, DONE])) is DONE
     assert capsys.readouterr().out == LOG
 
 
-def test_a_cluster_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_PATIENCE_SECONDS", 0.2)
+def test_a_cluster_that_does_not_come_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_MAX_OUTAGE_SECONDS", 0.2)
     with pytest.raises(ClusterError, match="http://head:8265 has not answered for"):
-        follow_to_end(Server([14], [RUNNING, None]), [])
+        follow_to_end(Server([14], [RUNNING, None]))
 
 
-def test_a_job_that_waits_for_room_says_why_once() -> None:
-    said: list[str] = []
+def test_the_reason_why_a_job_is_pending_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cluster")
     pending = Details(JobStatus.PENDING, message="Job has not started yet.\nIt may be waiting for resources.")
-    follow_to_end(Server([], [pending, pending, DONE]), said)
-    assert said == ["the job has not started yet: Job has not started yet. It may be waiting for resources."]
+    follow_to_end(Server([], [pending, pending, DONE]))
+    assert caplog.messages == ["the job has not started yet: Job has not started yet. It may be waiting for resources."]
 
 
-def test_a_job_that_takes_too_long_is_stopped() -> None:
-    said: list[str] = []
+def test_a_job_that_takes_too_long_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cluster")
     server = Server([140], [RUNNING])
-    assert follow_to_end(server, said, stop_after=0.1).status == JobStatus.STOPPED
+    assert follow_to_end(server, stop_after=0.1).status == JobStatus.STOPPED
     assert server.stopped
-    assert said == ["stopping the job, which took longer than stop_after"]
+    assert caplog.messages == ["stopping the job, which took longer than stop_after"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,8 +55,8 @@ def cluster() -> Iterator[RealCluster]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What somebody has checked out, with a large file in it that no job needs."""
     folder = tmp_path_factory.mktemp("project")
-    for room in ("colorize_core", "jobs", "cluster", "configs"):
-        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("colorize_core", "jobs", "cluster", "configs"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".gitignore", folder)
     (folder / EXCLUDED).write_bytes(os.urandom(3_000_000))
     (folder / "probe.py").write_text(_PROBE)
@@ -156,9 +157,9 @@ def test_the_log_is_lines_for_people(training: tuple[int, str]) -> None:
     _, said = training
     assert "\r" not in said
     assert "\x1b" not in said
-    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 2
+    assert len([line for line in said.splitlines() if re.match(r"(\S+ \S+ INFO train: )?epoch ", line)]) == 2
     assert len(said.splitlines()) < 30, said
-    assert "test" not in said.split("passed on")[1].splitlines()[0]  # names of the credentials, no values
+    assert "test" not in said.split("passed to the job")[1].splitlines()[0]  # names of the credentials, no values
 
 
 def test_archive_from_s3_to_s3_and_its_exit_code(bench: Bench, archive: tuple[int, str]) -> None:
@@ -211,14 +212,14 @@ def test_a_mistake_of_the_users_is_its_one_line_and_exit_code_2(bench: Bench) ->
     keys = {"shards": f"s3://{BUCKET}/shards", "output": "runs/x"}
     code, said = bench.submit({"verb": "train", "config": "configs/local_smoke.yaml", "keys": keys})
     assert code == 2
-    assert "command line: output = 'runs/x': would be lost with the uploaded copy" in said
+    assert "command line: output = 'runs/x': would be deleted with the uploaded" in said
     assert "Traceback" not in said
 
 
 def test_another_token_is_one_line(bench: Bench) -> None:
     code, said = bench.submit({"command": ["true"]}, RAY_AUTH_TOKEN="f" * 64)
     assert code == 1
-    assert "refused, the token given here is not the cluster's" in said
+    assert "refused, the token is not the cluster's" in said
     assert "Traceback" not in said
 
 
@@ -229,7 +230,7 @@ def test_ctrl_c_leaves_a_job_running_which_can_be_followed_and_stopped(bench: Be
         "try: time.sleep(300)\nexcept KeyboardInterrupt: time.sleep(5); print('put away', flush=True)"
     )
     said = interrupt(bench.start({"command": ["python", "-c", program], "name": "sleeper"}), signal.SIGINT)
-    assert "goes on" in said
+    assert "continues to run" in said
     job = said.split("follow=")[1].split()[0]
     said = interrupt(bench.start({}, f"follow={job}", "on_interrupt=stop"), signal.SIGTERM)
     assert f"stopping {job}" in said
