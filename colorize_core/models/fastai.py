@@ -6,7 +6,7 @@ from torch import Tensor
 
 from colorize_core.errors import UserError
 
-_RENAMED = {
+RENAMED_PREFIXES = {
     "layers.0.0.": "body.conv1.",
     "layers.0.1.": "body.bn1.",
     **{f"layers.0.{number + 3}.": f"body.layer{number}." for number in (1, 2, 3, 4)},
@@ -20,6 +20,7 @@ _RENAMED = {
     "layers.11.convpath.1.0.": "cross.conv2.",
     "layers.12.0.": "to_ab.",
 }
+"""Prefixes of weight names in fastai, and those in `resnet_unet`."""
 _GENERATOR = "net_G."
 
 
@@ -42,7 +43,7 @@ def generator_from_fastai(state: Mapping[str, Tensor], where: str) -> dict[str, 
 
 
 def _renamed(key: str, where: str) -> str:
-    for theirs, ours in _RENAMED.items():
+    for theirs, ours in RENAMED_PREFIXES.items():
         if key.startswith(theirs):
             return ours + key.removeprefix(theirs)
     raise UserError(f"{where}: not fastai's DynamicUnet over ResNet-18 (it has a {key})")

@@ -59,12 +59,12 @@ def test_the_weights_of_zhang_become_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_generator_of_the_tutorial_becomes_a_checkpoint(tmp_path: Path) -> None:
-    from colorize_core.models.fastai import _RENAMED
+    from colorize_core.models.fastai import RENAMED_PREFIXES
 
     ours = build_model("resnet_unet")
     theirs = {}
     for key, value in ours.state_dict().items():
-        name = next(old + key.removeprefix(new) for old, new in _RENAMED.items() if key.startswith(new))
+        name = next(old + key.removeprefix(new) for old, new in RENAMED_PREFIXES.items() if key.startswith(new))
         theirs[f"net_G.{name}"] = value
     torch.save(theirs, tmp_path / "tutorial.pt")
     assert main(["import", f"{tmp_path}/tutorial.pt", f"{tmp_path}/checkpoint", "--size", "128"]) == 0

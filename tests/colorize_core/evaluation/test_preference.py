@@ -9,12 +9,12 @@ from colorize_core.evaluation.preference import bradley_terry, preference_rates,
     ("wins", "count", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
-def test_wilson_intervals_are_those_of_newcombes_table(wins: int, count: int, low: float, high: float) -> None:
+def test_wilson_intervals_equal_the_table_of_newcombe(wins: int, count: int, low: float, high: float) -> None:
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3."""
     assert wilson_interval(wins, count) == pytest.approx((low, high), abs=6e-5)
 
 
-def test_without_votes_anything_is_possible() -> None:
+def test_without_votes_the_interval_is_everything() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
@@ -43,7 +43,7 @@ def test_strengths_maximize_the_likelihood() -> None:
     assert bradley_terry(wins) == pytest.approx(best / np.exp(np.log(best).mean()), rel=1e-4)
 
 
-def test_who_never_loses_is_strong_and_not_infinitely_so() -> None:
+def test_a_contestant_that_never_loses_has_a_finite_strength() -> None:
     ranked = rank_by_votes([("a", "b", False)] * 10 + [("b", "c", False)] * 10 + [("c", "a", True)], ["c", "b", "a"])
     assert list(ranked) == ["a", "b", "c"]
     value, low, high = ranked["a"]
@@ -51,5 +51,5 @@ def test_who_never_loses_is_strong_and_not_infinitely_so() -> None:
     assert ranked["b"][0] == pytest.approx(0.5, abs=1e-6)
 
 
-def test_votes_that_decide_nothing_rank_nobody() -> None:
+def test_ties_alone_give_no_ranking() -> None:
     assert rank_by_votes([("a", "b", True)], ["a", "b"]) == {}

@@ -12,14 +12,14 @@ def page(columns: dict[str, np.ndarray], cell: int) -> np.ndarray:
 
 
 def flat(*levels: int) -> np.ndarray:
-    """Pictures all of (level, 0, 0), which no letter of a heading is, as (N, 3, 8, 8)."""
-    pictures = np.zeros((len(levels), 3, 8, 8), np.uint8)
-    pictures[:, 0] = np.array(levels)[:, None, None]
-    return pictures
+    """Images of the color (level, 0, 0), which no letter of a heading has, as (N, 3, 8, 8)."""
+    images = np.zeros((len(levels), 3, 8, 8), np.uint8)
+    images[:, 0] = np.array(levels)[:, None, None]
+    return images
 
 
 def shown(drawn: np.ndarray, level: int) -> np.ndarray:
-    """Where the page shows a level of `flat`."""
+    """Pixels of the grid with a level of `flat`."""
     return (drawn == (level, 0, 0)).all(axis=2)
 
 
@@ -33,7 +33,7 @@ def test_the_grid_is_a_png() -> None:
     assert Image.open(io.BytesIO(sample_grid({"a": flat(10)}))).format == "PNG"
 
 
-def test_every_picture_is_a_whole_cell() -> None:
+def test_every_image_fills_its_cell() -> None:
     top, left, bottom, right = places(page({"a": flat(77)}, cell=50), 77)
     assert (bottom - top, right - left) == (50, 50)
 
@@ -50,14 +50,14 @@ def test_columns_keep_their_order() -> None:
     assert places(drawn, 50)[1] < places(drawn, 60)[1] < places(drawn, 70)[1]
 
 
-def test_pictures_are_shown_pixel_for_pixel_where_the_cell_is_their_size(photos: np.ndarray) -> None:
+def test_images_of_the_size_of_the_cell_are_shown_pixel_for_pixel(photos: np.ndarray) -> None:
     drawn = page({"photo": photos[:1].transpose(0, 3, 1, 2)}, cell=256)
     windows = np.lib.stride_tricks.sliding_window_view(drawn, (256, 256, 3))[:, :, 0]
     assert any((window == photos[0]).all() for row in windows for window in row)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_all_pictures_fit_on_the_page(count: int) -> None:
+def test_all_images_fit_in_the_grid(count: int) -> None:
     drawn = page({"a": flat(*range(50, 50 + count))}, cell=30)
     assert [int(shown(drawn, level).sum()) for level in range(50, 50 + count)] == [30 * 30] * count
 

@@ -18,18 +18,18 @@ def rgb(photos: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(photos[:3, :96, :128].transpose(0, 3, 1, 2)))
 
 
-def test_split_rgb_is_the_lab_of_scikit_image(rgb: torch.Tensor) -> None:
+def test_split_rgb_equals_the_lab_of_scikit_image(rgb: torch.Tensor) -> None:
     L, ab = evaluation.split_rgb(rgb)
     reference = rgb2lab(rgb.numpy(), channel_axis=1)
     np.testing.assert_allclose(torch.cat((L, ab), dim=1).numpy(), reference, atol=1e-3)  # as in test_color
 
 
-def test_the_right_chroma_gives_back_the_photograph(rgb: torch.Tensor) -> None:
+def test_true_chroma_gives_the_photograph(rgb: torch.Tensor) -> None:
     assert torch.equal(evaluation.assemble(*evaluation.split_rgb(rgb)), rgb)
 
 
 def test_a_prediction_is_scored_as_by_scikit_image(rgb: torch.Tensor) -> None:
-    """A third of the chroma: clipped, rounded and compared by scikit-image alone."""
+    """A third of the chroma, clipped, rounded and compared by scikit-image."""
     L, ab = evaluation.split_rgb(rgb)
     scores = evaluation.score(ab / 3, rgb)
     for index, truth in enumerate(rgb.permute(0, 2, 3, 1).numpy()):
@@ -66,7 +66,7 @@ PRIOR = [[0.0, 0.0, 0.5], [10.0, 10.0, 0.3], [-20.0, 30.0, 0.2]]
 
 
 class Recorder(metrics.LPIPS):
-    """Remembers what it was shown."""
+    """Records its inputs."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -84,7 +84,7 @@ def scores_of(scorer: evaluation.Scorer, predicted_ab: torch.Tensor, rgb: torch.
     return scorer({"one": predicted_ab}, rgb)["one"]
 
 
-def test_an_evaluation_scores_what_training_scores_and_more(rgb: torch.Tensor) -> None:
+def test_an_evaluation_includes_the_metrics_of_training(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1] / 3
     quick, whole = evaluation.score(ab, rgb), scores_of(evaluation.Scorer(PRIOR), ab, rgb)
     for name, values in quick.items():
@@ -93,7 +93,7 @@ def test_an_evaluation_scores_what_training_scores_and_more(rgb: torch.Tensor) -
     assert "lpips" not in whole
 
 
-def test_ciede2000_is_of_the_pictures_people_get(rgb: torch.Tensor) -> None:
+def test_ciede2000_is_computed_on_the_output_image(rgb: torch.Tensor) -> None:
     L, ab = evaluation.split_rgb(rgb)
     found = scores_of(evaluation.Scorer(PRIOR), ab / 3, rgb)["ciede2000"]
     painted = evaluation.assemble(L, ab / 3).numpy()
@@ -101,7 +101,7 @@ def test_ciede2000_is_of_the_pictures_people_get(rgb: torch.Tensor) -> None:
     np.testing.assert_allclose(found.numpy(), expected.mean(axis=(1, 2)), atol=1e-2)
 
 
-def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> None:
+def test_lpips_compares_the_output_image_with_the_photograph(rgb: torch.Tensor) -> None:
     recorder = Recorder()
     L, ab = evaluation.split_rgb(rgb)
     image = evaluation.assemble(L, ab / 2)
@@ -111,7 +111,7 @@ def test_lpips_sees_the_painted_image_and_the_photograph(rgb: torch.Tensor) -> N
     torch.testing.assert_close(scores["lpips_unit"], difference / 2)
 
 
-def test_the_photographs_pass_lpips_once_for_all_predictions(rgb: torch.Tensor) -> None:
+def test_lpips_features_of_photographs_are_computed_once(rgb: torch.Tensor) -> None:
     recorder = Recorder()
     ab = evaluation.split_rgb(rgb)[1]
     evaluation.Scorer(PRIOR, recorder)({"one": ab / 2, "two": ab / 3, "three": ab * 0}, rgb)
@@ -119,7 +119,7 @@ def test_the_photographs_pass_lpips_once_for_all_predictions(rgb: torch.Tensor) 
     assert len(recorder.seen) == 4
 
 
-def test_predictions_are_scored_each_for_itself(rgb: torch.Tensor) -> None:
+def test_predictions_are_scored_independently(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
     scorer = evaluation.Scorer(PRIOR)
     together = scorer({"one": ab / 2, "two": ab / 3}, rgb)
@@ -135,7 +135,7 @@ def test_a_definition_adds_its_own_scores(rgb: torch.Tensor) -> None:
     assert papers.keys() - plain.keys() == {"lpips_unit", "psnr_ab", "ssim_ab"}
 
 
-def test_seed_002_is_scored_on_ab_alone_in_its_own_ranges(rgb: torch.Tensor) -> None:
+def test_unet_gan_is_scored_on_ab_in_its_own_ranges(rgb: torch.Tensor) -> None:
     ab = evaluation.split_rgb(rgb)[1]
     scores = scores_of(evaluation.Scorer(PRIOR, definitions=["unet-gan"]), ab / 2, rgb)
     low, width = np.array([42, 20])[:, None, None], np.array([184, 203])[:, None, None]
@@ -167,7 +167,7 @@ def test_the_gray_baseline_scores_the_chroma_of_the_photograph(rgb: torch.Tensor
     np.testing.assert_allclose(evaluation.score(gray, rgb)["mae_ab"].numpy(), expected, atol=1e-5)
 
 
-def test_the_constant_baseline_is_the_color_that_is_given(rgb: torch.Tensor) -> None:
+def test_the_constant_baseline_is_the_given_color(rgb: torch.Tensor) -> None:
     constant = evaluation.predictions({}, rgb, (5.0, -6.0))["constant color"]
     assert (constant[:, 0] == 5).all()
     assert (constant[:, 1] == -6).all()
@@ -178,8 +178,8 @@ def test_a_model_is_run_at_its_own_working_size(rgb: torch.Tensor, tiny_model: C
     assert torch.equal(found, colorize_lightness(tiny_model, evaluation.split_rgb(rgb)[0], 64))
 
 
-def test_a_model_sees_nothing_of_the_colors(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
-    """The same lightness in other colors is the same prediction, up to the lightness that rounding costs."""
+def test_a_model_gets_only_lightness(rgb: torch.Tensor, tiny_model: ColorModel) -> None:
+    """The same lightness in other colors is the same prediction, up to the rounding of lightness."""
     L, ab = evaluation.split_rgb(rgb)
     pale = evaluation.assemble(L, ab / 2)
     one, other = (evaluation.predictions({"a": (tiny_model, 64)}, each, (0.0, 0.0))["a"] for each in (rgb, pale))

@@ -19,12 +19,12 @@ def pair(photos: np.ndarray) -> tuple[Tensor, Tensor]:
     return (truth.int() + noise).clamp(0, 255).to(torch.uint8), truth
 
 
-def test_mse_is_scikit_images(pair: tuple[Tensor, Tensor]) -> None:
+def test_mse_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
     expected = [mean_squared_error(x, y) for x, y in zip(pair[0].numpy(), pair[1].numpy(), strict=True)]
     np.testing.assert_allclose(metrics.mse(*pair).numpy(), expected, rtol=1e-9)
 
 
-def test_the_uniform_ssim_is_scikit_images_default(pair: tuple[Tensor, Tensor]) -> None:
+def test_the_uniform_ssim_equals_the_default_of_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
     expected = [
         structural_similarity(y, x, channel_axis=0, data_range=255)
         for x, y in zip(pair[0].numpy(), pair[1].numpy(), strict=True)
@@ -32,7 +32,7 @@ def test_the_uniform_ssim_is_scikit_images_default(pair: tuple[Tensor, Tensor]) 
     np.testing.assert_allclose(metrics.ssim_uniform(*pair).numpy(), expected, atol=1e-5)
 
 
-def test_ciede2000_is_scikit_images(pair: tuple[Tensor, Tensor]) -> None:
+def test_ciede2000_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
     lab = [torch.from_numpy(rgb2lab(each.numpy(), channel_axis=1)) for each in pair]
     expected = deltaE_ciede2000(lab[1].numpy(), lab[0].numpy(), channel_axis=1).mean(axis=(1, 2))
     np.testing.assert_allclose(metrics.ciede2000(*lab).numpy(), expected, atol=1e-4)
@@ -55,7 +55,7 @@ def test_ciede2000_is_scikit_images(pair: tuple[Tensor, Tensor]) -> None:
         ((2.0776, 0.0795, -1.135), (0.9033, -0.0636, -0.5514), 0.9082),
     ],
 )
-def test_ciede2000_of_the_published_test_data(
+def test_ciede2000_equals_the_published_test_data(
     one: tuple[float, ...], other: tuple[float, ...], difference: float
 ) -> None:
     colors = [torch.tensor(each).view(1, 3, 1, 1) for each in (one, other)]
@@ -68,7 +68,7 @@ def test_equal_colors_do_not_differ() -> None:
     assert metrics.ciede2000(lab, lab).tolist() == [0, 0]
 
 
-def test_colorfulness_is_its_definition(pair: tuple[Tensor, Tensor]) -> None:
+def test_colorfulness_equals_its_definition(pair: tuple[Tensor, Tensor]) -> None:
     for found, rgb in zip(metrics.colorfulness(pair[1]), pair[1].numpy().astype(float), strict=True):
         rg, yb = rgb[0] - rgb[1], (rgb[0] + rgb[1]) / 2 - rgb[2]
         expected = np.sqrt(rg.std() ** 2 + yb.std() ** 2) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
@@ -76,7 +76,7 @@ def test_colorfulness_is_its_definition(pair: tuple[Tensor, Tensor]) -> None:
 
 
 def test_colorfulness_keeps_signs() -> None:
-    """Half red-green 50, half -50: no mean, a deviation of 50. Absolute values first would say 0.3 x 50."""
+    """Half red-green 50, half -50: mean 0, deviation 50. Absolute values would give 0.3 x 50."""
     rgb = torch.zeros(1, 3, 1, 2, dtype=torch.uint8)
     rgb[0, 0, 0, 0], rgb[0, 1, 0, 1] = 50, 50
     rgb[0, 2] = 25
@@ -87,7 +87,7 @@ def test_gray_is_not_colorful() -> None:
     assert metrics.colorfulness(torch.full((1, 3, 4, 4), 90, dtype=torch.uint8)).item() == 0
 
 
-def test_auc_is_the_area_over_fine_thresholds() -> None:
+def test_auc_equals_the_sum_over_fine_thresholds() -> None:
     predicted, truth = torch.randn(2, 3, 2, 20, 30, generator=torch.Generator().manual_seed(1)) * 40
     error = (predicted - truth).norm(dim=1)
     thresholds = np.linspace(0, 150, 3001)
@@ -96,13 +96,13 @@ def test_auc_is_the_area_over_fine_thresholds() -> None:
         assert found.item() == pytest.approx(np.trapezoid(curve, thresholds) / 150, abs=1e-3)
 
 
-def test_auc_is_one_at_best_and_nothing_at_worst() -> None:
+def test_auc_is_between_zero_and_one() -> None:
     truth = torch.zeros(1, 2, 3, 3)
     assert metrics.auc(truth, truth).item() == 1
     assert metrics.auc(truth + 200, truth).item() == 0
 
 
-def test_rebalanced_auc_weighs_pixels_by_their_true_bin() -> None:
+def test_rebalanced_auc_weights_pixels_by_their_true_bin() -> None:
     truth = torch.tensor([[0.0, 0.0], [40.0, 40.0]]).T.reshape(1, 2, 1, 2)
     predicted = truth + torch.tensor([[30.0, 0.0], [60.0, 0.0]]).T.reshape(1, 2, 1, 2)
     weights = torch.ones(bins.BINS, dtype=torch.float64)
@@ -120,7 +120,7 @@ def test_with_equal_weights_rebalanced_auc_is_auc() -> None:
 
 
 def test_rarity_is_one_over_the_smoothed_share() -> None:
-    """Two bins, ten units apart: neighbors share by the Gaussian of sigma 5, exp(-2) of the center's part."""
+    """Two bins, ten units apart: the Gaussian of sigma 5 gives a neighbor exp(-2) of the share of the center."""
     prior = bins.bin_prior([[0.0, 0.0, 0.75], [10.0, 0.0, 0.25]])
     centers = bins.bin_centers().numpy().astype(float)
     kernel = np.exp(-(((centers[:, None] - centers[None]) ** 2).sum(-1)) / 50)
@@ -131,7 +131,7 @@ def test_rarity_is_one_over_the_smoothed_share() -> None:
     np.testing.assert_allclose(product, product[0], rtol=1e-6)
 
 
-def test_colors_that_training_never_saw_count_as_the_rarest_it_saw() -> None:
+def test_colors_missing_in_the_prior_count_as_its_rarest() -> None:
     prior = bins.bin_prior([[0.0, 0.0, 0.75], [50.0, 0.0, 0.25]])
     weights = metrics.rarity(prior)
     assert weights[prior > 0].max() == weights.max()

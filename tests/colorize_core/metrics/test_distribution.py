@@ -1,4 +1,4 @@
-"""FID and KID against closed forms, direct formulas and torchmetrics; Inception as torch-fidelity runs it."""
+"""FID and KID against closed forms, direct formulas and torchmetrics; Inception features against torch-fidelity."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -28,7 +28,7 @@ def test_frechet_distance_of_independent_gaussians_is_the_closed_form() -> None:
     assert found == pytest.approx(float(expected), rel=1e-9)
 
 
-def test_frechet_distance_of_correlated_gaussians_is_that_of_scipys_matrix_root() -> None:
+def test_frechet_distance_of_correlated_gaussians_equals_the_matrix_root_of_scipy() -> None:
     from scipy.linalg import sqrtm
 
     random = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_fid_approaches_the_distance_of_the_distributions() -> None:
     assert metrics.fid(real, made) == pytest.approx(8 * (0.25 + 1), rel=0.03)
 
 
-def test_fid_is_that_of_scipys_matrix_root() -> None:
+def test_fid_equals_the_matrix_root_of_scipy() -> None:
     from scipy.linalg import sqrtm
 
     real = gaussian(0, 1, 300, 1) @ torch.randn(8, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -56,20 +56,20 @@ def test_fid_is_that_of_scipys_matrix_root() -> None:
     assert metrics.fid(real, made) == pytest.approx(expected, rel=1e-9)
 
 
-def test_fid_of_fewer_pictures_than_features_is_exact() -> None:
-    """Two pictures each: covariances of rank one, d d^T / 2 of their difference d, and the closed form by hand."""
+def test_fid_of_fewer_images_than_features_is_exact() -> None:
+    """Two images each: covariances of rank one, d d^T / 2 of their difference d, and the closed form by hand."""
     real, made = torch.randn(2, 2, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     d1, d2 = real[0] - real[1], made[0] - made[1]
     expected = (real.mean(0) - made.mean(0)).square().sum() + (d1 @ d1 + d2 @ d2) / 2 - (d1 @ d2).abs()
     assert metrics.fid(real, made) == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_fid_of_a_set_with_itself_is_nothing() -> None:
+def test_fid_of_a_set_with_itself_is_zero() -> None:
     real = gaussian(0, 1, 20, 1, size=64).float()  # fewer than dimensions: the covariance is singular
     assert metrics.fid(real, real) == pytest.approx(0, abs=1e-9)
 
 
-def test_kid_is_that_of_torchmetrics() -> None:
+def test_kid_equals_torchmetrics() -> None:
     real, made = gaussian(0, 1, 300, 1), gaussian(0.3, 1.2, 300, 2)
     expected = float(poly_mmd(real, made, degree=3, gamma=None, coef=1.0))
     assert metrics.kid(real, made) == pytest.approx(expected, rel=1e-6)
@@ -108,7 +108,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_features_are_those_of_torch_fidelity(inception_file: Path) -> None:
+def test_features_equal_those_of_torch_fidelity(inception_file: Path) -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     rgb = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

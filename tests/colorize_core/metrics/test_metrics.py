@@ -42,7 +42,7 @@ def truth(photos: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def predicted(truth: np.ndarray) -> np.ndarray:
-    """From hardly wrong to very wrong: two qualities of JPEG, noise, gray, a shift, another photograph."""
+    """From slightly to very wrong: two qualities of JPEG, noise, gray, a shift, another photograph."""
     noise = np.random.default_rng(0).normal(0, 8, truth[2].shape)
     return np.stack(
         [
@@ -108,7 +108,7 @@ def test_psnr_of_one_level_everywhere_is_the_closed_form() -> None:
 
 
 def test_psnr_does_not_wrap_around_zero() -> None:
-    """Differences of bytes would."""
+    """Differences of uint8 would."""
     black, white = torch.zeros(1, 3, 12, 12, dtype=torch.uint8), torch.full((1, 3, 12, 12), 255, dtype=torch.uint8)
     assert metrics.psnr(black, white).item() == metrics.psnr(white, black).item() == 0
 
@@ -132,7 +132,7 @@ def test_ssim_of_identical_images_is_one(truth: np.ndarray) -> None:
 
 @pytest.mark.parametrize("levels", [(255, 254), (255, 0), (1, 0), (128, 127)])
 def test_ssim_of_flat_images_is_its_luminance_term(levels: tuple[int, int]) -> None:
-    """No variance: (2xy + C1) / (x^2 + y^2 + C1). The difference of squares is where float32 loses digits."""
+    """No variance: (2xy + C1) / (x^2 + y^2 + C1). In float32 the difference of squares loses digits."""
     x, y = levels
     constant = (0.01 * 255) ** 2
     pictures = [torch.full((1, 3, 16, 20), level, dtype=torch.uint8) for level in levels]
@@ -159,7 +159,7 @@ def test_ssim_of_an_image_smaller_than_its_window_is_nan(size: tuple[int, int]) 
 
 @pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim])
 @pytest.mark.parametrize("pixels_per_strip", [6 * 256, 6 * 256 * 7, 6 * 256 * 64])
-def test_where_strips_end_does_not_matter(
+def test_the_size_of_strips_does_not_change_the_result(
     metric: object, pixels_per_strip: int, predicted: np.ndarray, truth: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callable(metric)
@@ -170,9 +170,7 @@ def test_where_strips_end_does_not_matter(
 
 
 @pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim])
-def test_every_image_of_a_batch_is_measured_for_itself(
-    metric: object, predicted: np.ndarray, truth: np.ndarray
-) -> None:
+def test_images_of_a_batch_are_measured_independently(metric: object, predicted: np.ndarray, truth: np.ndarray) -> None:
     assert callable(metric)
     together = metric(tensor(predicted), tensor(truth))
     alone = torch.cat([metric(tensor(p[None]), tensor(t[None])) for p, t in zip(predicted, truth, strict=True)])
@@ -190,7 +188,7 @@ def test_values_are_double_precision_one_per_image(metric: object, truth: np.nda
 
 
 class VGGFeatures(nn.Module):
-    """torchvision's VGG-16 without its classifier, which LPIPS does not use and which is 90 % of it."""
+    """VGG-16 of torchvision without its classifier, which LPIPS does not use and which has 90 % of the parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,7 +220,7 @@ def ours(kind: str, backbones: dict[str, nn.Module], tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def reference_lpips(kind: str, backbones: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    """The lpips package, which takes our random network for torchvision's."""
+    """The lpips package with a random network in place of the one of torchvision."""
     for name in ("vgg16", "alexnet"):
         monkeypatch.setattr(f"lpips.pretrained_networks.tv.{name}", lambda **_options: backbones[kind])
     return lpips.LPIPS(net=kind, version="0.1", pnet_rand=True, verbose=False).eval()
@@ -248,7 +246,7 @@ def test_lpips_of_identical_images_is_zero(ours: metrics.LPIPS, truth: np.ndarra
     assert ours(small(truth), small(truth)).tolist() == [0, 0, 0]
 
 
-def test_lpips_does_not_learn(ours: metrics.LPIPS) -> None:
+def test_lpips_has_no_gradients(ours: metrics.LPIPS) -> None:
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
@@ -311,7 +309,7 @@ def test_the_constant_baseline_has_one_color() -> None:
 
 
 def interval(values: np.ndarray, **options: Any) -> tuple[float, float]:
-    """Of the mean."""
+    """Interval of the mean."""
     return metrics.bootstrap_interval(lambda chosen: values[chosen].mean(), len(values), **options)
 
 

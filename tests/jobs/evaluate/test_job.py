@@ -215,7 +215,7 @@ def test_an_unknown_definition_is_one_line(
 def test_the_number_of_actors_does_not_change_a_digit(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, inception_file: Path
 ) -> None:
-    """Also of FID and KID, which are of the whole set."""
+    """FID and KID, which are computed from the whole set, included."""
     arguments = [f"shards={dataset}", f"checkpoint={tiny_checkpoint}", "split=val", "lpips.backbone=none"]
     arguments += [f"fid.weights={inception_file}", "batch_size=2", "resamples=100", "grid_rows=1"]
     for actors in (1, 2, 4):
