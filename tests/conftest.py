@@ -1,4 +1,4 @@
-"""Photographs, an S3 server, one Ray and a small model for all tests."""
+"""Shared by all tests: photographs, an S3 server, one Ray session and a small model."""
 
 import atexit
 import gc
@@ -21,7 +21,7 @@ from cluster.session import RayOptions, ray_session
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
 
-# Where tests run in the background Ctrl-C is ignored, and would be by every process that they start.
+# If tests run in the background, SIGINT is ignored, and all processes that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
@@ -30,33 +30,33 @@ _CROP = 256
 
 
 def pytest_sessionfinish() -> None:
-    """Let this process end as others do, not as `colorize photo`: triton would list all that is not collected."""
+    """Undo the exit handler of `colorize photo`, with which triton would print a list of all uncollected objects."""
     atexit.unregister(gc.freeze)
 
 
 @pytest.fixture(scope="session")
 def photo_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """32 color photographs of 256 px: the shared ones where they are, else crops of those scikit-image ships.
+    """32 color photographs of 256 px: shared ones if available, else crops of the photographs of scikit-image.
 
-    COLORIZE_TEST_PHOTOS=skimage takes the latter in any case.
+    COLORIZE_TEST_PHOTOS=skimage selects the latter.
     """
     if os.environ.get("COLORIZE_TEST_PHOTOS") != "skimage" and _SHARED_PHOTOS.is_dir():
         return sorted(_SHARED_PHOTOS.glob("*.jpg"))[:_NUMBER]
     folder = tmp_path_factory.mktemp("skimage")
     paths = []
     for number in range(_NUMBER):
-        picture = (data.astronaut, data.coffee, data.chelsea, data.rocket)[number % 4]()
+        photo = (data.astronaut, data.coffee, data.chelsea, data.rocket)[number % 4]()
         position = number // 4
-        top = position * (picture.shape[0] - _CROP) // 8
-        left = (7 - position) * (picture.shape[1] - _CROP) // 8
+        top = position * (photo.shape[0] - _CROP) // 8
+        left = (7 - position) * (photo.shape[1] - _CROP) // 8
         paths.append(folder / f"photo-{number:02d}.jpg")
-        Image.fromarray(picture[top : top + _CROP, left : left + _CROP]).save(paths[-1], quality=92)
+        Image.fromarray(photo[top : top + _CROP, left : left + _CROP]).save(paths[-1], quality=92)
     return sorted(paths)
 
 
 @pytest.fixture(scope="session")
 def s3_environment() -> Iterator[None]:
-    """Credentials for the test server, as a user would give them: in the environment."""
+    """Credentials of the S3 server in environment variables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -66,7 +66,7 @@ def s3_environment() -> Iterator[None]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port nobody listens on."""
+    """An unused port."""
     return _free_port()
 
 
@@ -78,7 +78,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(s3_environment: None) -> Iterator[str]:
-    """URL of an S3 server in a process of its own."""
+    """URL of an S3 server in a subprocess."""
     port = _free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -99,7 +99,7 @@ def s3_endpoint(s3_environment: None) -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
-    """A new bucket; its name."""
+    """Name of a new bucket."""
     name = f"test-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
     boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
     return name
@@ -107,7 +107,7 @@ def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def ray_local(s3_environment: None) -> Iterator[None]:
-    """The Ray every job of the test session joins; it starts after the credentials its workers inherit are set."""
+    """Ray session that all jobs of the tests join; it starts after the credentials that its workers inherit are set."""
     with ray_session(RayOptions(num_cpus=5)):
         yield
 

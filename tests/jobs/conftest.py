@@ -1,4 +1,4 @@
-"""A small dataset, pictures as bytes, and the command line."""
+"""A small dataset, encoded images, and the command line."""
 
 import io
 import os
@@ -18,7 +18,7 @@ from jobs.cli import main
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:
-    """Color photographs in train/ and val/."""
+    """Folder with color photographs in train/ and val/."""
     folder = tmp_path_factory.mktemp("photos")
     for number, path in enumerate(photo_paths):
         split = "val" if number % 4 == 0 else "train"
@@ -29,7 +29,7 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
 
 @pytest.fixture(scope="session")
 def dataset(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> str:
-    """Shards of `photo_folder` at 32 px."""
+    """Dataset of `photo_folder` at 32 px."""
     output = tmp_path_factory.mktemp("dataset") / "shards"
     code = main(["prepare", f"source={photo_folder}", f"output={output}", "size=32", "split=folders"])
     assert code == 0
@@ -38,7 +38,7 @@ def dataset(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_fol
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in the layout of FID's Inception."""
+    """File with random weights for the Inception network of FID."""
     from torch_fidelity import feature_extractor_inceptionv3 as module
 
     extractor = module.FeatureExtractorInceptionV3
@@ -53,7 +53,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def encode(pixels: np.ndarray, format: str, mode: str | None = None, **options: object) -> bytes:
-    """Pixels as a file, converted to a Pillow mode first where one is given."""
+    """Encode pixels, after conversion to a Pillow mode if one is given."""
     image = Image.fromarray(pixels)
     sink = io.BytesIO()
     (image.convert(mode) if mode else image).save(sink, format, **options)
@@ -82,7 +82,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Headless Chromium, which `make test` installs where it can; COLORIZE_TEST_BROWSER names another one."""
+    """Headless Chromium, which `make test` installs if possible; COLORIZE_TEST_BROWSER selects another browser."""
     found = os.environ.get("COLORIZE_TEST_BROWSER") or next(filter(None, map(shutil.which, _BROWSERS)), None)
     if not found:
         pytest.skip("*** NO CHROMIUM: THE REPORT IS NOT TESTED IN A BROWSER (apt-get install chromium) ***")

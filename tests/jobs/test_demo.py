@@ -5,7 +5,7 @@ import pytest
 
 from jobs.cli import main
 
-PLACES = (
+RESULTS = (
     "colorized/images",
     "colorized/metrics",
     "colorized/report/index.html",
@@ -18,20 +18,20 @@ PLACES = (
 
 @pytest.mark.long
 @pytest.mark.usefixtures("ray_local")
-def test_demo_goes_through_every_verb_and_ends_with_where_things_are(
+def test_demo_runs_every_step_and_prints_the_locations_of_the_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "demo"
     assert main(["demo", f"output={output}"]) == 0
     ending = capsys.readouterr().out.split("demo finished")[1]
-    for place in PLACES:
-        assert str(output / place) in ending
-        assert (output / place).exists()
+    for result in RESULTS:
+        assert str(output / result) in ending
+        assert (output / result).exists()
     counts = json.loads((output / "colorized" / "run.json").read_text())["counts"]
     assert counts == {"ok": 8, "truncated": 1}
 
 
-def test_demo_keeps_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").write_text("precious")
     assert main(["demo", f"output={tmp_path}"]) == 2
     assert "not empty" in capsys.readouterr().err

@@ -1,5 +1,4 @@
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,14 @@ from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.prepare.tasks import plan_shards
+from tests.jobs.conftest import encode
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> Path:
-    """Good photographs in three formats, and one of everything that must be rejected."""
+    """Photographs in four formats, and one input for each reason of rejection."""
     folder = tmp_path_factory.mktemp("mixed")
     contents = [path.read_bytes() for path in photo_paths]
     for number, data in enumerate(contents[:20]):
@@ -29,7 +29,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> 
     (folder / "z-copy.jpg").write_bytes(contents[0])
     (folder / "broken.jpg").write_bytes(contents[1][: len(contents[1]) // 2])
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "text.jpg").write_text("no photograph")
+    (folder / "text.jpg").write_text("not a photograph")
     Image.open(photo_paths[2]).convert("L").save(folder / "gray.jpg")
     (folder / "notes.txt").write_text("ignored")
     return folder
@@ -55,7 +55,7 @@ def test_every_input_is_a_row_or_a_reject(prepared: Path) -> None:
     assert info.rejects == {"duplicate": 1, "empty": 1, "near_gray": 1, "not_an_image": 1, "truncated": 1}
 
 
-def test_rejects_are_named_with_their_reason(prepared: Path) -> None:
+def test_rejected_inputs_are_listed_with_the_reason(prepared: Path) -> None:
     rejects = pd.read_parquet(prepared / "rejects.parquet").set_index("key")
     assert rejects.reason.to_dict() == {
         "broken.jpg": "truncated",
@@ -67,7 +67,7 @@ def test_rejects_are_named_with_their_reason(prepared: Path) -> None:
     assert rejects.detail["z-copy.jpg"] == "same bytes as good-00.jpg"
 
 
-def test_rows_hold_the_colors_of_the_photograph(prepared: Path, mixed: Path) -> None:
+def test_rows_contain_the_colors_of_the_photograph(prepared: Path, mixed: Path) -> None:
     row = rows_of(prepared, "val", ["key", "L", "ab", "rgb"]).iloc[0]
     image = Image.open(mixed / row.key).convert("RGB")
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC))
@@ -77,12 +77,12 @@ def test_rows_hold_the_colors_of_the_photograph(prepared: Path, mixed: Path) -> 
     assert np.abs(row.ab.transpose(1, 2, 0) - 128.0 - lab[..., 1:]).max() < 0.501
 
 
-def test_training_rows_carry_no_rgb(prepared: Path) -> None:
+def test_training_rows_have_no_rgb(prepared: Path) -> None:
     info = read_dataset_info(str(prepared))
     assert pq.read_schema(prepared / info.files("train", "")[0]).names == ["key", "id", "L", "ab"]
 
 
-def test_shards_have_the_size_asked_for_and_are_in_the_order_of_the_hash(prepared: Path) -> None:
+def test_shards_have_the_configured_size_and_are_sorted_by_hash(prepared: Path) -> None:
     info = read_dataset_info(str(prepared))
     for split in ("train", "val", "test"):
         ids = rows_of(prepared, split, ["id"]).id.tolist()
@@ -106,21 +106,6 @@ def test_the_prior_is_a_distribution_over_the_grid(prepared: Path) -> None:
     assert ((nearest[:, 0] == a) & (nearest[:, 1] == b)).mean() == pytest.approx(share)
 
 
-def test_the_same_photographs_under_other_names_give_the_same_shards(
-    prepared: Path, mixed: Path, tmp_path: Path
-) -> None:
-    renamed = tmp_path / "renamed"
-    renamed.mkdir()
-    for number, file in enumerate(sorted(mixed.glob("good-*"), reverse=True)):
-        (renamed / f"{number:03d}{file.suffix}").write_bytes(file.read_bytes())
-    output = tmp_path / "shards"
-    arguments = [f"source={renamed}", f"output={output}", "size=64", "rows_per_shard=8"]
-    assert main(["prepare", *arguments, "val_fraction=0.3", "test_fraction=0.2"]) == 0
-    assert read_dataset_info(str(output)).fingerprint == read_dataset_info(str(prepared)).fingerprint
-    ours, theirs = rows_of(output, "train", ["ab"]), rows_of(prepared, "train", ["ab"])
-    assert (np.stack(ours.ab.tolist()) == np.stack(theirs.ab.tolist())).all()
-
-
 def test_sub_folders_decide_the_split_and_others_are_rejected(dataset: str, photo_folder: Path) -> None:
     info = read_dataset_info(dataset)
     expected = {split: len(list((photo_folder / split).iterdir())) for split in ("train", "val")}
@@ -128,68 +113,80 @@ def test_sub_folders_decide_the_split_and_others_are_rejected(dataset: str, phot
     assert info.splits["test"]["rows"] == 0
 
 
-def test_of_equal_files_the_one_of_the_evaluation_split_stays(tmp_path: Path, photo_paths: list[Path]) -> None:
-    for key in ("train/a.jpg", "val/b.jpg", "elsewhere/c.jpg"):
-        (tmp_path / "photos" / key).parent.mkdir(parents=True)
-        (tmp_path / "photos" / key).write_bytes(photo_paths[0].read_bytes())
-    (tmp_path / "photos" / "train" / "d.jpg").write_bytes(photo_paths[1].read_bytes())
-    output = tmp_path / "shards"
-    assert main(["prepare", f"source={tmp_path}/photos", f"output={output}", "size=32", "split=folders"]) == 0
-    reasons = pd.read_parquet(output / "rejects.parquet").set_index("key").reason.to_dict()
-    assert reasons == {"train/a.jpg": "duplicate", "elsewhere/c.jpg": "no_split"}
-
-
-def test_squash_keeps_the_borders_and_crop_the_proportions(tmp_path: Path) -> None:
-    wide = np.zeros((64, 128, 3), np.uint8)
-    wide[:, :32], wide[:, 32:96], wide[:, 96:] = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-    (tmp_path / "photos" / "train").mkdir(parents=True)
-    (tmp_path / "photos" / "val").mkdir()
-    for number in range(2):
-        wide[0, 0] = number
-        Image.fromarray(wide).save(tmp_path / "photos" / ("train", "val")[number] / f"{number}.png")
-    edges = {}
-    for policy in ("crop", "squash"):
-        output = tmp_path / policy
-        arguments = [f"source={tmp_path}/photos", f"output={output}", "size=32", "split=folders", f"resize={policy}"]
-        assert main(["prepare", *arguments]) == 0
-        edges[policy] = rows_of(output, "val", ["rgb"]).rgb.iloc[0][:, 16, 28].argmax()
-    assert edges == {"crop": 1, "squash": 2}  # the green middle, the blue right
-
-
-def test_photographs_and_shards_may_lie_in_s3(
-    s3_endpoint: str, bucket: str, photo_paths: list[Path], tmp_path: Path
-) -> None:
-    options = StorageOptions(endpoint=s3_endpoint)
-    store = open_storage(f"s3://{bucket}/photos", options)
-    for number, path in enumerate(photo_paths[:8]):
-        store.write(f"{'val' if number < 2 else 'train'}/{path.name}", path.read_bytes())
-    output = f"s3://{bucket}/shards"
-    arguments = [f"source={store.uri}", f"output={output}", "size=32", "split=folders"]
-    assert main(["prepare", *arguments, f"storage.endpoint={s3_endpoint}"]) == 0
-    written = open_storage(output, options)
-    info = read_dataset_info(written.path(), written.filesystem)
-    assert info.splits["train"]["rows"] == 6
-    table = pq.read_table(io.BytesIO(written.read(info.files("val", "")[0])))
-    assert table.num_rows == 2
-
-
 def test_a_dataset_is_never_overwritten(prepared: Path, mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (prepared / "dataset.json").read_bytes()
     assert main(["prepare", f"source={mixed}", f"output={prepared}", "size=32"]) == 2
-    assert "already holds a dataset" in capsys.readouterr().err
+    assert "already contains a dataset" in capsys.readouterr().err
     assert (prepared / "dataset.json").read_bytes() == before
 
 
-def test_what_an_interrupted_run_left_is_replaced(prepared: Path, mixed: Path, tmp_path: Path) -> None:
+def test_renamed_photographs_give_the_same_shards_and_replace_those_of_an_interrupted_run(
+    prepared: Path, mixed: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for number, file in enumerate(sorted(mixed.glob("good-*"), reverse=True)):
+        (renamed / f"{number:03d}{file.suffix}").write_bytes(file.read_bytes())
     output = tmp_path / "shards"
     (output / "train").mkdir(parents=True)
-    (output / "train" / "part-00099.parquet").write_bytes(b"half")
-    assert main(["prepare", f"source={mixed}", f"output={output}", "size=32", "rows_per_shard=8"]) == 0
-    files = json.loads((output / "dataset.json").read_text())["splits"]["train"]["files"]
-    assert "train/part-00099.parquet" not in files
+    for number in (0, 99):
+        (output / "train" / f"part-{number:05d}.parquet").write_bytes(b"half")
+    arguments = [f"source={renamed}", f"output={output}", "size=64", "rows_per_shard=8"]
+    assert main(["prepare", *arguments, "val_fraction=0.3", "test_fraction=0.2"]) == 0
+    info, expected = read_dataset_info(str(output)), read_dataset_info(str(prepared))
+    assert info.fingerprint == expected.fingerprint
+    assert info.files("train", "") == expected.files("train", "")
+    ours, theirs = rows_of(output, "train", ["ab"]), rows_of(prepared, "train", ["ab"])
+    assert (np.stack(ours.ab.tolist()) == np.stack(theirs.ab.tolist())).all()
 
 
-def test_shards_are_planned_whole_and_in_order() -> None:
+def wide_photograph() -> bytes:
+    """Return a PNG with a green center, a red left quarter and a blue right quarter."""
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, :32], pixels[:, 32:96], pixels[:, 96:] = (200, 30, 30), (30, 200, 30), (30, 30, 200)
+    return encode(pixels, "PNG")
+
+
+def color_at_the_right_edge(rgb: np.ndarray) -> int:
+    """Return the index of the strongest channel near the right edge of a (3, 32, 32) image."""
+    return int(rgb[:, 16, 28].argmax())
+
+
+def test_of_identical_files_the_one_in_the_evaluation_split_is_kept(tmp_path: Path, photo_paths: list[Path]) -> None:
+    """Also that `squash` keeps the borders of a photograph."""
+    files = {key: photo_paths[0].read_bytes() for key in ("train/a.jpg", "val/b.jpg", "elsewhere/c.jpg")}
+    files |= {"train/d.jpg": photo_paths[1].read_bytes(), "val/wide.png": wide_photograph()}
+    for key, data in files.items():
+        (tmp_path / "photos" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / key).write_bytes(data)
+    output = tmp_path / "shards"
+    arguments = [f"source={tmp_path}/photos", f"output={output}", "size=32", "split=folders", "resize=squash"]
+    assert main(["prepare", *arguments]) == 0
+    reasons = pd.read_parquet(output / "rejects.parquet").set_index("key").reason.to_dict()
+    assert reasons == {"train/a.jpg": "duplicate", "elsewhere/c.jpg": "no_split"}
+    rows = rows_of(output, "val", ["key", "rgb"]).set_index("key")
+    assert sorted(rows.index) == ["val/b.jpg", "val/wide.png"]
+    assert color_at_the_right_edge(rows.rgb["val/wide.png"]) == 2
+
+
+def test_photographs_and_shards_may_be_on_s3(s3_endpoint: str, bucket: str, photo_paths: list[Path]) -> None:
+    """Also that `crop` keeps the proportions of a photograph."""
+    options = StorageOptions(endpoint=s3_endpoint)
+    photos = open_storage(f"s3://{bucket}/photos", options)
+    photos.write("val/wide.png", wide_photograph())
+    for path in photo_paths[:3]:
+        photos.write(f"train/{path.name}", path.read_bytes())
+    output = f"s3://{bucket}/shards"
+    arguments = [f"source={photos.uri}", f"output={output}", "size=32", "split=folders"]
+    assert main(["prepare", *arguments, f"storage.endpoint={s3_endpoint}"]) == 0
+    written = open_storage(output, options)
+    info = read_dataset_info(written.path(), written.filesystem)
+    assert info.splits["train"]["rows"] == 3
+    (row,) = pq.read_table(io.BytesIO(written.read(info.files("val", "")[0]))).column("rgb").to_numpy()
+    assert color_at_the_right_edge(row.reshape(3, 32, 32)) == 1
+
+
+def test_shards_are_filled_in_order() -> None:
     accepted = pd.DataFrame({"split": ["val", "train", "train", "train"], "key": list("abcd"), "id": list("1234")})
     planned = plan_shards(accepted, 2)
     assert [(shard["file"], shard["keys"]) for shard in planned] == [
