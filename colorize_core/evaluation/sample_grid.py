@@ -1,10 +1,11 @@
 """Sample grid: an image with photographs as rows and models as columns."""
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from colorize_core.photo.formats import encode_image
 
 _GAP = 4
 _HEADING = 24
@@ -34,9 +35,7 @@ def sample_grid(columns: Mapping[str, np.ndarray], cell: int = 160) -> bytes:
             image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
             image = image.resize((cell, cell), Image.Resampling.BICUBIC)
             grid.paste(image, (left, _HEADING + _GAP + row * (cell + _GAP)))
-    sink = io.BytesIO()
-    grid.save(sink, "PNG")
-    return sink.getvalue()
+    return encode_image(grid, "PNG")
 
 
 def _shorten(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -1,14 +1,13 @@
 """Encoding of color images: tagged sRGB, with the metadata and alpha of the photograph, and their provenance."""
 
 import dataclasses
-import io
 
 import numpy as np
 from PIL import Image
 
 from colorize_core.photo.decode import Photo, PhotoError
 from colorize_core.photo.depth import to_depth
-from colorize_core.photo.formats import WRITE_FORMATS
+from colorize_core.photo.formats import WRITE_FORMATS, encode_image
 from colorize_core.photo.metadata import write_exif
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
@@ -85,9 +84,7 @@ def _encode_lossy(
         settings["xmp"] = tags.xmp
     if tags.exif_block:
         settings["exif"] = tags.exif_block
-    file = io.BytesIO()
-    image.save(file, WRITE_FORMATS[format], **settings)
-    return file.getvalue()
+    return encode_image(image, WRITE_FORMATS[format], **settings)
 
 
 def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> tuple[Tags, list[str]]:

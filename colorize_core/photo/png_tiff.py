@@ -3,7 +3,6 @@
 Pillow writes only 8 bits in color, and drops the sub-directories of EXIF in compressed TIFF.
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from colorize_core.photo.formats import encode_image
 from colorize_core.photo.metadata import SUB_DIRECTORIES
 from colorize_core.runtime.strips import row_slices
 
@@ -62,9 +62,7 @@ def _metadata_png(tags: Tags) -> bytes:
     options: dict[str, object] = {"dpi": tags.dpi} if tags.dpi else {}
     if tags.exif_block:
         options["exif"] = tags.exif_block
-    file = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(file, "PNG", icc_profile=tags.profile, pnginfo=text, **options)
-    return file.getvalue()
+    return encode_image(Image.new("RGB", (1, 1)), "PNG", icc_profile=tags.profile, pnginfo=text, **options)
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
