@@ -1,11 +1,11 @@
 """Speed of the models alone: forward passes and training steps by size, batch and precision."""
 
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from resource import RUSAGE_SELF, getrusage
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from colorize_core.benchmark.baselines.training import StepOptions, make_batch, make_step
 from colorize_core.benchmark.machine import available_cores
 from colorize_core.benchmark.model_facts import flops
-from colorize_core.benchmark.process_usage import UsageMonitor
 from colorize_core.benchmark.tables import figure_table
 from colorize_core.models import build_model
 from colorize_core.runtime.child_process import run_in_subprocess
@@ -26,7 +25,6 @@ Mode = Literal["eager", "graph", "compile"]
 
 _STEP_FLOPS = 3  # times those of a forward pass: the gradients of weights and of inputs each need as many
 _CPU_MATRIX, _CUDA_MATRIX = 2048, 8192
-_MEMORY_INTERVAL = 0.02  # seconds between samples of the memory
 _WARM_UP = 2
 _log = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class Speed:
     fraction_of_peak: float
     """Relative to the FLOP/s of a large matrix product on this device in this precision."""
     memory_bytes: int
-    """Peak memory: of tensors on a GPU, else of this process."""
+    """Peak memory: of tensors on a GPU, otherwise of the process so far."""
 
 
 def measure(setting: Setting, *, device: torch.device, repeats: int, peak: float) -> list[Speed]:
@@ -128,11 +126,12 @@ def _timed_calls(call: Callable[[], object], device: torch.device, count: int) -
 
 def _time(call: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, int]:
     """Return median seconds and peak memory in bytes."""
-    if cuda := device.type == "cuda":
+    cuda = device.type == "cuda"
+    if cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    with UsageMonitor(os.getpid(), _MEMORY_INTERVAL) as monitor:
-        times = _timed_calls(call, device, _WARM_UP + repeats)
-    memory = torch.cuda.max_memory_allocated(device) if cuda else monitor.peak_root_memory
+    times = _timed_calls(call, device, _WARM_UP + repeats)
+    # ru_maxrss is in KiB on Linux.
+    memory = torch.cuda.max_memory_allocated(device) if cuda else 1024 * getrusage(RUSAGE_SELF).ru_maxrss
     return statistics.median(times[_WARM_UP:]), memory
 
 

@@ -113,7 +113,9 @@ def make_step(model: ColorModel, device: torch.device, options: StepOptions) -> 
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, fused=options.fused)
     forward = torch.compile(network) if options.compiled else network
     context = autocast(options.precision, device)
-    return SupervisedStep(forward, ColorLoss(LossOptions.model_validate({"l1": 1.0})), ScheduledOptimizer(optimizer), context)
+    return SupervisedStep(
+        forward, ColorLoss(LossOptions.model_validate({"l1": 1.0})), ScheduledOptimizer(optimizer), context
+    )
 
 
 def make_batch(size: int, batch: int, device: torch.device) -> Batch:
