@@ -66,21 +66,21 @@ def bradley_terry(wins: np.ndarray) -> np.ndarray:
     are not connected by comparisons, as in bootstrap resamples, are fitted separately.
 
     Args:
-        wins: (N, N), number of votes for i over j.
+        wins: (..., N, N), number of votes for i over j.
 
     Returns:
-        (N,) strengths with a geometric mean of 1.
+        (..., N) strengths with a geometric mean of 1.
     """
-    compared = (wins + wins.T) > 0
+    compared = (wins + wins.swapaxes(-1, -2)) > 0
     wins = wins + _HALF_A_WIN * compared
-    games = wins + wins.T
-    total = wins.sum(1)
-    strength = np.ones(len(wins))
+    games = wins + wins.swapaxes(-1, -2)
+    total = wins.sum(-1)
+    strength = np.ones(wins.shape[:-1])
     for _ in range(_STEPS):
         before = strength
-        shared = games / (strength[:, None] + strength[None, :])
-        strength = np.where(total > 0, total / np.maximum(shared.sum(1), 1e-300), strength)
-        strength = strength / np.exp(np.log(strength).mean())
+        shared = games / (strength[..., :, None] + strength[..., None, :])
+        strength = np.where(total > 0, total / np.maximum(shared.sum(-1), 1e-300), strength)
+        strength = strength / np.exp(np.log(strength).mean(-1, keepdims=True))
         if np.abs(np.log(strength / before)).max() < _TOLERANCE:
             break
     return strength
@@ -100,15 +100,15 @@ def rank_by_votes(
     if not len(decided):
         return {}
 
-    def chances(chosen: np.ndarray) -> np.ndarray:
-        wins = np.zeros((len(contestants), len(contestants)))
-        np.add.at(wins, tuple(decided[chosen].T), 1)
+    def probabilities(votes: np.ndarray) -> np.ndarray:
+        """Return (R, N) for the indices (R, V) of votes of R samples."""
+        wins = np.zeros((len(votes), len(contestants), len(contestants)))
+        np.add.at(wins, (np.arange(len(votes))[:, None], decided[votes, 0], decided[votes, 1]), 1)
         strength = bradley_terry(wins)
         return strength / (1 + strength)
 
-    values = chances(np.arange(len(decided)))
-    generator = np.random.default_rng(0)
-    drawn = [chances(generator.integers(0, len(decided), len(decided))) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    values = probabilities(np.arange(len(decided))[None])[0]
+    drawn = np.random.default_rng(0).integers(0, len(decided), (resamples, len(decided)))
+    low, high = np.quantile(probabilities(drawn), [0.025, 0.975], axis=0)
     ranked = np.argsort(-values, kind="stable")
     return {contestants[i]: (float(values[i]), float(low[i]), float(high[i])) for i in ranked}

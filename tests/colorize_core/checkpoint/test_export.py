@@ -22,15 +22,13 @@ def model() -> ColorModel:
     return build_model("encoder_decoder", widths=[8, 8], latent=8).eval()
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 64, 64), (5, 1, 96, 128)])
-def test_onnx_takes_any_batch_and_size_in_cielab_units(
-    model: ColorModel, tmp_path: Path, shape: tuple[int, ...]
-) -> None:
+def test_onnx_takes_any_batch_and_size_in_cielab_units(model: ColorModel, tmp_path: Path) -> None:
     export_model(model, tmp_path / "model.onnx", 256)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    L = torch.rand(shape) * 100
-    found = session.run(["ab"], {"L": L.numpy()})[0]
-    np.testing.assert_allclose(found, predict_ab(model, L), atol=1e-3)
+    for shape in ((1, 1, 64, 64), (5, 1, 96, 128)):
+        L = torch.rand(shape) * 100
+        found = session.run(["ab"], {"L": L.numpy()})[0]
+        np.testing.assert_allclose(found, predict_ab(model, L), atol=1e-3)
     assert session.get_modelmeta().custom_metadata_map["working_size"] == "256"
 
 
