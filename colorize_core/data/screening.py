@@ -40,7 +40,7 @@ def content_id(data: bytes) -> str:
 
 
 def screen(data: bytes, policy: ResizePolicy, max_pixels: int = MAX_PIXELS) -> ScreeningResult:
-    """Check that a file decodes and is in color: its mean chroma is at least `photo.GRAY_CHROMA`."""
+    """Check that a file decodes and is in color: its mean chroma is at least `GRAY_CHROMA`."""
     identity = content_id(data)
     try:
         found = mean_chroma(to_square(decode(data, max_pixels), policy))

@@ -288,6 +288,23 @@ def test_losses_of_jpeg_are_returned_with_the_file() -> None:
     assert encode(RGB, "png", photo)[1] == []
 
 
+@every_format
+def test_exif_is_serialized_at_most_once(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    serialize = Image.Exif.tobytes
+
+    def counting_tobytes(self: Image.Exif, offset: int = 8) -> bytes:
+        calls.append(1)
+        return serialize(self, offset)
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Voigtlander"
+    photo = Photo(RGB, None, "JPEG", exif=exif.tobytes())
+    monkeypatch.setattr(Image.Exif, "tobytes", counting_tobytes)
+    encode(RGB, format, photo, provenance=MADE)
+    assert len(calls) <= 1
+
+
 def test_hostile_metadata_does_not_fail_the_photograph() -> None:
     """XMP that is not XML, an entity bomb or binary, and random EXIF are omitted, noted and replaced by ours."""
     bomb = b'<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>' + PACKET
