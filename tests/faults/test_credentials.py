@@ -1,4 +1,4 @@
-"""Credentials reach S3 through the environment, and nothing else."""
+"""Credentials are passed to S3 through the environment and written nowhere."""
 
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ SECRET, TOKEN = "secret-of-the-archive-0123456789", "token-of-the-archive-012345
 def test_credentials_are_never_written(
     s3_endpoint: str, bucket: str, photo_paths: list[Path], tiny_checkpoint: str
 ) -> None:
-    """Neither into what the job says, even at length, nor into what it stores, nor into Ray's logs."""
+    """Not to the verbose output of the job, its files, or Ray's logs."""
     options = StorageOptions(endpoint=s3_endpoint)
     source, output = (open_storage(f"s3://{bucket}/{name}", options) for name in ("gray", "color"))
     for key, data in photographs(photo_paths, 3).items():
@@ -29,12 +29,12 @@ def test_credentials_are_never_written(
             AWS_SESSION_TOKEN=TOKEN,
             RAY_TMPDIR=logs,
         )
-        said = finish(job)
+        printed = finish(job)
         written = {str(path): path.read_bytes() for path in Path(logs).rglob("*") if path.is_file()}
     assert any("raylet" in path for path in written)
-    assert "ok" in said
+    assert "ok" in printed
     assert [entry.key for entry in output.child("images").list()] == [entry.key for entry in source.list()]
-    written |= {entry.key: output.read(entry.key) for entry in output.list()} | {"said": said.encode()}
+    written |= {entry.key: output.read(entry.key) for entry in output.list()} | {"output": printed.encode()}
     assert "run.json" in written
     for secret in (SECRET, TOKEN):
         assert [where for where, data in written.items() if secret.encode() in data] == []

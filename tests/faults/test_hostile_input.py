@@ -1,4 +1,4 @@
-"""Keys and pictures that nobody sane would make: each gets exactly one row, and nothing lands where it must not."""
+"""Malicious and unusual keys and images: each gets exactly one row, and nothing is written outside of the output."""
 
 import io
 import os
@@ -54,7 +54,7 @@ def photo(photo_paths: list[Path]) -> bytes:
 
 @pytest.fixture
 def hostile(s3_endpoint: str, bucket: str, photo: bytes) -> S3Storage:
-    """The same good photograph under every key."""
+    """Source with the same valid photograph under every key."""
     source = S3Storage(bucket, "s", StorageOptions(endpoint=s3_endpoint))
     for key in KEYS:
         source.write(key, photo)
@@ -83,7 +83,7 @@ def test_every_legal_key_of_s3_is_colored_to_its_mirror(
 def test_no_key_leads_out_of_a_local_output(
     hostile: S3Storage, s3_endpoint: str, tiny_checkpoint: str, ray_local: None, tmp_path: Path
 ) -> None:
-    """A file system has no room for some keys: those are rows, and say why."""
+    """Keys that are not possible in a file system have a row with the reason."""
     output = tmp_path / "inner" / "out"
     rows = archive(
         hostile.uri, str(output), tiny_checkpoint, f"storage.endpoint={s3_endpoint}", "max_failed_fraction=0.5"
@@ -98,8 +98,8 @@ def test_no_key_leads_out_of_a_local_output(
     assert impossible <= failed
     assert len(failed & {"file.jpg", "file.jpg/inside.jpg"}) == 1  # a file or a folder, not both
     assert len(failed) == 3
-    pictures = {path.name for path in tmp_path.rglob("*.jpg") if path.parent != output / "report" / "pictures"}
-    assert pictures <= {Path(key).name for key in KEYS}
+    images = {path.name for path in tmp_path.rglob("*.jpg") if path.parent != output / "report" / "pictures"}
+    assert images <= {Path(key).name for key in KEYS}
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
     assert len(images_of(LocalStorage(str(output)))) == (rows.status == "ok").sum()
 
@@ -122,7 +122,7 @@ def test_odd_names_and_bombs_on_a_disk(photo: bytes, tiny_checkpoint: str, ray_l
     source = tmp_path / "source"
     source.mkdir()
     (source / "new\nline.jpg").write_bytes(photo)
-    Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.jpg")).write_bytes(photo)  # Latin-1, as old disks have it
+    Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.jpg")).write_bytes(photo)  # Latin-1, as on old disks
     (source / "header.png").write_bytes(png_header())
     (source / "bomb.png").write_bytes(png_bomb())
     rows = archive(str(source), str(tmp_path / "out"), tiny_checkpoint, "max_failed_fraction=0.9").set_index("key")
@@ -150,12 +150,12 @@ def test_a_given_manifest_cannot_reach_out_of_the_source(
 
 
 def png_header() -> bytes:
-    """A PNG that claims 60,000 x 60,000 pixels and ends before the first of them."""
+    """Return a PNG with a header of 60,000 x 60,000 pixels and no pixels."""
     return _png_start(8) + _chunk(b"IDAT", zlib.compress(b""))
 
 
 def png_bomb() -> bytes:
-    """A whole, valid PNG of 60,000 x 60,000 black pixels in half a megabyte."""
+    """Return a valid PNG of 60,000 x 60,000 black pixels, half a megabyte."""
     packer = zlib.compressobj(9)
     rows = bytes(1 + SIDE // 8) * 1000
     data = b"".join(packer.compress(rows) for _ in range(SIDE // 1000)) + packer.flush()
@@ -170,8 +170,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def test_the_bomb_is_one() -> None:
-    """Otherwise the tests above would show little."""
+def test_the_bomb_is_small_and_has_the_claimed_size() -> None:
     bomb = png_bomb()
     assert len(bomb) < 1_000_000
     assert Image.open(io.BytesIO(bomb)).size == (SIDE, SIDE)

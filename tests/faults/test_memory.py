@@ -1,4 +1,4 @@
-"""The memory of a run does not grow with the archive, and stays within its limit whatever the photographs' size."""
+"""The memory of a run does not grow with the archive, and stays within its limit for photographs of any size."""
 
 import time
 from pathlib import Path
@@ -14,12 +14,12 @@ from tests.faults.processes import actors_among, descendants, finish, resident_b
 pytestmark = pytest.mark.long
 FEW, MANY = 2_000, 20_000
 SLACK = 64 * 2**20
-"""Bytes by which the peaks may differ; ten times an input's key and bytes would be no more than a few MB, but a part of
-the manifest and its rows are held at once."""
+"""Bytes by which the peaks may differ. Ten times the keys and contents of the inputs would be only a few MB, but a part
+of the manifest and its rows are held in memory at once."""
 
 
 def peaks(source: Path, output: Path, checkpoint: str, *options: str) -> tuple[int, int]:
-    """Highest private memory of the driver and of any actor, in bytes, looked at often."""
+    """Run a job; return the maximum private memory of the driver and of any actor in bytes, sampled every 0.1 s."""
     where = [f"source={source}", f"output={output}", f"checkpoint={checkpoint}"]
     job = start([*where, *options, "actors.count=1", "ray.num_cpus=4"])
     driver = actor = 0
@@ -27,7 +27,7 @@ def peaks(source: Path, output: Path, checkpoint: str, *options: str) -> tuple[i
         try:
             driver = max(driver, resident_bytes(job.pid))
             actor = max([actor, *map(resident_bytes, actors_among(descendants(job.pid)))])
-        except (OSError, KeyError):  # a process that ended while we looked
+        except (OSError, KeyError):  # a process that has just ended
             continue
         time.sleep(0.1)
     finish(job)
@@ -35,8 +35,8 @@ def peaks(source: Path, output: Path, checkpoint: str, *options: str) -> tuple[i
 
 
 @pytest.mark.timeout(1200)
-def test_ten_times_the_photographs_take_no_more_memory(tmp_path: Path, tiny_checkpoint: str) -> None:
-    """Tiny ones in color, skipped: what is left is what the job itself keeps for each input."""
+def test_ten_times_the_photographs_need_no_more_memory(tmp_path: Path, tiny_checkpoint: str) -> None:
+    """Tiny photographs in color are skipped, so that only the memory of the job itself for each input is left."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     photo = encoded(Image.fromarray(pixels), "PNG")
     found = []
@@ -58,8 +58,8 @@ def test_ten_times_the_photographs_take_no_more_memory(tmp_path: Path, tiny_chec
 def test_100_megapixels_are_colored_within_the_memory_limit(
     tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str
 ) -> None:
-    """Two at once would need twice the limit; the libraries, the model and the strips come on top of it."""
-    limit, beside = 1_100_000_000, 1_100_000_000
+    """Two at a time would need twice the limit. Libraries, model and strips of pixels are added to the limit."""
+    limit, libraries = 1_100_000_000, 1_100_000_000
     source = tmp_path / "gray"
     source.mkdir()
     tile = np.asarray(Image.open(photo_paths[0]).convert("L").resize((500, 500)))
@@ -71,11 +71,11 @@ def test_100_megapixels_are_colored_within_the_memory_limit(
     rows = rows_of(LocalStorage(str(tmp_path / "color")))
     assert rows.status.tolist() == ["ok", "ok"]
     assert rows.width.tolist() == [10_000, 10_000]
-    assert actor < limit + beside
+    assert actor < limit + libraries
 
 
 @pytest.mark.timeout(300)
-def test_a_photograph_over_the_memory_limit_is_a_row_that_says_what_it_needs(
+def test_a_photograph_over_the_memory_limit_has_a_row_with_the_memory_it_needs(
     tmp_path: Path, tiny_checkpoint: str
 ) -> None:
     source = tmp_path / "gray"

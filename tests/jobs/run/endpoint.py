@@ -1,4 +1,4 @@
-"""Reading what Ray gives to Prometheus."""
+"""Scraping of Ray's Prometheus endpoint."""
 
 import re
 import time
@@ -11,24 +11,24 @@ from prometheus_client.samples import Sample
 
 
 def scrape() -> list[Sample]:
-    """Everything that the endpoint of this machine's node has to say, parsed as Prometheus does."""
+    """Return all samples of the endpoint of this node, parsed as by Prometheus."""
     node = ray.nodes()[0]
     with urllib.request.urlopen(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") as answer:
         text = answer.read().decode()
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def scrape_until(is_there: Callable[[list[Sample]], bool], seconds: float = 60) -> list[Sample]:
-    """Scrape until something is there: workers hand over what they have every ten seconds."""
+def scrape_until(is_complete: Callable[[list[Sample]], bool], seconds: float = 60) -> list[Sample]:
+    """Scrape until a condition holds: workers export their values every ten seconds."""
     deadline = time.monotonic() + seconds
-    while not is_there(samples := scrape()):
+    while not is_complete(samples := scrape()):
         assert time.monotonic() < deadline, sorted({sample.name for sample in samples if "colorize" in sample.name})
         time.sleep(0.5)
     return samples
 
 
 def total(samples: list[Sample], name: str, **labels: str) -> float:
-    """Sum of a metric over all workers, as far as labels match."""
+    """Return the sum of a metric over all workers with matching labels."""
     return sum(
         sample.value
         for sample in samples
@@ -37,5 +37,5 @@ def total(samples: list[Sample], name: str, **labels: str) -> float:
 
 
 def names_in(query: str) -> set[str]:
-    """Metrics that a PromQL query asks for; labels and functions have other beginnings."""
+    """Return the metrics in a PromQL query; labels and functions have other prefixes."""
     return set(re.findall(r"\bray_\w+", re.sub(r'"[^"]*"', "", query)))
