@@ -17,7 +17,7 @@ from jobs.evaluate.config import name_checkpoints
 from jobs.evaluate.models import TRUTH, color_images, load_models
 from jobs.run.parquet import read_parquet
 from jobs.run.report_files import FOLDER, INDEX, PICTURES, delete_stale_images, write_page
-from jobs.train.metrics_file import read_metrics
+from jobs.train.outputs.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -31,7 +31,7 @@ from jobs.sweep.comparison import Trial, format_value
 from jobs.sweep.config import OWN_KEYS, SweepConfig
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
-from jobs.train.metrics_file import read_metrics
+from jobs.train.outputs.metrics_file import read_metrics
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from colorize_core.training.losses import LossOptions
 from colorize_core.training.options import DiscriminatorOptions, Scaling, Schedule
 from jobs.command.config import Output, StorageJobConfig
 from jobs.run.weights_config import FidOptions
-from jobs.train.metrics_file import SCORES
+from jobs.train.outputs.metrics_file import SCORES
 from jobs.train.outputs.mlflow import TrackingOptions
 
 if TYPE_CHECKING:

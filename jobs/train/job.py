@@ -19,8 +19,8 @@ from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 from jobs.train.checkpoints import is_complete
 from jobs.train.config import TrainConfig
-from jobs.train.metrics_file import METRICS_FILE, read_metrics
 from jobs.train.outputs.curves import run_curves
+from jobs.train.outputs.metrics_file import METRICS_FILE, read_metrics
 from jobs.train.outputs.mlflow import require_mlflow
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 from cluster.storage.stores import LocalStorage, S3Storage, Storage, StorageOptions
 from colorize_core.checkpoint.weights import load_checkpoint
 from jobs.train.checkpoints import CHECKPOINTS, whole_checkpoints
-from jobs.train.metrics_file import read_metrics
+from jobs.train.outputs.metrics_file import read_metrics
 from tests.faults.datasets import write_dataset
 from tests.faults.processes import descendants, finish, kill, start, train_workers_among, wait_for
 

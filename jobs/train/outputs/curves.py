@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from colorize_core.metrics.registry import Metric
-from jobs.train.metrics_file import SCORES
+from jobs.train.outputs.metrics_file import SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

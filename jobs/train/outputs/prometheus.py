@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from jobs.run import prometheus
-from jobs.train.metrics_file import SCORES
+from jobs.train.outputs.metrics_file import SCORES
 
 _LOSS_SECONDS = 10.0  # Ray does not collect more often, and reading a loss waits for the GPU
 

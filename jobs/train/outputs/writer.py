@@ -10,7 +10,7 @@ from cluster.storage.stores import Storage
 from colorize_core.checkpoint.weights import checkpoint_files
 from colorize_core.evaluation.sample_grid import sample_grid
 from colorize_core.models.base import ColorModel
-from jobs.train.metrics_file import SCORES, write_metrics
+from jobs.train.outputs.metrics_file import SCORES, write_metrics
 from jobs.train.outputs.trackers import Tracker, TrackingError
 
 _log = logging.getLogger(__name__)

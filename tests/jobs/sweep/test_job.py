@@ -19,7 +19,7 @@ from jobs.sweep.config import SweepConfig
 from jobs.sweep.job import trial_name
 from jobs.train import job as train
 from jobs.train.config import TrainConfig
-from jobs.train.metrics_file import write_metrics
+from jobs.train.outputs.metrics_file import write_metrics
 
 CONFIG = Path(__file__).parents[3] / "configs" / "papers" / "gray-to-glory" / "sweep.yaml"
 BASE: dict[str, Any] = {

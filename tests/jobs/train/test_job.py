@@ -17,7 +17,7 @@ from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.data.shards import read_batches, read_dataset_info
 from jobs.cli import main
 from jobs.train.checkpoints import is_exhausted
-from jobs.train.metrics_file import read_metrics
+from jobs.train.outputs.metrics_file import read_metrics
 
 TINY = ["model.name=encoder_decoder", "model.options={widths: [8, 8], latent: 8}", "optim.batch_size=4", "loss.l1=1"]
 
