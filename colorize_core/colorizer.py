@@ -21,10 +21,10 @@ from colorize_core.inference.compositing import compose_rgb
 from colorize_core.inference.memory_budget import estimate_memory, split_within_budget
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
-from colorize_core.photo.decode import MAX_PIXELS, Photo, PhotoError, PhotoFile, decode_file, open_photo
+from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
 from colorize_core.photo.depth import to_depth
 from colorize_core.photo.encode import encode, output_depth
-from colorize_core.photo.options import EncodingOptions
+from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.photo.provenance import Provenance, software
 from colorize_core.runtime.oom import is_out_of_memory
 from colorize_core.runtime.precision import Precision

@@ -9,7 +9,8 @@ from PIL import Image
 from colorize_core.color.gray import GRAY_CHROMA
 from colorize_core.color.lab import chroma
 from colorize_core.data.shards import SPLITS, TEST, TRAIN, VAL, images_to_lab
-from colorize_core.photo.decode import MAX_PIXELS, Photo, PhotoError, decode
+from colorize_core.photo.decode import Photo, PhotoError, decode
+from colorize_core.photo.options import MAX_PIXELS
 
 
 @dataclass(frozen=True)

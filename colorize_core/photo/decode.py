@@ -12,6 +12,7 @@ from colorize_core.formatting import first_line
 from colorize_core.photo.depth import to_depth
 from colorize_core.photo.high_bit_depth import has_16_bit_channels, read_16_bit_channels
 from colorize_core.photo.metadata import read_dpi, read_exif, read_orientation, read_xmp
+from colorize_core.photo.options import MAX_PIXELS
 from colorize_core.photo.profiles import high_bit_depth_to_srgb, to_srgb
 from colorize_core.status import Status
 
@@ -19,9 +20,6 @@ from colorize_core.status import Status
 # also refuse gigapixel scans that the caller allows.
 Image.MAX_IMAGE_PIXELS = None
 Image.init()  # registers all plugins, so that Image.open knows the formats below
-
-MAX_PIXELS = 200_000_000
-"""Default limit of width x height."""
 
 # Restricting the formats keeps PostScript and other interpreters away from untrusted bytes.
 _READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")

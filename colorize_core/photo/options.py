@@ -1,8 +1,11 @@
-"""Encoding options of color images, also used as keys of job configurations."""
+"""Options of reading and writing photographs, also used by job configurations. Imports no imaging library."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
+
+MAX_PIXELS = 200_000_000
+"""Default limit of width x height of a photograph."""
 
 _IN_BASE_60 = {14644: "4:4:4", 14520: "4:2:0"}  # YAML 1.1 reads unquoted a:b:c as a number in base 60
 

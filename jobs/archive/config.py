@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from cluster.config.keys import CHANGEABLE
-from colorize_core.photo.options import EncodingOptions
+from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
 from jobs.command.config import Output, PipelineJobConfig
@@ -52,7 +52,7 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     """Discard the run in the output and start a new one; its images are replaced one by one."""
     max_failed_fraction: float = Field(0.05, ge=0, le=1, json_schema_extra=CHANGEABLE)
     """Maximum fraction of failed inputs; if it is exceeded, the exit code is 3."""
-    max_pixels: int = Field(200_000_000, ge=1)
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Maximum pixels of a photograph; larger ones get the status too_large before they are decoded."""
     max_memory: ByteSize = Field(ByteSize(4_000_000_000), ge=1)
     """Maximum memory of each actor for the pixels of the photographs in progress, such as 4GB. Libraries and model need

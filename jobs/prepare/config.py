@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from colorize_core.photo.options import MAX_PIXELS
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 
@@ -33,7 +34,7 @@ class PrepareConfig(PipelineJobConfig):
     """Selection of the inputs."""
     rows_per_shard: int = Field(512, ge=1)
     """Photographs per Parquet file."""
-    max_pixels: int = Field(200_000_000, ge=1)
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Maximum pixels of a photograph; larger ones are rejected before they are decoded."""
 
     @model_validator(mode="after")
