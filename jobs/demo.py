@@ -52,7 +52,7 @@ def run(config: DemoConfig, verbose: bool = False) -> int:
         raise UserError(f"{output}: the folder is not empty; use another one (output=DIR) or delete it")
     start = time.monotonic()
     photos, gray = output / "photos", output / "gray-archive"
-    _log.info("demo: writing sample photographs to %s and %s", photos, gray)
+    _log.info("writing sample photographs to %s and %s", photos, gray)
     _write(photos, _training_photos())
     _write(gray, _archive_photos())
     with ray_session(config.ray, verbose=verbose):

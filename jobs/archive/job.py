@@ -146,7 +146,7 @@ def _list_once(config: ArchiveConfig, source: Storage, output: Storage) -> Listi
 def _announce(context: ArchiveContext) -> None:
     """Log the number of inputs, and an estimate if there are many."""
     count = _selected_count(context.config, context.listing)
-    _log.info("archive: %d of %d photographs in %s", count, context.listing.count, context.source.uri)
+    _log.info("%d of %d photographs in %s", count, context.listing.count, context.source.uri)
     if count < _ESTIMATE_MIN_INPUTS:
         return
     left = count - rows.count_rows(context.output)
@@ -155,7 +155,7 @@ def _announce(context: ArchiveContext) -> None:
         throughput = context.throughput or measure_throughput(
             context.config, [Entry(row["key"], row["size"]) for row in first]
         )
-        _log.info("archive: %d remaining; %s", left, describe_estimate(throughput, left, context.config))
+        _log.info("%d remaining; %s", left, describe_estimate(throughput, left, context.config))
 
 
 def _selected_count(config: ArchiveConfig, listing: Listing) -> int:
@@ -209,7 +209,7 @@ def _process_parts(context: ArchiveContext) -> tuple[int, Counter[str]]:
                 failed = rows.with_status(inputs, finished, statuses)
                 retried += _process(context, counts, rows.RETRIED, part, inputs, failed)
         processed += retried
-        _log.info("archive: %d failed photographs processed again", retried)
+        _log.info("%d failed photographs processed again", retried)
     return processed, sum(counts.values(), Counter())
 
 

@@ -54,7 +54,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
     source, output = check_inputs(config)
     _require_free(output)
     listing = write_manifest(source, output, _SUFFIXES, config.listing, config.storage)
-    _log.info("prepare: %d photographs in %s", listing.count, source.uri)
+    _log.info("%d photographs in %s", listing.count, source.uri)
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
         inspected = _inspect(config, source, output, listing.count)

@@ -67,7 +67,7 @@ def count_actors(actors: ActorsOptions, options: RayOptions, *, reserved: float,
         count = actors.count
     count = min(count, max(batches, 1))
     if actors.count != "auto" and count > (room := max(min(fit_cpus, fit_gpus), 0)) and local_cores(options) is None:
-        _log.warning("actors: %d of %d fit on the cluster now; the others wait until it grows", room, count)
+        _log.warning("%d of %d actors fit on the cluster now; the others wait until it grows", room, count)
         return count
     if actors.gpus * count > gpus:
         raise UserError(

@@ -42,7 +42,7 @@ def test_actors_with_more_gpus_than_the_cluster_has_are_refused() -> None:
 def test_actors_may_wait_for_a_named_cluster_to_grow(caplog: pytest.LogCaptureFixture) -> None:
     named = RayOptions(address="auto")
     assert count_actors(ActorsOptions(count=8, gpus=64), named, reserved=1.0, batches=100) == 8
-    assert "0 of 8 fit" in caplog.text
+    assert "0 of 8 actors fit" in caplog.text
 
 
 def test_auto_on_a_named_cluster_without_gpus_is_refused() -> None:
