@@ -1,6 +1,6 @@
 """Registry of metrics: name, label, unit, digits and direction of each, and how it is computed.
 
-A metric per image is one function below with the decorator `per_image`: `evaluate` then computes it, and its tables,
+A metric is one function below with a decorator, `per_image` for most: `evaluate` then computes it, and its tables,
 pages and help show it. The module works without torch, which takes seconds to import: functions use methods of tensors
 and `metrics.NAME`, which is imported when it is first used.
 """
@@ -8,7 +8,7 @@ and `metrics.NAME`, which is imported when it is first used.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from colorize_core import metrics
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, "np.ndarray"]
 """(N,) float64 by name: one value per image, in the order of their keys."""
-PerImage = Callable[["Comparison"], "Tensor | None"]
-"""Function of a batch of predictions that returns (B,) float, or None where the metric cannot be computed."""
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 MAIN, FURTHER = "main", "further"
 """Tables of every evaluation. Other tables have the name of the paper whose definitions they hold."""
 PSNR_CAP = 100.0  # dB; identical images would be infinite and dominate a mean
+_COLORFULNESS = ("colorfulness", "colorfulness_truth")
 _FIXED_BATCH = 32  # the paper unet-gan always scores the same 32 photographs
 
 
@@ -50,7 +50,7 @@ class Metric:
     """Tables of an evaluation with a column for the metric."""
     in_validation: bool = False
     """True if training computes the metric per image on the validation split after each epoch."""
-    score: PerImage | None = None
+    score: "Callable[[Comparison], Tensor | None] | None" = None
     """Function that computes the metric per image; None for statistics of other metrics and for FID and KID."""
     needs: tuple[str, ...] = ()
     """Metrics per image from which the value of a set is computed."""
@@ -102,49 +102,32 @@ def register(metric: Metric) -> None:
     METRICS[metric.name] = metric
 
 
-def per_image(
-    label: str,
-    digits: int,
-    *,
-    higher_is_better: bool,
-    unit: str = "",
-    qualifier: str = "",
-    tables: tuple[str, ...] = (MAIN,),
-    in_validation: bool = False,
-    needs: tuple[str, ...] = (),
-    statistic: Callable[[Scores], float] | None = None,
-) -> Callable[[PerImage], PerImage]:
-    """Register the decorated function as a metric with the name of the function.
+def per_image(label: str, digits: int, **fields: Any) -> Callable[[AnyFunction], AnyFunction]:
+    """Register a function of a `Comparison` that returns (B,) float, or None if the metric cannot be computed.
 
-    Args:
-        label: as in `Metric`, like the other arguments.
-        digits: decimals that are shown.
-        higher_is_better: direction of better values.
-        unit: printed after values.
-        qualifier: scale or variant, for titles.
-        tables: `MAIN`, `FURTHER`, names of papers; none for a metric that only serves others.
-        in_validation: True to compute it in training after each epoch too.
-        needs: metrics per image that `statistic` reads; the metric itself by default.
-        statistic: value of a set of images; the mean over images by default.
+    The name of the function is the name of the metric. The value of a set is the mean over images, and the metric is a
+    column of the main table, unless `fields` of `Metric` say otherwise.
     """
+    return _registered("score", label, digits, fields)
 
-    def decorate(function: PerImage) -> PerImage:
+
+def of_set(label: str, digits: int, **fields: Any) -> Callable[[AnyFunction], AnyFunction]:
+    """Register a function that computes the value of a set from the metrics per image in `needs`, as `per_image`."""
+    return _registered("statistic", label, digits, fields)
+
+
+def of_features(label: str, digits: int, **fields: Any) -> Callable[[AnyFunction], AnyFunction]:
+    """Register a function of the Inception features of photographs and predictions, as `per_image`."""
+    return _registered("distance", label, digits, fields)
+
+
+def _registered(role: str, label: str, digits: int, fields: dict[str, Any]) -> Callable[[AnyFunction], AnyFunction]:
+    def decorate(function: AnyFunction) -> AnyFunction:
         name = function.__name__
-        register(
-            Metric(
-                name,
-                label,
-                digits,
-                higher_is_better,
-                unit,
-                qualifier,
-                tables=tables,
-                in_validation=in_validation,
-                score=function,
-                needs=needs or (name,),
-                statistic=statistic or (lambda scores: scores[name].mean()),
-            )
-        )
+        defaults: dict[str, Any] = {"tables": (MAIN,), role: function}
+        if role == "score":
+            defaults |= {"needs": (name,), "statistic": lambda scores: scores[name].mean()}
+        register(Metric(name, label, digits, **defaults | fields))
         return function
 
     return decorate
@@ -201,17 +184,10 @@ def ciede2000(batch: "Comparison") -> "Tensor":
     return metrics.ciede2000(batch.lab, batch.truth.lab)
 
 
-register(
-    Metric(
-        "colorfulness_delta",
-        "Δ colorfulness",
-        2,
-        higher_is_better=False,
-        tables=(MAIN,),
-        needs=("colorfulness", "colorfulness_truth"),
-        statistic=lambda scores: abs(scores["colorfulness"].mean() - scores["colorfulness_truth"].mean()),
-    )
-)
+@of_set("Δ colorfulness", 2, higher_is_better=False, needs=_COLORFULNESS)
+def colorfulness_delta(scores: Scores) -> float:
+    """Difference between the mean colorfulness of predictions and of photographs."""
+    return abs(scores["colorfulness"].mean() - scores["colorfulness_truth"].mean())
 
 
 @per_image("AuC", 4, higher_is_better=True)
@@ -220,20 +196,16 @@ def auc(batch: "Comparison") -> "Tensor":
     return metrics.auc(batch.predicted_ab, batch.truth.ab)
 
 
-register(
-    Metric("fid", "FID", 2, higher_is_better=False, tables=(MAIN,), distance=lambda real, made: metrics.fid(real, made))
-)
-register(
-    Metric(
-        "kid",
-        "KID x 1000",
-        2,
-        higher_is_better=False,
-        factor=1000.0,
-        tables=(MAIN,),
-        distance=lambda real, made: metrics.kid(real, made),
-    )
-)
+@of_features("FID", 2, higher_is_better=False)
+def fid(real: "Tensor", predicted: "Tensor") -> float:
+    """Frechet Inception distance."""
+    return metrics.fid(real, predicted)
+
+
+@of_features("KID x 1000", 2, higher_is_better=False, factor=1000.0)
+def kid(real: "Tensor", predicted: "Tensor") -> float:
+    """Kernel Inception distance."""
+    return metrics.kid(real, predicted)
 
 
 @per_image("MSE", 1, higher_is_better=False, qualifier="RGB", tables=(FURTHER, "resnet18-losses"))
@@ -242,23 +214,11 @@ def mse(batch: "Comparison") -> "Tensor":
     return batch.mse
 
 
-def _psnr_of_mean_mse(scores: Scores) -> float:
+@of_set("PSNR of the pooled MSE", 2, higher_is_better=True, unit="dB", tables=(FURTHER,), needs=("mse",))
+def psnr_pooled(scores: Scores) -> float:
+    """PSNR of the mean MSE of all images."""
     error = scores["mse"].mean()
     return min(10 * math.log10(255.0**2 / error), PSNR_CAP) if error else PSNR_CAP
-
-
-register(
-    Metric(
-        "psnr_pooled",
-        "PSNR of the pooled MSE",
-        2,
-        higher_is_better=True,
-        unit="dB",
-        tables=(FURTHER,),
-        needs=("mse",),
-        statistic=_psnr_of_mean_mse,
-    )
-)
 
 
 @per_image("SSIM", 4, higher_is_better=True, qualifier="7x7", tables=(FURTHER, "resnet18-losses"))
@@ -279,17 +239,10 @@ def colorfulness_truth(batch: "Comparison") -> "Tensor":
     return batch.truth.colorfulness
 
 
-register(
-    Metric(
-        "colorfulness_error",
-        "Δ colorfulness per image",
-        2,
-        higher_is_better=False,
-        tables=(FURTHER,),
-        needs=("colorfulness", "colorfulness_truth"),
-        statistic=lambda scores: abs(scores["colorfulness"] - scores["colorfulness_truth"]).mean(),
-    )
-)
+@of_set("Δ colorfulness per image", 2, higher_is_better=False, tables=(FURTHER,), needs=_COLORFULNESS)
+def colorfulness_error(scores: Scores) -> float:
+    """Mean absolute difference between the colorfulness of a prediction and of its photograph."""
+    return abs(scores["colorfulness"] - scores["colorfulness_truth"]).mean()
 
 
 @per_image("AuC weight", 4, higher_is_better=True, tables=())
@@ -318,23 +271,23 @@ def lpips_unit(batch: "Comparison") -> "Tensor | None":
     return batch.lpips(unit_range=True)
 
 
-def _first_photographs(name: str) -> Callable[[Scores], float]:
-    return lambda scores: scores[name][:_FIXED_BATCH].mean()
+@of_set(
+    f"PSNR of ab, {_FIXED_BATCH} photographs",
+    2,
+    higher_is_better=True,
+    unit="dB",
+    tables=("unet-gan",),
+    needs=("psnr_ab",),
+)
+def psnr_ab_batch(scores: Scores) -> float:
+    """PSNR of ab of the first photographs."""
+    return scores["psnr_ab"][:_FIXED_BATCH].mean()
 
 
-for _name, _label, _digits, _unit in (("psnr_ab", "PSNR of ab", 2, "dB"), ("ssim_ab", "SSIM of ab", 4, "")):
-    register(
-        Metric(
-            f"{_name}_batch",
-            f"{_label}, {_FIXED_BATCH} photographs",
-            _digits,
-            higher_is_better=True,
-            unit=_unit,
-            tables=("unet-gan",),
-            needs=(_name,),
-            statistic=_first_photographs(_name),
-        )
-    )
+@of_set(f"SSIM of ab, {_FIXED_BATCH} photographs", 4, higher_is_better=True, tables=("unet-gan",), needs=("ssim_ab",))
+def ssim_ab_batch(scores: Scores) -> float:
+    """SSIM of ab of the first photographs."""
+    return scores["ssim_ab"][:_FIXED_BATCH].mean()
 
 
 @per_image("PSNR of ab", 2, higher_is_better=True, unit="dB", tables=("unet-gan",))
