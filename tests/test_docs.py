@@ -33,9 +33,22 @@ CONFIGS: dict[str, type[VerbConfig]] = {
 }
 
 
+def split(page: Path) -> tuple[str, str]:
+    """The text of a page outside blocks of code, and the commands and other lines of blocks without a language."""
+    outside, inside, language = [], [], None
+    for line in page.read_text().replace("\\\n", " ").splitlines():
+        if line.lstrip().startswith("```"):
+            language = line.strip("` ") if language is None else None
+        elif language is None:
+            outside.append(line)
+        elif not language:
+            inside.append(line)
+    return "\n".join(outside), "\n".join(inside)
+
+
 def prose(page: Path) -> str:
-    """The page without blocks of code."""
-    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    """The text of a page outside blocks of code."""
+    return split(page)[0]
 
 
 def anchors(page: Path) -> set[str]:
@@ -45,11 +58,10 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The `colorize ...` and `python -m jobs....` of blocks of code and of code in the text, one line each."""
-    text = page.read_text().replace("\\\n", " ")
-    blocks = "\n".join(re.findall(r"^ *```(?:\n|sh\n|bash\n)(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
-    lines = [*blocks.splitlines(), *re.findall(r"`(colorize [^`]+)`", prose(page))]
-    found = (re.match(r"\s*(?:\$ )?(?:colorize|python -m jobs\.)\s?([a-z_].*)", line) for line in lines)
+    """What follows `colorize` and `python -m jobs.` in blocks of code and in code within the text."""
+    text, block = split(page)
+    lines = [*block.splitlines(), *re.findall(r"`((?:colorize|python -m jobs\.)[^`]+)`", text.replace("\n", " "))]
+    found = (re.match(r"\s*(?:\$ )?(?:colorize |python -m jobs\.)([a-z_].*)", line) for line in lines)
     return [match[1].split(" #")[0].strip() for match in found if match]
 
 
