@@ -68,7 +68,7 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
         rows = _score(config, inputs, with_lpips=no_lpips is None)
-    rows, distances = _split_features(rows, inputs.names)
+    rows, distances = split_features(rows, inputs.names)
     result: dict[str, Any] = {
         "split": config.split,
         "photographs": inputs.dataset.splits[config.split]["rows"],
@@ -199,7 +199,7 @@ def _score(config: EvaluateConfig, inputs: EvaluationInputs, with_lpips: bool) -
     return table.sort_by([("order", "ascending"), ("key", "ascending")]).drop_columns("order").combine_chunks()
 
 
-def _split_features(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
+def split_features(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
     """Return the rows without features, and FID and KID by model if there are features.
 
     The driver gets the features of all images: KID needs each of them, and sums over sorted rows do not depend on the

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -14,10 +15,11 @@ from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import render_markdown
+from colorize_core.metrics import fid, kid
 from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
 from jobs.cli import main
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
-from jobs.evaluate.job import check_inputs
+from jobs.evaluate.job import check_inputs, split_features
 from tests.jobs.report_runs import data_of
 
 
@@ -170,6 +172,21 @@ def test_lpips_is_computed_with_given_weights(evaluated: Path) -> None:
 
 def score(mae: float) -> dict:
     return {"mae_ab": {"value": mae, "low": mae - 0.01, "high": mae + 0.01}}
+
+
+def test_fid_and_kid_are_computed_from_the_features_of_all_rows() -> None:
+    features = {name: torch.randn(5, 4, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
+    features["truth"] = torch.randn(5, 4, generator=torch.Generator().manual_seed(2))
+    parts = []
+    for name, values in features.items():
+        column = pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), 4)
+        parts.append(pa.table({"key": list("vwxyz"), "model": [name] * 5, "features": column}))
+    rows, distances = split_features(pa.concat_tables(parts), ["a", "b"])
+    assert rows.column_names == ["key", "model"]
+    assert set(rows.column("model").to_pylist()) == {"a", "b"}
+    for name in "ab":
+        for metric, function in (("fid", fid), ("kid", kid)):
+            assert distances[name][metric]["value"] == pytest.approx(function(features["truth"], features[name]))
 
 
 def test_a_model_below_gray_is_marked() -> None:
