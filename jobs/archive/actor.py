@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_CONCURRENT_BATCHES = 2
 """Maximum concurrent batches per actor."""
 
+_FROM_RESULT = ("status", "error", "note", "width", "height", "source_format", "bit_depth", "is_color")
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
 ROW_SCHEMA = pa.schema(
@@ -140,16 +141,9 @@ class ColorizeActor:
         """Write the color image of a key, if there is one; return the row."""
         row: dict[str, Any] = {
             "key": key,
-            "status": result.status,
-            "error": result.error,
-            "note": result.note,
             "output_key": None,
-            "width": result.width,
-            "height": result.height,
-            "source_format": result.source_format,
-            "bit_depth": result.bit_depth,
             "input_bytes": len(data),
-            "is_color": result.is_color,
+            **{name: getattr(result, name) for name in _FROM_RESULT},
             **{name: result.scores.get(name) for name in _SCORES},
         }
         if result.image is None:

@@ -16,7 +16,7 @@ from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, r
 from colorize_core.errors import UserError
 from colorize_core.formatting import format_duration
 from colorize_core.photo.formats import IMAGE_SUFFIXES
-from colorize_core.runtime.stage_timer import STAGES, add_stages
+from colorize_core.runtime.stage_timer import STAGES
 from colorize_core.status import FAILURES
 from jobs.archive import rows
 from jobs.archive.config import IMAGES, RESERVED_CPUS, ArchiveConfig
@@ -228,9 +228,7 @@ def _process(
     """
     todo = rows.without(todo, rows.read_staged(context.output, folder, part, ["key"]))
     if len(todo):
-        result = colorize_inputs(context, folder, part, todo)
-        context.throughput = result.throughput or context.throughput
-        context.stages = add_stages([context.stages, result.stages])
+        colorize_inputs(context, folder, part, todo)
     if (merged := rows.merge(context.output, folder, part, inputs)) is not None:
         counts[part] = rows.count_statuses(merged)
     return len(todo)

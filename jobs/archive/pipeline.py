@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
+from colorize_core.runtime.stage_timer import add_stages
 from jobs.archive.config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
 from jobs.archive.estimate import Throughput
 from jobs.inputs.listing import Listing
@@ -31,16 +32,6 @@ class ArchiveContext:
     """Core seconds by stage of this attempt, summed over all workers."""
 
 
-@dataclass(frozen=True)
-class PartResult:
-    """Measurements on the inputs of one part."""
-
-    throughput: Throughput | None
-    """Throughput without start-up; None if there were too few inputs to measure it."""
-    stages: dict[str, float]
-    """Core seconds by stage, summed over all workers."""
-
-
 def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
     """Return the number of inputs of each block, decreasing so that the actors finish at about the same time.
 
@@ -61,11 +52,12 @@ def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
     return sizes
 
 
-def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa.Table") -> PartResult:
+def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa.Table") -> None:
     """Colorize inputs of a part of the manifest: write their color images, and stage their rows in `folder`.
 
     File contents pass through the object store, pixels do not. The driver receives a few numbers per block of rows,
-    after these rows are written.
+    after these rows are written. The stage times of the context are updated, and its throughput if there are enough
+    inputs to measure it.
 
     Raises:
         ClusterError: there was no progress for `stall_seconds`, or another run has taken over the output.
@@ -118,8 +110,7 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
             images += sum(block.column("images").to_pylist())
             output_bytes += sum(block.column("output_bytes").to_pylist())
             context.lock.check()
-        stages = counter.seconds()
-    if line.rate is None or not images:
-        return PartResult(None, stages)
-    measured = f"measured on {len(inputs)} photographs"
-    return PartResult(Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured), stages)
+        context.stages = add_stages([context.stages, counter.seconds()])
+    if line.rate is not None and images:
+        measured = f"measured on {len(inputs)} photographs"
+        context.throughput = Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured)

@@ -88,22 +88,7 @@ LOSS = Metric("gauge", "colorize_train_loss", "Mean losses of rank 0 in the curr
 SCORE = Metric("gauge", "colorize_train_score", "Validation scores of the last completed epoch.", "score")
 LEARNING_RATE = Metric("gauge", "colorize_train_learning_rate", "Learning rate at the end of the last completed epoch.")
 
-METRICS = (
-    IMAGES,
-    INPUT_BYTES,
-    OUTPUT_BYTES,
-    CORE_SECONDS,
-    STAGE_SECONDS,
-    RETRIES,
-    TRAIN_IMAGES,
-    TRAIN_SECONDS,
-    STEP_SECONDS,
-    EPOCH,
-    STEP,
-    LOSS,
-    SCORE,
-    LEARNING_RATE,
-)
+METRICS = tuple(value for value in globals().values() if isinstance(value, Metric))
 
 
 def record_stages(run: str, seconds: Mapping[str, float], photographs: int) -> None:
