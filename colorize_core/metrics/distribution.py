@@ -70,7 +70,7 @@ def check_inception_weights(weights: str | None) -> None:
         return
     shapes = read_tensor_shapes(weights)
     if shapes and shapes.get(_FIRST_WEIGHTS) != _FIRST_SHAPE:
-        raise UserError(f"{weights}: not the weights of FID's Inception ({_FIRST_WEIGHTS} does not fit)")
+        raise UserError(f"{weights}: not the Inception weights of FID ({_FIRST_WEIGHTS} does not fit)")
 
 
 def fid(real: Tensor, made: Tensor) -> float:

@@ -3,13 +3,21 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import download_state_dict, read_state_dict
+from colorize_core.models.backbone import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+Backbone = Literal["vgg", "alex"]
+_HINT = "LPIPS needs them: set lpips.weights to a local copy"
+_FIRST_WEIGHTS = "features.0.weight"
+_FIRST_SHAPES = {"vgg": (64, 3, 3, 3), "alex": (64, 3, 11, 11)}
 
 
 class LPIPS(nn.Module):
@@ -19,7 +27,7 @@ class LPIPS(nn.Module):
     Random weights are never used: they would give plausible but meaningless numbers.
     """
 
-    def __init__(self, backbone: Literal["vgg", "alex"] = "vgg", weights: str | None = None) -> None:
+    def __init__(self, backbone: Backbone = "vgg", weights: str | None = None) -> None:
         """Load the network.
 
         Args:
@@ -31,13 +39,8 @@ class LPIPS(nn.Module):
         """
         super().__init__()
         import lpips
-        from torchvision.models import AlexNet_Weights, VGG16_Weights
 
-        if weights is None:
-            enum = {"vgg": VGG16_Weights.IMAGENET1K_V1, "alex": AlexNet_Weights.IMAGENET1K_V1}[backbone]
-            state = download_state_dict(enum, "LPIPS needs them: set lpips.weights to a local copy")
-        else:
-            state = read_state_dict(weights)
+        state = download_state_dict(_published(backbone), _HINT) if weights is None else read_state_dict(weights)
         with redirect_stdout(io.StringIO()):  # the package prints its configuration
             self.net = lpips.LPIPS(net=backbone, version="0.1", pnet_rand=True, verbose=False).eval()
         _load_backbone(self.net.net, state, f"LPIPS {backbone} weights {weights or 'of torchvision'}")
@@ -66,6 +69,24 @@ class LPIPS(nn.Module):
         layers = zip(self.net.lins, one, other, strict=True)
         means = [weigh((x - y).square()).mean(dim=(1, 2, 3)) for weigh, x, y in layers]
         return torch.stack(means).sum(dim=0).double()
+
+
+def check_lpips_weights(backbone: Backbone, weights: str | None) -> None:
+    """Check the weights of `LPIPS`, and download them if necessary, without loading the network.
+
+    Arguments and errors are those of `LPIPS`; of given weights only the first layer is compared.
+    """
+    if weights is None:
+        if not cached_weights(_published(backbone)):
+            download_state_dict(_published(backbone), _HINT)
+    elif (shapes := read_tensor_shapes(weights)) and shapes.get(_FIRST_WEIGHTS) != _FIRST_SHAPES[backbone]:
+        raise UserError(f"{weights}: not the weights of the LPIPS backbone {backbone} ({_FIRST_WEIGHTS} does not fit)")
+
+
+def _published(backbone: Backbone) -> "WeightsEnum":
+    from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+    return {"vgg": VGG16_Weights.IMAGENET1K_V1, "alex": AlexNet_Weights.IMAGENET1K_V1}[backbone]
 
 
 def _load_backbone(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:

@@ -122,9 +122,9 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
         if name in (*references, TRUTH):
             raise UserError(f"checkpoint.{name}: every evaluation has a row or image of this name; use another name")
     if source := config.fid.source():
-        from colorize_core.metrics import InceptionFeatures
+        from colorize_core.metrics.distribution import check_inception_weights
 
-        InceptionFeatures(source.location)
+        check_inception_weights(source.location)
     return EvaluationInputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
 
 
@@ -146,12 +146,12 @@ def requirements(config: EvaluateConfig) -> Requirements:
 
 def _reason_without_lpips(config: EvaluateConfig) -> str | None:
     """Return why LPIPS is not computed, or None if it is; raises UserError if `lpips.weights` cannot be used."""
-    from colorize_core.metrics import LPIPS
+    from colorize_core.metrics.perceptual import check_lpips_weights
 
     if config.lpips.backbone == "none":
         return "lpips.backbone=none"
     try:
-        LPIPS(config.lpips.backbone, config.lpips.weights)
+        check_lpips_weights(config.lpips.backbone, config.lpips.weights)
     except UserError as error:
         if config.lpips.weights:
             raise

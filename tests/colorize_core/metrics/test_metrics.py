@@ -19,6 +19,7 @@ from torchvision.models.vgg import VGG, cfgs, make_layers
 
 from colorize_core import metrics
 from colorize_core.errors import UserError
+from colorize_core.metrics.perceptual import check_lpips_weights
 from colorize_core.runtime import strips
 
 # of the lpips package, which calls torchvision the old way
@@ -270,6 +271,9 @@ def lpips_message(*arguments: object) -> str:
 def test_lpips_of_another_backbone_is_refused(backbones: dict[str, nn.Module], tmp_path: Path) -> None:
     torch.save(features(backbones["alex"]), tmp_path / "alex.pth")
     assert "not the expected backbone" in lpips_message("vgg", str(tmp_path / "alex.pth"))
+    check_lpips_weights("alex", str(tmp_path / "alex.pth"))
+    with pytest.raises(UserError, match="not the weights of the LPIPS backbone vgg"):
+        check_lpips_weights("vgg", str(tmp_path / "alex.pth"))
 
 
 def test_lpips_of_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -287,6 +291,8 @@ def test_lpips_without_weights_or_network_is_refused(
     line = lpips_message(kind)
     assert "cannot be downloaded" in line
     assert "lpips.weights" in line
+    with pytest.raises(UserError, match="cannot be downloaded"):
+        check_lpips_weights(kind, None)
 
 
 # Baselines
