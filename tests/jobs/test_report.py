@@ -104,7 +104,7 @@ def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
     assert "The run is not finished: 12 of 400 inputs have a row." in text
 
 
-def test_a_sample_says_that_it_is_one(tmp_path: Path) -> None:
+def test_a_partial_run_is_labeled(tmp_path: Path) -> None:
     made = archive_rows(1)
     write_archive_run(LocalStorage(str(tmp_path / "run")), str(tmp_path), made, 1_000_000)
     assert main(["report", str(tmp_path / "run")]) == 0
@@ -166,18 +166,18 @@ def test_a_million_rows_make_a_small_page_quickly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ([], "no run given"),
         (["/nowhere"], "/nowhere: not an output of archive or evaluate: found no run"),
         (["--ratings", "/nowhere/ratings.json"], "/nowhere/ratings.json: cannot be read"),
         (["run=[a, b]", "ratings=x"], "ratings belong to one evaluation"),
         (["picture=3", "x"], "did you mean pictures?"),
-        (["s3://"], "needs a bucket"),
+        (["s3://"], "bucket"),
     ],
 )
-def test_mistakes_are_one_line(one_line: OneLine, arguments: list[str], words: str) -> None:
-    assert words in one_line(["report", *arguments], 1 if arguments == ["s3://"] else 2)
+def test_usage_errors_are_one_line(one_line: OneLine, arguments: list[str], message: str) -> None:
+    assert message in one_line(["report", *arguments], 1 if arguments == ["s3://"] else 2)
 
 
 def test_outputs_of_other_verbs_and_ratings_of_an_archive_are_refused(
@@ -190,7 +190,7 @@ def test_outputs_of_other_verbs_and_ratings_of_an_archive_are_refused(
     assert "an archive run has no ratings" in line
 
 
-def test_what_is_no_file_of_ratings_is_one_line(one_line: OneLine, tmp_path: Path) -> None:
+def test_a_file_without_ratings_is_one_line(one_line: OneLine, tmp_path: Path) -> None:
     (tmp_path / "ratings.json").write_text("[]")
     assert "not a ratings file" in one_line(["report", "--ratings", str(tmp_path / "ratings.json")], 2)
 
