@@ -39,7 +39,7 @@ def test_empty_source(one_line: OneLine, archive: Callable[..., list[str]], tmp_
     (empty / "notes.txt").write_text("no photograph")
     command = archive(source=str(empty))
     line = one_line(command if verb == "archive" else ["prepare", *command[1:3]], 2)
-    assert f"{empty}: no photographs found (1 files are left out by their endings)" in line
+    assert f"{empty}: no photographs found (1 files are excluded by file name ending)" in line
 
 
 def test_unknown_key(one_line: OneLine, archive: Callable[..., list[str]]) -> None:
@@ -142,7 +142,7 @@ def test_source_and_output_that_overlap(
 def test_output_that_holds_something_else(one_line: OneLine, archive: Callable[..., list[str]], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
-    assert "the output is not empty and holds no archive run" in one_line(archive(), 2)
+    assert "the output is not empty and contains no archive run" in one_line(archive(), 2)
 
 
 @pytest.mark.parametrize(
