@@ -29,9 +29,9 @@ pytestmark = [
 ]
 
 
-def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     sink = io.BytesIO()
-    Image.fromarray(picture).save(sink, "JPEG", quality=quality)
+    Image.fromarray(image).save(sink, "JPEG", quality=quality)
     return np.asarray(Image.open(sink))
 
 
@@ -57,8 +57,8 @@ def predicted(truth: np.ndarray) -> np.ndarray:
     )
 
 
-def tensor(pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+def tensor(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 def reference_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -77,7 +77,7 @@ def reference_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_mae_is_the_mean_absolute_difference_over_110_per_image(predicted: np.ndarray, truth: np.ndarray) -> None:
-    ours, theirs = (rgb2lab(pictures)[..., 1:] for pictures in (predicted, truth))
+    ours, theirs = (rgb2lab(images)[..., 1:] for images in (predicted, truth))
     reference = np.abs(ours - theirs).mean(axis=(1, 2, 3)) / 110
     found = metrics.mae_ab(*(torch.from_numpy(ab.transpose(0, 3, 1, 2)) for ab in (ours, theirs)))
     np.testing.assert_allclose(found.numpy(), reference, rtol=1e-9)  # both in double precision
@@ -136,10 +136,10 @@ def test_ssim_of_flat_images_is_its_luminance_term(levels: tuple[int, int]) -> N
     """No variance: (2xy + C1) / (x^2 + y^2 + C1). In float32 the difference of squares loses digits."""
     x, y = levels
     constant = (0.01 * 255) ** 2
-    pictures = [torch.full((1, 3, 16, 20), level, dtype=torch.uint8) for level in levels]
+    images = [torch.full((1, 3, 16, 20), level, dtype=torch.uint8) for level in levels]
     expected = (2 * x * y + constant) / (x * x + y * y + constant)
     # a variance of zero is a difference of squares of 127.5, of which float32 keeps 1e-3; C2 is 58
-    assert metrics.ssim(*pictures).item() == pytest.approx(expected, abs=5e-5)
+    assert metrics.ssim(*images).item() == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize("size", [(11, 11), (11, 40), (40, 11), (12, 13)])
@@ -151,8 +151,8 @@ def test_ssim_of_the_smallest_images_equals_scikit_image(size: tuple[int, int], 
 
 @pytest.mark.parametrize("size", [(10, 200), (200, 10), (1, 1)])
 def test_ssim_of_an_image_smaller_than_its_window_is_nan(size: tuple[int, int]) -> None:
-    picture = torch.zeros(2, 3, *size, dtype=torch.uint8)
-    assert metrics.ssim(picture, picture).isnan().tolist() == [True, True]
+    image = torch.zeros(2, 3, *size, dtype=torch.uint8)
+    assert metrics.ssim(image, image).isnan().tolist() == [True, True]
 
 
 # Both
@@ -166,7 +166,7 @@ def test_the_size_of_strips_does_not_change_the_result(
     assert callable(metric)
     whole = metric(tensor(predicted), tensor(truth))
     monkeypatch.setattr(strips, "_PIXELS_PER_STRIP", pixels_per_strip)
-    # ssim is blurred in float32 whatever the strip; sums are of doubles
+    # ssim is blurred in float32 for any strip; sums are float64
     torch.testing.assert_close(metric(tensor(predicted), tensor(truth)), whole, rtol=1e-6, atol=1e-7)
 
 
@@ -227,8 +227,8 @@ def reference_lpips(kind: str, backbones: dict[str, nn.Module], monkeypatch: pyt
     return lpips.LPIPS(net=kind, version="0.1", pnet_rand=True, verbose=False).eval()
 
 
-def small(pictures: np.ndarray) -> torch.Tensor:
-    return tensor(pictures[:3, :64, 100:164])
+def small(images: np.ndarray) -> torch.Tensor:
+    return tensor(images[:3, :64, 100:164])
 
 
 def test_lpips_equals_the_package(
@@ -236,7 +236,7 @@ def test_lpips_equals_the_package(
 ) -> None:
     one, other = small(predicted), small(truth)
     with torch.inference_mode():
-        reference = reference_lpips(*(picture.float() / 255 * 2 - 1 for picture in (one, other))).flatten()
+        reference = reference_lpips(*(image.float() / 255 * 2 - 1 for image in (one, other))).flatten()
     found = ours(one, other)
     assert (found.dtype, found.shape) == (torch.float64, (3,))
     assert (reference > 0).all()

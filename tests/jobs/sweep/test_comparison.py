@@ -90,14 +90,14 @@ def test_a_panel_for_each_grid_with_a_line_for_each_trial() -> None:
     two = pixels({"optim.lr": {"0.001": GOOD, "0.1": BAD}, "optim.betas": {"[0.5, 0.999]": GOOD}})
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
     assert two.shape[0] == one.shape[0]
-    colored = [(picture.max(-1).astype(int) - picture.min(-1) > 40).sum() for picture in (one, two)]
+    colored = [(image.max(-1).astype(int) - image.min(-1) > 40).sum() for image in (one, two)]
     assert 500 < colored[0] < colored[1]  # gray axes and text have no color, lines do
 
 
 def test_before_the_first_epoch_the_plot_has_no_lines() -> None:
-    picture = pixels({"optim.lr": {"1": BROKEN}})
-    assert (picture.max(-1) == picture.min(-1)).all()
-    assert (picture != 255).any()
+    image = pixels({"optim.lr": {"1": BROKEN}})
+    assert (image.max(-1) == image.min(-1)).all()
+    assert (image != 255).any()
 
 
 def test_a_trial_far_above_gray_does_not_compress_the_others() -> None:
@@ -108,7 +108,7 @@ def test_a_trial_far_above_gray_does_not_compress_the_others() -> None:
     assert lowest[0] == pytest.approx(lowest[1], abs=3)
 
 
-def dark_purple(picture: np.ndarray) -> np.ndarray:
+def dark_purple(image: np.ndarray) -> np.ndarray:
     """Where the first line of a panel is drawn."""
-    red, green, blue = picture.astype(int).transpose(2, 0, 1)
+    red, green, blue = image.astype(int).transpose(2, 0, 1)
     return (blue > 60) & (blue < 110) & (red > green + 30)
