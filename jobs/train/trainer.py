@@ -1,6 +1,7 @@
 """Training with Ray Train: start of the workers, checkpoints, failures, log."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import QueueListener
@@ -24,6 +25,9 @@ from jobs.train.loop import train_loop
 # Seconds before the announced end of a node at which its workers are stopped. Ray checks every 2 s; if it sees the end
 # of a terminated pod (SIGTERM) before it has stopped the workers, the end counts as a failure.
 _STOP_EARLY_SECONDS = 5.0
+# Seconds between the polls by which Ray receives checkpoints and the end of workers. With its default of 2 s, short
+# epochs wait for a poll, because a worker can report the next checkpoint only after the previous one was received.
+_POLL_SECONDS = "0.5"
 
 
 class StopAtUserErrors(UserCallback):
@@ -40,6 +44,7 @@ class StopAtUserErrors(UserCallback):
 def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Storage, *, verbose: bool) -> None:
     """Train to the end, also through lost workers and nodes; log records of rank 0 are logged in this process."""
     delete_broken_index(output)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_SECONDS)  # passed on to the controller
     workers, optim = config.workers, config.optim
     with _log_of_workers() as queue:
         trainer = TorchTrainer(
