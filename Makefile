@@ -1,4 +1,4 @@
-# The two commands of the README, on a machine that has Python 3.10 or newer and make.
+# The two commands of the README, on a machine that has Python 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
