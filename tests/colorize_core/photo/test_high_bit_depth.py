@@ -11,6 +11,9 @@ from tests.colorize_core.photo.images import ALPHA16 as ALPHA
 from tests.colorize_core.photo.images import RGB as FACE
 from tests.colorize_core.photo.images import png
 
+# libtiff and Pillow warn about the damage that these tests do
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
+
 RGB = FACE.astype(np.uint16) * 251 + np.arange(96, dtype=np.uint16)[:, None]
 GRAY = RGB[..., 1]
 
