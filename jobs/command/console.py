@@ -10,8 +10,6 @@ from types import TracebackType
 from cluster.log import live_line
 from colorize_core.formatting import format_duration
 
-duration = format_duration
-
 _log = logging.getLogger("jobs.progress")
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 10.0

@@ -32,7 +32,11 @@ def _names() -> Iterator[str]:
 
 
 def _shared() -> Iterator[str]:
-    yield from ("## Shared sections", "", "Jobs on Ray have the sections `ray` and `log`; verbs that access S3, `storage`.")
+    yield from (
+        "## Shared sections",
+        "",
+        "Jobs on Ray have the sections `ray` and `log`; verbs that use S3, `storage`.",
+    )
     keys = list_keys(StorageJobConfig)
     yield from ("", *_table([key for key in keys if key.name.startswith(tuple(f"{name}." for name in _SHARED))]), "")
 

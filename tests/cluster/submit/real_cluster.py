@@ -20,15 +20,15 @@ _START_SECONDS = 180
 
 
 class RealCluster:
-    """A head and a second node; ends with everything they started."""
+    """A head and a second node; `stop` ends everything that they started."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a short path: sockets lie below it
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a short path, because it is a prefix of socket paths
         self._gcs, self.dashboard, self._client, *self._agents = (free_port() for _ in range(5))
         self.url = f"http://127.0.0.1:{self.dashboard}"
         (self.folder / "token").write_text(TOKEN)
         python = Path(sys.executable).parent
-        # Neither credentials nor a place to write beside this folder: what a job needs, it must be given.
+        # No credentials, and no writable folder but this one: a job must be given what it needs.
         self.environment = {
             "PATH": f"{python}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -48,9 +48,9 @@ class RealCluster:
             time.sleep(0.5)
 
     def _start_node(self, options: list[str], number: int) -> None:
-        # Each has a folder of its own: in a shared one the second would delete, and write again, the working
-        # directory of a job that runs on the first. Nor with --block: that ends a node when any of its processes
-        # does, as Ray Client's does on a machine that is slow.
+        # Each node has its own folder: in a shared one the second node would delete and rewrite the working directory
+        # of a job that runs on the first. Without --block, which ends a node when any of its processes ends, as Ray
+        # Client's server does on a slow machine.
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options, f"--num-cpus={NODE_CPUS}"]
         command += [f"--dashboard-agent-listen-port={self._agents[number]}", "--object-store-memory=150000000"]
         command += [f"--temp-dir={self.folder / str(number)}"]
@@ -68,24 +68,18 @@ class RealCluster:
             return 0
 
     def get(self, path: str) -> Any:
-        """An answer of the dashboard's API."""
+        """Return an answer of the dashboard's API."""
         answer = requests.get(f"{self.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def actor_nodes(self, name: str) -> set[str]:
-        """Ids of the nodes on which actors ran whose class is called like this."""
+        """Return the ids of the nodes on which actors with this class name ran."""
         actors = self.get("/api/v0/actors?limit=1000&detail=1")["data"]["result"]["result"]
         return {actor["node_id"] for actor in actors if name in actor["class_name"]}
 
-    def uploads(self) -> list[Path]:
-        """Where each node has unpacked the newest upload, the head first."""
-        folders = [self.folder / str(number) / "session_latest" / "runtime_resources" for number in range(2)]
-        unpacked = [list((folder / "working_dir_files").glob("_ray_pkg_*/")) for folder in folders]
-        return [max(each, key=lambda path: path.stat().st_mtime).resolve() for each in unpacked]
-
     def stop(self) -> None:
-        """End all that was started with this cluster's environment, and nothing else."""
+        """End all processes with this cluster's environment, and no others."""
         deadline = time.monotonic() + 30
         while (left := self._processes()) and time.monotonic() < deadline:
             for pid in left:
@@ -99,14 +93,14 @@ class RealCluster:
         mark = f"\0RAY_AUTH_TOKEN_PATH={self.folder / 'token'}\0".encode()
         found = []
         for entry in Path("/proc").iterdir():
-            with suppress(OSError):  # no process, one of somebody else's, or one that ended while we looked
+            with suppress(OSError):  # not a process, a process of another user, or one that has just ended
                 if entry.name.isdigit() and mark in b"\0" + (entry / "environ").read_bytes() + b"\0":
                     found.append(int(entry.name))
         return found
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a port without a listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
