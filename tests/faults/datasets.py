@@ -1,4 +1,4 @@
-"""A dataset of many small rows, so that an epoch lasts long enough to be interrupted."""
+"""A dataset of many small photographs, so that an epoch lasts long enough to be interrupted."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from colorize_core.data.shards import DATASET_FILE, DatasetInfo, encode_shard, m
 _SIDE = 32
 
 
-def write_dataset(store: Storage, photo_paths: list[Path], *, train: int, val: int) -> None:
-    """Crops of photographs as a dataset of `prepare`."""
+def write_dataset(storage: Storage, photo_paths: list[Path], *, train: int, val: int) -> None:
+    """Write crops of photographs as a dataset of `prepare`."""
     splits = {}
     for split, count in (("train", train), ("val", val)):
         rgb = np.stack([_crop(photo_paths, number) for number in range(count)])
@@ -22,7 +22,7 @@ def write_dataset(store: Storage, photo_paths: list[Path], *, train: int, val: i
             chosen = [names[row] for row in rows]
             table = make_table(chosen, chosen, rgb[rows], exact=split == "val")
             files.append(f"{split}/part-{part:05d}.parquet")
-            store.write(files[-1], encode_shard(table))
+            storage.write(files[-1], encode_shard(table))
         splits[split] = {"rows": count, "files": files}
     info = DatasetInfo(
         size=_SIDE,
@@ -34,7 +34,7 @@ def write_dataset(store: Storage, photo_paths: list[Path], *, train: int, val: i
         ab_median=(0.0, 0.0),
         color_prior=[[0.0, 0.0, 1.0]],
     )
-    store.write(DATASET_FILE, info.to_json())
+    storage.write(DATASET_FILE, info.to_json())
 
 
 def _crop(photo_paths: list[Path], number: int) -> np.ndarray:
