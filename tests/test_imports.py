@@ -109,7 +109,7 @@ def verbs() -> Iterator[str]:
     yield from VERBS
 
 
-@pytest.mark.parametrize("verb", verbs())
+@pytest.mark.parametrize("verb", list(verbs()))
 def test_every_verb_is_a_module_that_python_runs(verb: str) -> None:
     assert importlib.util.find_spec(f"jobs.{verb}")
     package = ROOT / "jobs" / verb

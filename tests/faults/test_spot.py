@@ -1,4 +1,4 @@
-"""AWS's notice of a spot machine, on its way to a real cluster."""
+"""The interruption notice of a spot instance reaches a real cluster."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 
 class Notice(BaseHTTPRequestHandler):
-    """A metadata service that announces the machine's end, a minute and a half from now."""
+    """A metadata service that announces the end of the instance in 90 seconds."""
 
     def do_PUT(self) -> None:
         self._answer("token")
@@ -52,7 +52,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_the_node_of_the_machine_is_drained(cluster: Cluster, metadata: str) -> None:
-    """An idle node that is drained leaves the cluster, long before the machine goes."""
+    """An idle node that is drained leaves the cluster long before the instance ends."""
     assert [node["Alive"] for node in cluster.global_state.node_table()] == [True]
     watch = [sys.executable, "-m", "cluster.spot", "--address", cluster.address, "--metadata", metadata]
     said = subprocess.run(watch, cwd=ROOT, capture_output=True, text=True, timeout=90)
