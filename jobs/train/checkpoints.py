@@ -53,6 +53,11 @@ class TrainProgress:
             self.step = min(round(self.step * steps / self.steps), steps - 1)
         self.steps = steps
 
+    def baseline(self) -> dict[str, float]:
+        """Return the scores of gray images, which are the same in every epoch; empty before the first epoch."""
+        last = self.rows[-1] if self.rows else {}
+        return {name.removeprefix("gray_"): value for name, value in last.items() if name.startswith("gray_")}
+
     def is_best(self, scores: Mapping[str, float], metric: str) -> bool:
         """Return True if the scores are better than those of every epoch so far."""
         return all(METRICS[metric].is_better(scores[metric], row[metric]) for row in self.rows)

@@ -67,7 +67,7 @@ def _train(worker: Worker) -> None:
     progress.adapt(steps)
     state.set_step(progress.epoch * steps + progress.step)
     validator = Validator(worker)
-    baseline = validator.baseline()
+    baseline = progress.baseline() or validator.baseline()
     writer = _writer(worker, progress) if worker.is_rank_zero else None
     meter = TrainMeter(worker.output.uri, is_rank_zero=worker.is_rank_zero)
     runner = EpochRunner(worker, state, loader, validator, baseline, writer, meter)

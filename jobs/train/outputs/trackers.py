@@ -1,4 +1,4 @@
-"""What experiment trackers have in common."""
+"""Interface of experiment trackers."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -92,7 +92,7 @@ def test_it_starts_with_norms_around_one(discriminator: PatchGAN) -> None:
 
 @pytest.mark.parametrize(("norm", "mixed"), [(norm, norm == "batch") for norm in NORMS])
 def test_only_batchnorm_mixes_images(norm: str, mixed: bool) -> None:
-    """What a gradient penalty relies on (`adversarial.squared_gradients`)."""
+    """A gradient penalty relies on it (`gan_losses.squared_gradients`)."""
     torch.manual_seed(0)
     discriminator, (L, ab) = PatchGAN(layers=2, width=8, norm=norm), picture(32, batch=2)
     discriminator(L, ab)  # spectral norm's first estimates

@@ -27,7 +27,7 @@ def count(network: nn.Module) -> int:
 
 
 def test_it_has_the_published_number_of_parameters(model: ResNetUNet) -> None:
-    """What fastai 2.4 builds has 31,099,672."""
+    """The network that fastai 2.4 builds has 31,099,672."""
     assert count(model) == 31_099_672
 
 

@@ -182,7 +182,7 @@ def test_perceptual_refuses_weights_of_another_network(tmp_path: Path) -> None:
 
 @pytest.fixture
 def outputs(pair: tuple[Tensor, Tensor]) -> Callable[[Tensor], dict[str, Tensor]]:
-    """What a model with bins would make."""
+    """Outputs of a model with bins."""
     logits = torch.randn(3, 313, 8, 6, generator=torch.Generator().manual_seed(6))
     return lambda ab: {"ab": ab, "logits": logits}
 

@@ -39,7 +39,7 @@ def networks() -> tuple[ColorModel, nn.Module]:
 
 
 def batch(seed: int) -> Batch:
-    """What the model sees differs from the true lightness, as with augmentation."""
+    """The input differs from the true lightness, as with augmentation."""
     random = torch.Generator().manual_seed(seed)
     return Batch(*(torch.rand(4, channels, 32, 32, generator=random) * 2 - 1 for channels in (1, 1, 2)))
 
@@ -469,7 +469,7 @@ def test_a_resumed_run_continues_identically_with_fused_steps_of_channels_last(t
 
 @pytest.mark.parametrize("kind", ["supervised", "adversarial"])
 def test_resuming_without_the_state_is_not_the_same(kind: str) -> None:
-    """What the test above would miss if Adam's moments did not matter."""
+    """The test above would pass as well if Adam's moments did not matter."""
     whole = networks()
     step = make(kind, whole)
     step(batch(0))

@@ -93,6 +93,12 @@ def test_with_another_number_of_workers_an_epoch_continues_at_the_same_share() -
     assert (fresh.step, fresh.steps) == (0, 40)
 
 
+def test_the_baseline_of_a_resumed_run_is_that_of_its_rows() -> None:
+    assert TrainProgress().baseline() == {}
+    row = {"epoch": 1, "psnr": 24.0, "gray_psnr": 22.0, "gray_fid": 60.0}
+    assert TrainProgress(rows=[row]).baseline() == {"psnr": 22.0, "fid": 60.0}
+
+
 @pytest.mark.parametrize(("metric", "better", "worse"), [("mae_ab", 0.1, 0.3), ("fid", 10, 40), ("psnr", 24, 22)])
 def test_the_best_epoch_is_better_than_all_before(metric: str, better: float, worse: float) -> None:
     assert TrainProgress().is_best({metric: worse}, metric)
