@@ -98,6 +98,14 @@ def test_an_export_with_other_outputs_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rounding_of_predictions_beyond_all_colors_is_no_difference(tmp_path: Path) -> None:
+    model = build_model("lite", width=4)
+    with torch.no_grad():
+        for parameter in list(model.parameters())[-2:]:  # the layer that predicts ab
+            parameter.mul_(1e5)
+    assert export_model(model, tmp_path / "model.onnx", 64) <= TOLERANCE
+
+
 def test_other_endings_are_refused(model: ColorModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.onnx or \.pt2"):
         export_model(model, tmp_path / "model.pb", 256)
