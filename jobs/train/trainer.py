@@ -27,7 +27,8 @@ from jobs.train.loop import train_loop
 _STOP_EARLY_SECONDS = 5.0
 # Seconds between the polls by which Ray receives checkpoints and the end of workers. With its default of 2 s, short
 # epochs wait for a poll, because a worker can report the next checkpoint only after the previous one was received.
-_POLL_SECONDS = "0.5"
+_POLL_SECONDS = 0.5
+_POLL_VARIABLE = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 
 
 class StopAtUserErrors(UserCallback):
@@ -44,9 +45,8 @@ class StopAtUserErrors(UserCallback):
 def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Storage, *, verbose: bool) -> None:
     """Train to the end, also through lost workers and nodes; log records of rank 0 are logged in this process."""
     delete_broken_index(output)
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_SECONDS)  # passed on to the controller
     workers, optim = config.workers, config.optim
-    with _log_of_workers() as queue:
+    with _log_of_workers() as queue, _frequent_polls(enabled=not workers.preemption_grace):
         trainer = TorchTrainer(
             train_loop,
             train_loop_config={
@@ -88,6 +88,23 @@ def _log_of_workers() -> Iterator[Queue]:
     finally:
         listener.stop()
         queue.shutdown()
+
+
+@contextmanager
+def _frequent_polls(*, enabled: bool) -> Iterator[None]:
+    """Poll every `_POLL_SECONDS`, unless the user has set another interval in the environment.
+
+    It must not be enabled with workers.preemption_grace: a frequent poll sees the errors of the other workers before
+    Ray knows that the node was lost as announced, and counts them as failures.
+    """
+    if not enabled or _POLL_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_POLL_VARIABLE] = str(_POLL_SECONDS)  # Ray passes it on to its controller
+    try:
+        yield
+    finally:
+        del os.environ[_POLL_VARIABLE]
 
 
 class _Relay(logging.Handler):
