@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from cluster.config.loading import CHANGEABLE, Section, changeable_keys
+from cluster.config.keys import CHANGEABLE, changeable_keys
+from cluster.config.loading import Section
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs.archive.config import ArchiveConfig
