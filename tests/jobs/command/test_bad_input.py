@@ -80,7 +80,9 @@ def test_training_from_a_checkpoint_of_another_architecture(
 ) -> None:
     command = ["train", f"shards={dataset}", f"output={tmp_path}/run", "loss.l1=1", "optim.batch_size=4"]
     line = one_line([*command, "model.name=resnet_unet", f"model.init_from={tiny_checkpoint}"], 2)
-    assert "a checkpoint of encoder_decoder(widths=[8, 8], latent=8), but model asks for resnet_unet()" in line
+    assert str(tiny_checkpoint) in line
+    assert "encoder_decoder(widths=[8, 8], latent=8)" in line
+    assert "resnet_unet()" in line
 
 
 def test_unknown_architecture(one_line: OneLine, dataset: str, tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_output_that_holds_something_else(one_line: OneLine, archive: Callable[.
         (["{photo}", "out.txt"], "the name must end in .jpg"),
         (["{photo}", "{photo}"], "would overwrite the input"),
         (["{photo}", "nowhere/out.png"], "the folder nowhere does not exist"),
-        (["{photo}", "out.png", "--quality", "0"], "must be from 1 to 100"),
+        (["{photo}", "out.png", "--quality", "0"], "quality = 0: "),
         (["{text}", "out.png"], "not an image"),
     ],
 )
