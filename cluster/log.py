@@ -99,7 +99,7 @@ def logging_to(options: LogOptions, *, verbose: bool) -> Iterator[None]:
 
     Args:
         options: level and file.
-        verbose: log debug messages, whatever the level in `options`.
+        verbose: log debug messages too, instead of the level in `options`.
 
     Raises:
         UserError: the file cannot be written.

@@ -95,7 +95,7 @@ def _environment(config: SubmitConfig) -> dict[str, str]:
 
 
 def _use_token() -> None:
-    """Use the token of this machine. Ray's client must be told before it is imported; a head finds the token itself."""
+    """Use the token of this machine. It is read when Ray's client is imported; a head finds it itself."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if given or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

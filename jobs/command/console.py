@@ -67,7 +67,7 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop watching; a block that ended without an error has done everything, whatever the last count was."""
+        """Stop watching; a block that ended without an error has done everything, even if the last count was lower."""
         self._finished.set()
         self._thread.join()
         if kind is None:

@@ -23,7 +23,7 @@ OneLine = Callable[[list[str], int], str]
 
 @pytest.fixture
 def archive_run(tmp_path: Path) -> Path:
-    """A finished run of ten pictures, four with hostile keys, and two failures."""
+    """A finished run of ten images, four with hostile keys, and two failures."""
     made = archive_rows(10)
     write_archive_run(LocalStorage(str(tmp_path / "run")), gray_source(tmp_path / "gray", made), made, len(made))
     return tmp_path / "run"

@@ -255,7 +255,7 @@ def test_a_broken_connection_is_renewed(bench: Bench) -> None:
         said = read_until_begun(job)
         relay.cut()
         time.sleep(3)
-        relay.mend()
+        relay.restore()
         said += read_rest(job)
     assert job.returncode == 5, said
     assert "does not answer; trying again" in said

@@ -18,7 +18,7 @@ def discriminator() -> PatchGAN:
     return PatchGAN()
 
 
-def picture(side: int, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+def random_lab(side: int, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     both = torch.rand((batch, 3, side, side), generator=generator, dtype=dtype) * 2 - 1
     return both[:, :1].clone(), both[:, 1:].clone()
@@ -26,7 +26,7 @@ def picture(side: int, batch: int = 1, dtype: torch.dtype = torch.float32) -> tu
 
 def seen_side(discriminator: PatchGAN, side: int) -> tuple[int, int]:
     """Where the gradient of the central logit is not zero; evaluation mode, since batch statistics see everything."""
-    L, ab = picture(side, dtype=torch.float64)
+    L, ab = random_lab(side, dtype=torch.float64)
     logits = discriminator.eval().double()(L.requires_grad_(), ab.requires_grad_())
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     assert L.grad is not None
@@ -43,11 +43,11 @@ def test_it_has_the_published_number_of_parameters(discriminator: PatchGAN) -> N
 
 
 def test_it_gives_30_by_30_logits_at_256_pixels(discriminator: PatchGAN) -> None:
-    assert discriminator(*picture(256)).shape == (1, 1, 30, 30)
+    assert discriminator(*random_lab(256)).shape == (1, 1, 30, 30)
 
 
 def test_it_gives_14_by_14_logits_at_128_pixels_as_in_unet_gan(discriminator: PatchGAN) -> None:
-    assert discriminator(*picture(128)).shape == (1, 1, 14, 14)
+    assert discriminator(*random_lab(128)).shape == (1, 1, 14, 14)
 
 
 @pytest.mark.parametrize(("layers", "field"), list(FIELDS.items()))
@@ -59,7 +59,7 @@ def test_the_receptive_field_of_a_logit_is_the_published_one(layers: int, field:
 
 def test_the_receptive_field_covers_lightness_and_color(discriminator: PatchGAN) -> None:
     discriminator.eval().double()
-    L, ab = picture(128, dtype=torch.float64)
+    L, ab = random_lab(128, dtype=torch.float64)
     discriminator(L.requires_grad_(), ab.requires_grad_())[0, 0, 7, 7].backward()
     for seen in (L.grad, ab.grad):
         assert seen is not None
@@ -68,7 +68,7 @@ def test_the_receptive_field_covers_lightness_and_color(discriminator: PatchGAN)
 
 
 def test_zero_layers_classify_each_pixel_by_itself() -> None:
-    discriminator, (L, ab) = PatchGAN(layers=0).eval(), picture(8)
+    discriminator, (L, ab) = PatchGAN(layers=0).eval(), random_lab(8)
     before = discriminator(L, ab)
     ab[0, 0, 3, 5] += 1
     assert (discriminator(L, ab) != before)[0, 0].nonzero().tolist() == [[3, 5]]
@@ -94,7 +94,7 @@ def test_it_starts_with_norms_around_one(discriminator: PatchGAN) -> None:
 def test_only_batchnorm_mixes_images(norm: str, mixed: bool) -> None:
     """A gradient penalty relies on it (`gan_losses.squared_gradients`)."""
     torch.manual_seed(0)
-    discriminator, (L, ab) = PatchGAN(layers=2, width=8, norm=norm), picture(32, batch=2)
+    discriminator, (L, ab) = PatchGAN(layers=2, width=8, norm=norm), random_lab(32, batch=2)
     discriminator(L, ab)  # spectral norm's first estimates
     discriminator.train(norm == "batch")
     before = discriminator(L, ab)[0]
@@ -108,7 +108,7 @@ def test_instance_norm_removes_the_contrast_of_an_image() -> None:
     for module in discriminator.net:
         if isinstance(module, nn.InstanceNorm2d):
             module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.clone()))
-    discriminator(*picture(64, batch=2))
+    discriminator(*random_lab(64, batch=2))
     assert len(outputs) == 2
     for output in outputs:
         variance = output.var(dim=(2, 3), unbiased=False)
@@ -119,7 +119,7 @@ def test_spectral_norm_makes_the_largest_singular_value_of_every_convolution_one
     torch.manual_seed(0)
     discriminator = PatchGAN(layers=2, width=8, norm="spectral")
     for _ in range(50):  # a power iteration each
-        discriminator(*picture(32))
+        discriminator(*random_lab(32))
     convolutions = [module for module in discriminator.net if isinstance(module, nn.Conv2d)]
     assert len(convolutions) == 4
     for convolution in convolutions:
@@ -135,14 +135,14 @@ def test_no_norm_is_no_norm() -> None:
 def test_every_parameter_matters(layers: int, norm: str) -> None:
     torch.manual_seed(0)
     discriminator = PatchGAN(layers, width=8, norm=norm)
-    discriminator(*picture(32, batch=2)).square().mean().backward()
+    discriminator(*random_lab(32, batch=2)).square().mean().backward()
     assert [key for key, p in discriminator.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @pytest.mark.parametrize("norm", NORMS[1:])
 def test_a_gradient_penalty_can_be_trained(norm: str) -> None:
     torch.manual_seed(0)
-    discriminator, (L, ab) = PatchGAN(layers=2, width=8, norm=norm), picture(32, batch=2)
+    discriminator, (L, ab) = PatchGAN(layers=2, width=8, norm=norm), random_lab(32, batch=2)
     r1_penalty(discriminator(L, ab.requires_grad_()), ab).backward()
     gradients = [p.grad for p in discriminator.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
@@ -152,14 +152,14 @@ def test_a_gradient_penalty_can_be_trained(norm: str) -> None:
 @pytest.mark.parametrize(("layers", "norm"), list(product((1, 5), NORMS)))
 def test_the_smallest_side_can_be_trained_on(layers: int, norm: str) -> None:
     discriminator = PatchGAN(layers, width=4, norm=norm)
-    logits = discriminator(*picture(discriminator.smallest_side, batch=2))
+    logits = discriminator(*random_lab(discriminator.smallest_side, batch=2))
     assert logits.shape == (2, 1, 1, 1)
     assert logits.isfinite().all()
 
 
 def test_smaller_images_are_refused() -> None:
     with pytest.raises(UserError) as caught:
-        PatchGAN(layers=5, width=4)(*picture(64))
+        PatchGAN(layers=5, width=4)(*random_lab(64))
     assert str(caught.value) == (
         "discriminator.layers: images of 64x64 are too small, the side must be 96 or more; use fewer layers"
     )
