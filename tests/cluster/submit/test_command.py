@@ -160,7 +160,9 @@ def test_nothing_that_jobs_need_is_left_out() -> None:
     """Ray heeds .gitignore at every depth: a folder called runs or build inside a package would not reach the nodes."""
     sizes = read_package(str(ROOT), list(EXCLUDES)).sizes
     for package in ("colorize_core", "jobs", "cluster", "configs"):
-        files = [path for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".yaml", ".html", ".css", ".js")]
+        files = [
+            path for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".yaml", ".html", ".css", ".js")
+        ]
         assert {str(path.relative_to(ROOT)) for path in files} <= set(sizes)
     weights = sizes.pop("colorize_core/starter/model.safetensors")
     assert weights < 12_000_000
