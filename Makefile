@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-faults test-long papers-smoke check format reference constraints clean
+.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -33,8 +33,14 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 	    --no-install-recommends -o DPkg::Lock::Timeout=120 chromium fonts-dejavu-core; } >/dev/null 2>&1 || \
 	  echo "*** CHROMIUM CANNOT BE INSTALLED HERE: THE BROWSER TESTS OF REPORTS WILL BE SKIPPED ***"
 
-test: setup browser  ## all tests
-	$(BIN)/python -m pytest
+# Two processes: one for the tests that share a Ray session, one for all others (tests/conftest.py).
+PARALLEL := -n 2
+
+test: setup browser  ## all tests that CI runs: eight minutes on two cores
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-quick: setup browser  ## tests for the inner loop, without Ray: a minute and a half on two cores
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not ray and not slow and not long and not papers'
 
 test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
 	$(BIN)/python -m pytest -m '' --durations=10 tests/faults

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -25,8 +26,32 @@ from colorize_core.models import build_model
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
+_WITH_RAY = ("tests/jobs/", "tests/faults/")
 _NUMBER = 32
 _CROP = 256
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the shared Ray session."""
+    for item in items:
+        if "ray_local" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.ray)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `pytest -n 2`, run the tests that share a Ray session in one process, and all others in the other one.
+
+    Marks of xdist_group would say the same, but have no effect with pytest 9.2 and pytest-xdist 3.8.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if file.startswith(_WITH_RAY) else file
+
+    return RayApart(config, log)
 
 
 def pytest_sessionfinish() -> None:

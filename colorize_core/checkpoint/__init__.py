@@ -4,17 +4,6 @@
 does not need torch, which takes seconds to import.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from colorize_core.checkpoint.weights import load_checkpoint, save_checkpoint
-
-__all__ = ["load_checkpoint", "save_checkpoint"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from colorize_core.checkpoint import weights
-
-        return getattr(weights, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

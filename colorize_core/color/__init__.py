@@ -4,17 +4,6 @@ The functions of `colorize_core.color.lab` are imported at their first use, sinc
 other modules of this package work without it.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
-
-__all__ = ["lab_to_rgb", "rgb_to_lab"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from colorize_core.color import lab
-
-        return getattr(lab, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

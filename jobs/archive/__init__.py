@@ -10,19 +10,6 @@
 `colorize_core.errors.UserError`, errors of Ray or of storage `cluster.errors.ClusterError`.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from jobs.archive.config import ArchiveConfig
-    from jobs.archive.job import run
-
-__all__ = ["ArchiveConfig", "run"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the public names on first use: Ray workers import `jobs.archive.tasks`, which needs none of them."""
-    if name in __all__:
-        from jobs.archive import job
-
-        return getattr(job, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

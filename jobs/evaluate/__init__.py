@@ -6,19 +6,6 @@ config = EvaluateConfig(shards="shards", output="evaluation", checkpoint={"mine"
 run(config)  # writes table.md, metrics.json, grid.png and report/ to the output
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from jobs.evaluate.config import EvaluateConfig
-    from jobs.evaluate.job import run
-
-__all__ = ["EvaluateConfig", "run"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the public names on first use: Ray workers import modules of this package that need none of them."""
-    if name in __all__:
-        from jobs.evaluate import job
-
-        return getattr(job, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

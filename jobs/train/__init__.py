@@ -8,19 +8,6 @@
 `run` continues an interrupted run.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from jobs.train.config import TrainConfig
-    from jobs.train.job import run
-
-__all__ = ["TrainConfig", "run"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the public names on first use: Ray workers import modules of this package that need none of them."""
-    if name in __all__:
-        from jobs.train import job
-
-        return getattr(job, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,2 @@
+from .config import ArchiveConfig as ArchiveConfig
+from .job import run as run

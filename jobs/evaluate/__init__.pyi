@@ -1,0 +1,2 @@
+from .config import EvaluateConfig as EvaluateConfig
+from .job import run as run

@@ -1,0 +1,2 @@
+from .config import PrepareConfig as PrepareConfig
+from .job import run as run
