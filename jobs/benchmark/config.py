@@ -51,7 +51,7 @@ class ArchiveBenchmark(JobBenchmark):
 
 
 class TrainBenchmark(JobBenchmark):
-    """Measure `colorize train` on this machine, the loop of the tutorials, and the training step without data loading.
+    """Measure `colorize train` on this machine, a plain PyTorch loop, and the training step without data loading.
 
     OUTPUT receives benchmark.json and benchmark.md.
     """

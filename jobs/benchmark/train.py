@@ -1,4 +1,4 @@
-"""`colorize benchmark train`: the job compared with the loop of the tutorials and with the training step alone."""
+"""`colorize benchmark train`: the job compared with a plain PyTorch loop and with the training step alone."""
 
 import csv
 import shutil
@@ -38,8 +38,8 @@ def run(config: TrainBenchmark, verbose: bool = False) -> int:
     record = run_rounds("train", config, partial(_set_up, config))
     rows = [
         ("colorize train", record["images_per_second"]),
-        (f"loop of the tutorials, {record['machine']['cores']} loaders", record["tutorial_images_per_second"]),
-        ("training step alone", record["bare_images_per_second"]),
+        (f"plain PyTorch loop, {record['machine']['cores']} loaders", record["loop_images_per_second"]),
+        ("training step alone", record["step_images_per_second"]),
     ]
     rows += [(f"step without {name}", rate) for name, rate in record["without_images_per_second"].items()]
     title = f"{config.model}, {config.size} px, batch {config.batch_size}"
@@ -96,8 +96,8 @@ def _measure(config: TrainBenchmark, work: Path) -> Figures:
 
     from colorize_core.benchmark.baselines.training import (
         StepOptions,
+        loop_images_per_second,
         step_images_per_second,
-        tutorial_images_per_second,
     )
     from colorize_core.benchmark.machine import available_cores
     from colorize_core.models import build_model
@@ -114,21 +114,19 @@ def _measure(config: TrainBenchmark, work: Path) -> Figures:
     files = sorted((work / "photographs" / "train").iterdir())
     model, (size, batch, steps) = build_model(config.model), (config.size, config.batch_size, config.steps)
     device = torch.device("cuda" if config.gpu else "cpu")
-    tutorial = run_in_subprocess(
-        tutorial_images_per_second, model, files, size, batch, steps, cores=cores, device=device
-    )
+    loop = run_in_subprocess(loop_images_per_second, model, files, size, batch, steps, cores=cores, device=device)
     step = partial(step_images_per_second, model, size, batch, steps, cores=cores, device=device)
     options = StepOptions(resolve_precision(job_config.optim.precision, device), compiled=job_config.optim.compile)
-    bare = run_in_subprocess(step, options=options)
+    step_alone = run_in_subprocess(step, options=options)
     return {
         "images_per_second": rate,
-        "tutorial_images_per_second": tutorial,
-        "bare_images_per_second": bare,
+        "loop_images_per_second": loop,
+        "step_images_per_second": step_alone,
         "without_images_per_second": {
             name: run_in_subprocess(step, options=less) for name, less in options.ablations().items()
         },
-        "ratio_to_peer": rate / tutorial,
-        "fraction_of_bare_step": rate / bare,
+        "ratio_to_peer": rate / loop,
+        "fraction_of_step": rate / step_alone,
         "data_wait_ms": float(epochs[-1]["data_wait_ms"]),
         "start_up_seconds": job.seconds - sum(float(row["seconds"]) for row in epochs),
         "peak_memory_bytes": job.usage.peak_memory,
@@ -137,7 +135,7 @@ def _measure(config: TrainBenchmark, work: Path) -> Figures:
 
 def _facts(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [
-        ("relative to the tutorials", f"{figures['ratio_to_peer']:.1f} times as fast"),
-        ("relative to the step alone", f"{figures['fraction_of_bare_step']:.0%}"),
+        ("relative to the loop", f"{figures['ratio_to_peer']:.1f} times as fast"),
+        ("relative to the step alone", f"{figures['fraction_of_step']:.0%}"),
         ("waiting for data", f"{figures['data_wait_ms']:.1f} ms per step"),
     ]

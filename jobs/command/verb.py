@@ -58,7 +58,7 @@ VERBS = {
                 "the archive job, other projects' loops, and the limit of the kernels", "jobs.benchmark.archive"
             ),
             "train": VerbEntry(
-                "the train job, the tutorials' loop, and the bare training step", "jobs.benchmark.train"
+                "the train job, a plain PyTorch loop, and the training step alone", "jobs.benchmark.train"
             ),
             "prepare": VerbEntry("the prepare job, and a loop with scikit-image", "jobs.benchmark.prepare"),
             "model": VerbEntry("forward passes and training steps by size and precision", "jobs.benchmark.model"),

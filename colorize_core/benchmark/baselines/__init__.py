@@ -1,1 +1,1 @@
-"""What a benchmark compares with: loops of other projects and bare kernels."""
+"""What a benchmark compares with: loops of other projects and kernels alone."""

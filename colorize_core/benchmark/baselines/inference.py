@@ -48,7 +48,7 @@ Loop = Callable[[SquareModel, bytes, KernelTimer], bytes]
 
 
 def with_skimage(model: SquareModel, data: bytes, timer: KernelTimer) -> bytes:
-    """Color with Pillow and scikit-image in float64, as in Zhang et al.'s demo and in the tutorials.
+    """Color with Pillow and scikit-image in float64, as in Zhang et al.'s demo and in tutorials.
 
     They convert the resized photograph to CIELAB a second time; here its lightness is resized instead, which is faster.
     """

@@ -1,4 +1,4 @@
-"""Conversion of photographs to training data as in the tutorials, one at a time in float64, as a baseline."""
+"""Conversion of photographs to training data as tutorials do, one at a time in float64, as a baseline."""
 
 import io
 import time
@@ -23,7 +23,7 @@ def with_skimage(data: bytes, size: int) -> np.ndarray:
 
 
 def with_pillow(data: bytes, size: int) -> np.ndarray:
-    """Resize with Pillow, on 8 bits and antialiased too: the faster of the two ways in the tutorials."""
+    """Resize with Pillow, on 8 bits and antialiased too: the faster of the two ways of tutorials."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2

@@ -1,4 +1,4 @@
-"""Training without Ray, as baselines: the loop of the tutorials, and the training step on one batch in memory."""
+"""Training without Ray, as baselines: a plain PyTorch loop, and the training step on one batch in memory."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ WARM_UP = 2
 _LEARNING_RATE = 1e-4
 
 
-class TutorialPhotographs(Dataset[tuple[Tensor, Tensor]]):
-    """Photographs converted one by one on access, as in the tutorials: by Pillow, then scikit-image."""
+class LoopPhotographs(Dataset[tuple[Tensor, Tensor]]):
+    """Photographs converted one by one on access, as tutorials do: by Pillow, then scikit-image."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
         """Read from `files`; resize to squares of `size` pixels."""
@@ -49,10 +49,10 @@ class TutorialPhotographs(Dataset[tuple[Tensor, Tensor]]):
         return normalize_L(lab[:1]), normalize_ab(lab[1:])
 
 
-def tutorial_images_per_second(
+def loop_images_per_second(
     model: ColorModel, files: Sequence[Path], size: int, batch: int, steps: int, *, cores: int, device: torch.device
 ) -> float:
-    """Measure the loop of the tutorials: a DataLoader, float32 in NCHW, L1, Adam.
+    """Measure a plain PyTorch loop: a DataLoader, float32 in NCHW, L1, Adam.
 
     Args:
         model: trained in place.
@@ -66,7 +66,7 @@ def tutorial_images_per_second(
     torch.set_num_threads(cores)
     model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=_LEARNING_RATE)
-    photographs = TutorialPhotographs(files, size)
+    photographs = LoopPhotographs(files, size)
     loader = DataLoader(
         photographs, batch, shuffle=True, num_workers=cores, drop_last=True, pin_memory=device.type == "cuda"
     )
@@ -77,7 +77,7 @@ def tutorial_images_per_second(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        loss.item()  # the tutorials read the loss in every step
+        loss.item()  # tutorials read the loss in every step
         times.append(perf_counter())
     return steps * batch / (times[-1] - times[WARM_UP - 1])
 
@@ -129,7 +129,7 @@ def make_batch(size: int, batch: int, device: torch.device) -> Batch:
 def step_images_per_second(
     model: ColorModel, size: int, batch: int, steps: int, *, cores: int, device: torch.device, options: StepOptions
 ) -> float:
-    """Measure the training step of `train` on one batch in memory; arguments as in `tutorial_images_per_second`.
+    """Measure the training step of `train` on one batch in memory; arguments as in `loop_images_per_second`.
 
     With `options.retain_memory`, this process retains all freed memory from then on.
     """

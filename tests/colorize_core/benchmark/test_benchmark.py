@@ -12,11 +12,11 @@ from PIL import Image
 from colorize_core.benchmark.baselines import inference, kernels, preparation
 from colorize_core.benchmark.baselines.timing import STAGE_OF, Kernel, KernelTimer, by_stage
 from colorize_core.benchmark.baselines.training import (
+    LoopPhotographs,
     StepOptions,
-    TutorialPhotographs,
+    loop_images_per_second,
     make_step,
     step_images_per_second,
-    tutorial_images_per_second,
 )
 from colorize_core.benchmark.machine import machine_facts, machine_line
 from colorize_core.benchmark.model_speed import Setting, matmul_peak, measure, speed_table
@@ -139,13 +139,13 @@ def test_usage_includes_child_processes() -> None:
     assert usage.peak_memory > 60_000_000 > usage.peak_root_memory
 
 
-def test_tutorial_photographs_are_in_network_units(tmp_path: os.PathLike[str]) -> None:
+def test_loop_photographs_are_in_network_units(tmp_path: os.PathLike[str]) -> None:
     file = os.path.join(tmp_path, "one.jpg")
     with open(file, "wb") as sink:
         sink.write(next(sample_photographs(1, gray=False)))
     pixels = np.asarray(Image.open(file).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
     expected = pixels_to_lab_rows(pixels)
-    L, ab = TutorialPhotographs([file], SIZE)[0]
+    L, ab = LoopPhotographs([file], SIZE)[0]
     flipped = torch.flip(L, [2]), torch.flip(ab, [2])
     L, ab = min(
         ((L, ab), flipped), key=lambda pair: float((pair[0] - torch.from_numpy(expected[:1] / 50 - 1)).abs().sum())
@@ -161,7 +161,7 @@ def test_training_loops_update_the_weights(tmp_path: os.PathLike[str]) -> None:
             sink.write(data)
     options = StepOptions("fp32", retain_memory=False)
     for measure_loop in (
-        lambda model: tutorial_images_per_second(model, files, 32, 2, 1, cores=1, device=CPU),
+        lambda model: loop_images_per_second(model, files, 32, 2, 1, cores=1, device=CPU),
         lambda model: step_images_per_second(model, 32, 2, 1, cores=1, device=CPU, options=options),
     ):
         model = build_model("encoder_decoder", widths=[8, 8], latent=8)

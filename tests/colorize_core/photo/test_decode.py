@@ -273,8 +273,8 @@ def test_an_srgb_profile_changes_nothing() -> None:
     np.testing.assert_array_equal(decode(file(RGB, "PNG", icc_profile=srgb())).pixels, RGB)
 
 
-@pytest.mark.parametrize("profile", [b"garbage", srgb()[:100], bytes(200)])
-@pytest.mark.parametrize("pixels", [RGB, GRAY])
+@pytest.mark.parametrize("profile", [b"garbage", srgb()[:100], bytes(200)], ids=["text", "cut", "zeros"])
+@pytest.mark.parametrize("pixels", [RGB, GRAY], ids=["color", "gray"])
 def test_a_damaged_profile_is_noted_and_does_not_fail_the_photograph(profile: bytes, pixels: np.ndarray) -> None:
     photo = decode(file(pixels, "PNG", icc_profile=profile))
     np.testing.assert_array_equal(photo.pixels, pixels)
