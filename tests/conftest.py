@@ -27,6 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
 _WITH_RAY = ("tests/jobs/", "tests/faults/")
+_WITHOUT_RAY = "tests/faults/test_storage_faults.py"
 _NUMBER = 32
 _CROP = 256
 
@@ -49,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class RayApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "ray" if file.startswith(_WITH_RAY) else file
+            return "ray" if file.startswith(_WITH_RAY) and file != _WITHOUT_RAY else file
 
     return RayApart(config, log)
 

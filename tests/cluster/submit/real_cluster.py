@@ -35,6 +35,7 @@ class RealCluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "NUMBA_DISABLE_JIT": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 

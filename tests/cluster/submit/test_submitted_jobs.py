@@ -17,6 +17,7 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from cluster.storage.stores import S3Storage, StorageOptions
 from tests.cluster.submit.real_cluster import TOKEN, RealCluster
@@ -65,7 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "probe.py").write_text(_PROBE)
     (folder / "configs" / "tiny.yaml").write_text(
         "model: {name: encoder_decoder, options: {widths: [8, 8], latent: 8}}\nloss: {l1: 1}\n"
-        "optim: {epochs: 2, batch_size: 8, samples: 2}\nworkers: {count: 2, cpus: 2}\n"
+        "optim: {epochs: 2, batch_size: 4, samples: 2}\nworkers: {count: 2, cpus: 2}\n"
     )
     return folder
 
@@ -117,18 +118,27 @@ def bench(cluster: RealCluster, project: Path, s3_endpoint: str) -> Bench:
 
 
 @pytest.fixture(scope="module")
+def small_photos(photo_paths: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Photographs of 32 px: kernels are not compiled on this cluster (see `RealCluster`)."""
+    folder = tmp_path_factory.mktemp("small")
+    for path in photo_paths:
+        Image.open(path).resize((32, 32)).save(folder / path.name)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
 def training(bench: Bench, photo_paths: list[Path]) -> tuple[int, str]:
     """Two epochs on two workers with two CPUs each, so that each node has one."""
-    write_dataset(bench.store("shards"), photo_paths, train=64, val=8)
+    write_dataset(bench.store("shards"), photo_paths, train=16, val=4)
     places = {"shards": f"s3://{BUCKET}/shards", "output": f"s3://{BUCKET}/run"}
     keys = places | {"storage": {"endpoint": bench.endpoint}}
     return bench.submit({"verb": "train", "config": "configs/tiny.yaml", "keys": keys})
 
 
 @pytest.fixture(scope="module")
-def archive_keys(bench: Bench, training: tuple[int, str], photo_paths: list[Path]) -> dict[str, Any]:
+def archive_keys(bench: Bench, training: tuple[int, str], small_photos: list[Path]) -> dict[str, Any]:
     """Eight photographs and a file that is not an image, in S3; two actors, each of which fits on one node."""
-    for path in photo_paths[:8]:
+    for path in small_photos[:8]:
         bench.store("gray").write(f"box/{path.name}", path.read_bytes())
     bench.store("gray").write("box/broken.jpg", b"no photograph")
     return {
