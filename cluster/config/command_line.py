@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 import sys
@@ -56,15 +57,13 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
         arguments: words of the command line after the name.
     """
     if set(HELP) & set(arguments):
-        print(help_text(name, command.CONFIG))
-        return DONE
+        return show(help_text(name, command.CONFIG))
     verbose = "--verbose" in arguments
     try:
         file, overrides, flags = split_arguments(arguments, command.CONFIG)
         config = command.CONFIG.load(file, overrides)
         if "--dry-run" in flags:
-            print(f"{to_yaml(config)}\n{command.plan(config)}")
-            return DONE
+            return show(f"{to_yaml(config)}\n{command.plan(config)}")
         with logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
             return _run(name, command, config, verbose=verbose)
     except UserError as error:
@@ -92,6 +91,15 @@ def _run(name: str, command: Command, config: Section, *, verbose: bool) -> int:
         raise
     _log.debug("%s ended with exit code %d", name, code)
     return code
+
+
+def show(text: str) -> int:
+    """Print what was asked for and return the exit code; a reader, such as `head`, may end before the text does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of the process
+    return DONE
 
 
 def complain(message: str, code: int = USAGE) -> int:

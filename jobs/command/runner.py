@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from cluster.config.command_line import DONE, EXIT_CODES, HELP, USAGE, complain, run_command
+from cluster.config.command_line import DONE, EXIT_CODES, HELP, USAGE, complain, run_command, show
 from colorize_core import __version__
 from jobs.command.verb import VERBS, VerbEntry, load_verb
 
@@ -14,11 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `colorize VERB ...` and return the exit code; the arguments are those of the process when None."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in (*HELP, "help"):
-        print(_overview(f"VERB {_OPTIONS}", VERBS, f"`colorize VERB --help` lists every key. {EXIT_CODES}"))
+        show(_overview(f"VERB {_OPTIONS}", VERBS, f"`colorize VERB --help` lists every key. {EXIT_CODES}"))
         return DONE if words else USAGE
     if words[0] in ("-V", "--version"):
-        print(f"colorize {__version__}")
-        return DONE
+        return show(f"colorize {__version__}")
     if words[0] not in VERBS:
         return complain(f"unknown verb {words[0]!r}; verbs are {', '.join(VERBS)}")
     return run_verb(words[0], words[1:])
@@ -30,7 +29,7 @@ def run_verb(name: str, arguments: Sequence[str] | None = None) -> int:
     kinds = VERBS[name].kinds
     if kinds:
         if not words or words[0] in HELP:
-            print(_overview(f"{name} KIND {_OPTIONS}", kinds, f"`colorize {name} KIND --help` lists every key."))
+            show(_overview(f"{name} KIND {_OPTIONS}", kinds, f"`colorize {name} KIND --help` lists every key."))
             return DONE if words else USAGE
         kind = words.pop(0)
         if kind not in kinds:

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,18 @@ def test_help_of_a_job_shows_keys_with_default_and_meaning(capsys: pytest.Captur
     main(["archive", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert re.search(r"max_failed_fraction [A-Z][^()]+ \(number; default 0\.05\)", text)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["archive", "--help"]])
+def test_help_may_be_cut_by_its_reader(arguments: list[str]) -> None:
+    """As by `colorize archive --help | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["archive", "--help"], ["train", "--help"]])
