@@ -26,6 +26,9 @@ from .distribution import (
 from .distribution import (
     kid as kid,
 )
+from .hue import colored as colored
+from .hue import false_color as false_color
+from .hue import right_hue as right_hue
 from .intervals import bootstrap_interval as bootstrap_interval
 from .perceptual import LPIPS as LPIPS
 from .pixel import colorfulness as colorfulness

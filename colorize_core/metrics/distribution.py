@@ -7,8 +7,8 @@ from io import StringIO
 import torch
 from torch import Tensor, nn
 
+from colorize_core.encoders.state_dicts import read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import read_state_dict, read_tensor_shapes
 
 FEATURES = 2048
 FULL_RANK = FEATURES + 1

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from colorize_core.encoders.state_dicts import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum

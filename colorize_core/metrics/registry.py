@@ -196,6 +196,32 @@ def auc(batch: "Comparison") -> "Tensor":
     return metrics.auc(batch.predicted_ab, batch.truth.ab)
 
 
+@per_image(
+    "right hue",
+    1,
+    higher_is_better=True,
+    unit="%",
+    factor=100.0,
+    needs=("right_hue", "colored"),
+    statistic=lambda scores: (scores["right_hue"] * scores["colored"]).sum() / max(scores["colored"].sum(), 1e-12),
+)
+def right_hue(batch: "Comparison") -> "Tensor":
+    """Share of the colored pixels that receive a visible color of the right hue; of a set, of all their pixels."""
+    return metrics.right_hue(batch.lab[:, 1:], batch.truth.ab)
+
+
+@per_image("false color", 1, higher_is_better=False, unit="%", factor=100.0)
+def false_color(batch: "Comparison") -> "Tensor":
+    """Share of the pixels that receive a strong color that is wrong."""
+    return metrics.false_color(batch.lab[:, 1:], batch.truth.ab)
+
+
+@per_image("colored pixels", 4, higher_is_better=True, tables=())
+def colored(batch: "Comparison") -> "Tensor":
+    """Share of the pixels of the photograph that are clearly colored."""
+    return metrics.colored(batch.truth.ab)
+
+
 @of_features("FID", 2, higher_is_better=False)
 def fid(real: "Tensor", predicted: "Tensor") -> float:
     """Frechet Inception distance."""
