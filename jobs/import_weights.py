@@ -60,7 +60,7 @@ def run(config: ImportConfig, verbose: bool = False) -> int:
 
 def _load(config: ImportConfig) -> "ColorModel":
     """Return the network with the weights."""
-    from colorize_core.models.backbone import read_state_dict
+    from colorize_core.encoders.state_dicts import read_state_dict
 
     if Path(config.output).exists():
         raise UserError(f"{config.output}: exists already; give another directory")
@@ -69,8 +69,8 @@ def _load(config: ImportConfig) -> "ColorModel":
 
 def _build(state: Mapping[str, "Tensor"], source: str) -> "ColorModel":
     """Build the network that the weights belong to, recognized by the names of its first layers, and load them."""
+    from colorize_core.encoders.state_dicts import load_strictly
     from colorize_core.models import build_model
-    from colorize_core.models.base import load_strictly
     from colorize_core.models.fastai import generator_from_fastai
 
     if "model1.0.weight" in state:

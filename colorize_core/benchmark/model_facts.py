@@ -21,6 +21,8 @@ _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
     ("lite", {}, "ours"),
     ("pix2pix_unet", {}, "Isola et al. 2017"),
     ("pix2pix_unet", {"levels": 7, "variant": "keras"}, "the paper unet-gan"),
+    ("pretrained_unet", {}, "ours, on Tan and Le 2019"),
+    ("pretrained_unet", {"encoder": "efficientnet_lite0"}, "ours, on Tan and Le 2019"),
     ("resnet_unet", {}, "Gray to Glory, fastai 2.4"),
     ("resnet_unet", {"self_attention": True}, "fastai 2.4"),
     ("resnet_upsampler", {}, "the paper resnet18-losses"),

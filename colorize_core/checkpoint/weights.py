@@ -14,9 +14,10 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from colorize_core.checkpoint.config import CONFIG, WEIGHTS, CheckpointConfig, read_checkpoint_config, read_weights
+from colorize_core.encoders.state_dicts import load_strictly
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
-from colorize_core.models.base import ColorModel, load_strictly
+from colorize_core.models.base import ColorModel
 
 
 def checkpoint_files(model: ColorModel, working_size: int, training: dict[str, Any] | None = None) -> dict[str, bytes]:
@@ -77,5 +78,5 @@ def load_checkpoint(
 
 
 def load_weights(model: ColorModel, state: dict[str, Tensor], where: str) -> None:
-    """Load a state dict into a model, strictly; raises UserError (see `models.base.load_strictly`)."""
+    """Load a state dict into a model, strictly; raises UserError (see `encoders.state_dicts.load_strictly`)."""
     load_strictly(model, state, where, repr(model.architecture["name"]))

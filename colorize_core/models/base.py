@@ -1,11 +1,8 @@
-"""Base class of all architectures, and strict loading of weights."""
+"""Base class of all architectures."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-
-from colorize_core.errors import UserError
 
 
 class ColorModel(nn.Module):
@@ -27,30 +24,3 @@ class ColorModel(nn.Module):
     def outputs(self, L: Tensor) -> dict[str, Tensor]:
         """Return all outputs of one forward pass: ab, and logits (B, 313, h, w) if the model has bins."""
         return {"ab": self(L)}
-
-
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: str, kind: str) -> None:
-    """Copy a state dict into a network; raises UserError with the first tensor whose name or shape does not match.
-
-    On the meta device names and shapes are compared and nothing is copied.
-
-    Args:
-        network: network to load into.
-        state: tensors by name.
-        where: location of the state, for the message.
-        kind: name of the network, for the message.
-    """
-    own = network.state_dict()
-    for key in sorted(own.keys() | state.keys()):
-        found, expected = state.get(key), own.get(key)
-        if found is None or expected is None or found.shape != expected.shape:
-            raise UserError(
-                f"{where}: weights of another architecture than {kind} "
-                f"({key}: {_shape(found)} in the file, {_shape(expected)} in the model)"
-            )
-    if not any(tensor.is_meta for tensor in own.values()):
-        network.load_state_dict(state)
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "missing" if tensor is None else "x".join(map(str, tensor.shape)) or "a number"

@@ -33,7 +33,7 @@ def generator_from_fastai(state: Mapping[str, Tensor], where: str) -> dict[str, 
         where: location of the state, for the message.
 
     Returns:
-        The same tensors; `base.load_strictly` checks that they are complete and match.
+        The same tensors; `encoders.state_dicts.load_strictly` checks that they are complete and match.
 
     Raises:
         UserError: a name that this network does not have in fastai.

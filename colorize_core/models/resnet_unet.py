@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from colorize_core.encoders.resnet18 import gray_resnet18
+from colorize_core.encoders.state_dicts import load_strictly, read_state_dict
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import gray_resnet18, read_state_dict
-from colorize_core.models.base import ColorModel, load_strictly
+from colorize_core.models.base import ColorModel
 from colorize_core.models.fastai import generator_from_fastai
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from colorize_core.models.backbone import gray_resnet18
+from colorize_core.encoders.resnet18 import gray_resnet18
 from colorize_core.models.base import ColorModel
 
 

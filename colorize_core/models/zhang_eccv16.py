@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from colorize_core.color.bins import BINS, TEMPERATURE, bin_centers
 from colorize_core.color.lab import normalize_ab
-from colorize_core.models.backbone import read_state_dict
-from colorize_core.models.base import ColorModel, load_strictly
+from colorize_core.encoders.state_dicts import load_strictly, read_state_dict
+from colorize_core.models.base import ColorModel
 
 
 def _block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorize_core.color.lab import lab_to_rgb
+from colorize_core.encoders.state_dicts import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
-from colorize_core.models.backbone import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
 from colorize_core.normalization import AB_SCALE, L_CENTER
 
 _STAGES = (4, 9, 16, 23)  # torchvision's layers after relu1_2, relu2_2, relu3_3, relu4_3

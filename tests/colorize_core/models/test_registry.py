@@ -10,9 +10,10 @@ from torch import nn
 from torchvision.models import resnet18
 
 from colorize_core import models
+from colorize_core.encoders.state_dicts import load_strictly
 from colorize_core.errors import UserError
 from colorize_core.models import build_model, check_model, model_names
-from colorize_core.models.base import ColorModel, load_strictly
+from colorize_core.models.base import ColorModel
 
 every_model = pytest.mark.parametrize("name", model_names())
 SIZES = [(32, 32), (64, 96), (96, 32), (32, 160)]

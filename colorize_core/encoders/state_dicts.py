@@ -1,10 +1,11 @@
-"""ResNet-18 for lightness, and initial weights from torchvision or from a state dict at a path or URI.
+"""State dicts: from a file or URI, or from torchvision's cache or download, and strict loading into a network.
 
 torchvision is imported where it is used, because the import takes two seconds in every process of a job.
 """
 
 import io
 import os
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
@@ -14,61 +15,10 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, hub, nn
 
 from colorize_core.errors import UserError
-from colorize_core.models.base import load_strictly
 from colorize_core.runtime.files import locate, read_file
 
 if TYPE_CHECKING:
-    from torchvision.models import ResNet, WeightsEnum
-
-_HEAD = ("fc.weight", "fc.bias")
-
-
-def gray_resnet18(weights: str | None) -> "ResNet":
-    """Build ResNet-18 with a one-channel stem, without pooling and classifier.
-
-    Args:
-        weights: "imagenet" for torchvision's weights, a path or s3:// URI of a torchvision ResNet-18 state dict
-            (.safetensors or .pth), or None for random weights. The stem's RGB weights are summed.
-
-    Raises:
-        UserError: the weights cannot be loaded, or are not of ResNet-18.
-    """
-    from torchvision.models import resnet18
-
-    body = resnet18(weights=None)
-    body.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    nn.init.kaiming_normal_(body.conv1.weight, mode="fan_out", nonlinearity="relu")
-    del body.fc, body.avgpool
-    if weights is not None:
-        load_strictly(body, gray_stem(resnet18_weights(weights)), weights, "ResNet-18")
-    return body
-
-
-def resnet18_weights(source: str) -> dict[str, Tensor]:
-    """Load the state dict of torchvision's ResNet-18, without the classifier.
-
-    Args:
-        source: "imagenet", or a path or s3:// URI of a state dict, .safetensors or torchvision's .pth (read with
-            torch's restricted loader: tensors only, no code).
-
-    Raises:
-        UserError: the weights cannot be downloaded or read, or are of another network.
-    """
-    if source == "imagenet":
-        from torchvision.models import ResNet18_Weights
-
-        hint = "give model.options.backbone_weights=PATH to a torchvision state dict, or null to train from scratch"
-        state = download_state_dict(ResNet18_Weights.IMAGENET1K_V1, hint)
-    else:
-        state = read_state_dict(source)
-    if "conv1.weight" not in state or tuple(state["conv1.weight"].shape[1:]) != (3, 7, 7):
-        raise UserError(f"{source}: not a ResNet-18 state dict of torchvision (no conv1.weight of 64x3x7x7)")
-    return {key: value for key, value in state.items() if key not in _HEAD}
-
-
-def gray_stem(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convert weights to one input channel: those of the stem are summed over RGB, as fastai and timm do."""
-    return {**state, "conv1.weight": state["conv1.weight"].sum(dim=1, keepdim=True)}
+    from torchvision.models import WeightsEnum
 
 
 def read_state_dict(source: str) -> dict[str, Tensor]:
@@ -125,3 +75,30 @@ def download_state_dict(weights: "WeightsEnum", hint: str) -> dict[str, Tensor]:
             return dict(weights.get_state_dict(progress=False, check_hash=True))
     except Exception as error:  # URLError, HTTPError, socket and hash errors
         raise UserError(f"torchvision's {weights} cannot be downloaded ({error}); {hint}") from error
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: str, kind: str) -> None:
+    """Copy a state dict into a network; raises UserError with the first tensor whose name or shape does not match.
+
+    On the meta device names and shapes are compared and nothing is copied.
+
+    Args:
+        network: network to load into.
+        state: tensors by name.
+        where: location of the state, for the message.
+        kind: name of the network, for the message.
+    """
+    own = network.state_dict()
+    for key in sorted(own.keys() | state.keys()):
+        found, expected = state.get(key), own.get(key)
+        if found is None or expected is None or found.shape != expected.shape:
+            raise UserError(
+                f"{where}: weights of another architecture than {kind} "
+                f"({key}: {_shape(found)} in the file, {_shape(expected)} in the model)"
+            )
+    if not any(tensor.is_meta for tensor in own.values()):
+        network.load_state_dict(state)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else "x".join(map(str, tensor.shape)) or "a number"

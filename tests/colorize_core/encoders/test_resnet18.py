@@ -8,9 +8,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet, resnet18, resnet34, resnet50
 
+from colorize_core.encoders.resnet18 import gray_stem, resnet18_weights
+from colorize_core.encoders.state_dicts import read_state_dict
 from colorize_core.errors import UserError
 from colorize_core.models import build_model
-from colorize_core.models.backbone import gray_stem, read_state_dict, resnet18_weights
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Encoders trained for classification, and weights of networks from files, packages and downloads."""

@@ -1,0 +1,89 @@
+"""U-Net on an encoder pretrained on ImageNet, the network of the starter weights; designed in this project."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from colorize_core.encoders.pyramid import EncoderName, build_encoder
+from colorize_core.models.base import ColorModel
+
+
+class PretrainedUnet(ColorModel):
+    """Decoder of a few convolutions over the features of a pretrained encoder.
+
+    What an object is decides its color, and a few thousand photographs do not teach that: ImageNet's do. Color varies
+    slowly, so ab is predicted at a quarter of the side and upsampled bilinearly. A vector of the whole image, from
+    which ImageNet's classes are told, is added at the coarsest level.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderName = "efficientnet_lite2",
+        widths: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (224, 144, 96),
+        frozen: bool = True,
+        backbone_weights: str | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            encoder: name of the encoder.
+            widths: channels of the decoder at 1/16, 1/8 and 1/4 of the side.
+            frozen: True keeps the encoder's weights and statistics as they are in training.
+            backbone_weights: initial weights of the encoder; see `build_encoder`.
+        """
+        super().__init__()
+        self.encoder = build_encoder(encoder, backbone_weights)
+        self.frozen = frozen
+        self.encoder.requires_grad_(not frozen)
+        channels = self.encoder.channels
+        self.scene = nn.Linear(self.encoder.scene_channels, widths[0])
+        self.bottom = nn.Conv2d(channels[-1], widths[0], 1, bias=False)
+        self.norm = nn.BatchNorm2d(widths[0])
+        inputs = (widths[0], *widths)
+        self.decoder = nn.ModuleList(
+            Up(below, skip, outputs) for (below, outputs), skip in zip(pairwise(inputs), channels[-2::-1], strict=False)
+        )
+        self.to_ab = nn.Conv2d(widths[-1], 2, 3, padding=1)
+        nn.init.normal_(self.to_ab.weight, 0, 0.01)  # training starts near gray
+        assert self.to_ab.bias is not None
+        nn.init.zeros_(self.to_ab.bias)
+
+    def train(self, mode: bool = True) -> "PretrainedUnet":
+        """Set the mode of the decoder, and of the encoder unless it is frozen."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or L.requires_grad)):
+            features, scene = self.encoder(L)
+        x = F.relu(self.norm(self.bottom(features[-1])) + self.scene(scene)[:, :, None, None], inplace=True)
+        for up, skip in zip(self.decoder, features[-2::-1], strict=False):
+            x = up(x, skip)
+        return F.interpolate(self.to_ab(x), scale_factor=4, mode="bilinear")
+
+
+class Up(nn.Module):
+    """Doubles the side: bilinear upsampling, the encoder's features beside it, two 3x3 convolutions."""
+
+    def __init__(self, below: int, skip: int, outputs: int) -> None:
+        """Build for `below` channels from the level below and `skip` channels from the encoder."""
+        super().__init__()
+        self.convs = nn.Sequential(*_conv(below + skip, outputs), *_conv(outputs, outputs))
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """Map below (B, below, H, W) and skip (B, skip, 2H, 2W) to (B, outputs, 2H, 2W)."""
+        enlarged = F.interpolate(below, scale_factor=2, mode="bilinear")
+        result: Tensor = self.convs(torch.cat((enlarged, skip.to(enlarged.dtype)), dim=1))
+        return result
+
+
+def _conv(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
