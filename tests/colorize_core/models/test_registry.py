@@ -2,6 +2,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from colorize_core.models.base import ColorModel
 every_model = pytest.mark.parametrize("name", model_names())
 SIZES = [(32, 32), (64, 96), (96, 32), (32, 160)]
 # pix2pix_unet is 54 M parameters and pads to 256 px; its layout does not depend on the width.
-OPTIONS = {"pix2pix_unet": {"levels": 6, "width": 16}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "pix2pix_unet": {"levels": 6, "width": 16},
+    "pretrained_unet": {"encoder": "efficientnet_lite0", "widths": [32, 32, 32]},
+}
 
 
 def build(name: str) -> ColorModel:
