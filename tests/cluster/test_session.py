@@ -5,6 +5,8 @@ import pytest
 
 from cluster.session import RayOptions, ray_session
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_cluster_that_does_not_answer_is_one_line(free_port: int) -> None:
     code = (

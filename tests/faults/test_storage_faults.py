@@ -16,6 +16,8 @@ from jobs.inputs.fetch import fetch_all
 from jobs.run.parquet import count_parquet_rows, parquet_bytes, read_parquet
 from tests.faults.proxy import KINDS, SLOW_DOWN, STALL, FaultProxy
 
+pytestmark = pytest.mark.slow
+
 CONTENT = os.urandom(100_000)
 TABLE = pa.table({"key": [f"k{number}" for number in range(5000)], "noise": [os.urandom(20) for _ in range(5000)]})
 

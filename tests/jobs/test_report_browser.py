@@ -27,6 +27,8 @@ from tests.jobs.report_runs import (
     write_evaluation_run,
 )
 
+pytestmark = pytest.mark.slow
+
 PICTURES = 60
 
 

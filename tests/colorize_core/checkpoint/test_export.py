@@ -15,6 +15,8 @@ from colorize_core.inference.prediction import predict_ab
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model() -> ColorModel:

@@ -139,6 +139,7 @@ def test_outputs_hold_ab_and_the_logits_of_bins(settled: ColorModel) -> None:
 
 
 @every_model
+@pytest.mark.slow
 def test_a_network_learns(name: str) -> None:
     """Ten steps on one batch, to tell a bright image from a dark one, lower the error by a third, at the least."""
     model, sign = build(name), torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)

@@ -31,6 +31,8 @@ from colorize_core.training.steps import (
     unwrap,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def networks() -> tuple[ColorModel, nn.Module]:
     """A small generator and discriminator, both with BatchNorm; equal at every call."""

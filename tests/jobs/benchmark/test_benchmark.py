@@ -30,6 +30,8 @@ from jobs.command.verb import VERBS
 from jobs.report_config import ReportConfig
 from tests.jobs.report_runs import archive_rows, write_archive_run
 
+pytestmark = pytest.mark.slow
+
 KINDS = list(VERBS["benchmark"].kinds)
 FIGURES = (
     "images_per_second",
