@@ -27,16 +27,13 @@ class Lite(ColorModel):
         super().__init__()
         channels = [width * factor for factor in _CHANNELS]
         self.encoder = nn.ModuleList(
-            nn.Sequential(_conv(inputs, outputs, stride=2), *(ResBlock(outputs) for _ in range(blocks)))
+            nn.Sequential(conv_norm_relu(inputs, outputs, stride=2), *(ResBlock(outputs) for _ in range(blocks)))
             for inputs, outputs, blocks in zip([1, *channels], channels, _BLOCKS, strict=False)
         )
         self.context = GlobalContext(channels[-1])
         upwards = channels[::-1]
         self.decoder = nn.ModuleList(Up(below, skip) for below, skip in pairwise(upwards))
-        self.to_ab = nn.Conv2d(width, 2, 3, padding=1)
-        nn.init.normal_(self.to_ab.weight, 0, 0.01)  # training starts near gray
-        assert self.to_ab.bias is not None
-        nn.init.zeros_(self.to_ab.bias)
+        self.to_ab = chroma_head(width)
 
     def forward(self, L: Tensor) -> Tensor:
         """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
@@ -56,7 +53,7 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         """Build for `channels` input and output channels."""
         super().__init__()
-        self.conv1 = _conv(channels, channels)
+        self.conv1 = conv_norm_relu(channels, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
@@ -90,14 +87,24 @@ class Up(nn.Module):
         """Build for `below` channels from the level below and `skip` channels from the encoder."""
         super().__init__()
         self.reduce = nn.Conv2d(below, skip, 1, bias=False)
-        self.conv = _conv(skip, skip)
+        self.conv = conv_norm_relu(skip, skip)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         """Map below (B, below, H, W) and skip (B, skip, 2H, 2W) to (B, skip, 2H, 2W)."""
         return self.conv(skip + F.interpolate(self.reduce(below), scale_factor=2, mode="bilinear"))
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def chroma_head(channels: int) -> nn.Conv2d:
+    """Build the 3x3 convolution from features to ab; its small weights let training start near gray."""
+    conv = nn.Conv2d(channels, 2, 3, padding=1)
+    nn.init.normal_(conv.weight, 0, 0.01)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Build a 3x3 convolution with BatchNorm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),

@@ -1,4 +1,4 @@
-"""U-Net on an encoder pretrained on ImageNet, the network of the starter weights; designed in this project."""
+"""U-Net on an encoder pretrained on ImageNet; designed in this project."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from colorize_core.encoders.pyramid import EncoderName, build_encoder
 from colorize_core.models.base import ColorModel
+from colorize_core.models.lite import chroma_head, conv_norm_relu
 
 
 class PretrainedUnet(ColorModel):
@@ -46,12 +47,9 @@ class PretrainedUnet(ColorModel):
         self.norm = nn.BatchNorm2d(widths[0])
         inputs = (widths[0], *widths)
         self.decoder = nn.ModuleList(
-            Up(below, skip, outputs) for (below, outputs), skip in zip(pairwise(inputs), channels[-2::-1], strict=False)
+            Up(below, skip, outputs) for (below, outputs), skip in zip(pairwise(inputs), channels[-2::-1], strict=True)
         )
-        self.to_ab = nn.Conv2d(widths[-1], 2, 3, padding=1)
-        nn.init.normal_(self.to_ab.weight, 0, 0.01)  # training starts near gray
-        assert self.to_ab.bias is not None
-        nn.init.zeros_(self.to_ab.bias)
+        self.to_ab = chroma_head(widths[-1])
 
     def train(self, mode: bool = True) -> "PretrainedUnet":
         """Set the mode of the decoder, and of the encoder unless it is frozen."""
@@ -65,7 +63,7 @@ class PretrainedUnet(ColorModel):
         with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or L.requires_grad)):
             features, scene = self.encoder(L)
         x = F.relu(self.norm(self.bottom(features[-1])) + self.scene(scene)[:, :, None, None], inplace=True)
-        for up, skip in zip(self.decoder, features[-2::-1], strict=False):
+        for up, skip in zip(self.decoder, features[-2::-1], strict=True):
             x = up(x, skip)
         return F.interpolate(self.to_ab(x), scale_factor=4, mode="bilinear")
 
@@ -76,14 +74,10 @@ class Up(nn.Module):
     def __init__(self, below: int, skip: int, outputs: int) -> None:
         """Build for `below` channels from the level below and `skip` channels from the encoder."""
         super().__init__()
-        self.convs = nn.Sequential(*_conv(below + skip, outputs), *_conv(outputs, outputs))
+        self.convs = nn.Sequential(conv_norm_relu(below + skip, outputs), conv_norm_relu(outputs, outputs))
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         """Map below (B, below, H, W) and skip (B, skip, 2H, 2W) to (B, outputs, 2H, 2W)."""
         enlarged = F.interpolate(below, scale_factor=2, mode="bilinear")
-        result: Tensor = self.convs(torch.cat((enlarged, skip.to(enlarged.dtype)), dim=1))
+        result: Tensor = self.convs(torch.cat((enlarged, skip), dim=1))
         return result
-
-
-def _conv(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)

@@ -35,7 +35,7 @@ class RealCluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "NUMBA_DISABLE_JIT": "1",
+            "NUMBA_DISABLE_JIT": "1",  # every process would compile for four seconds; use small photographs
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
