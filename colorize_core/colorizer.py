@@ -15,6 +15,7 @@ from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.color.gray import GRAY_CHROMA
 from colorize_core.color.lab import chroma
 from colorize_core.color.pixels import pixels_to_lab
+from colorize_core.color.tone import find_tone
 from colorize_core.formatting import format_bytes
 from colorize_core.inference.batching import BatchPredictor
 from colorize_core.inference.compositing import compose_rgb
@@ -22,10 +23,10 @@ from colorize_core.inference.memory_budget import estimate_memory, split_within_
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
-from colorize_core.photo.depth import to_depth
 from colorize_core.photo.encode import encode, output_depth
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.photo.provenance import Provenance, software
+from colorize_core.photo.samples import to_depth
 from colorize_core.runtime.oom import is_out_of_memory
 from colorize_core.runtime.precision import Precision
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageTimer
@@ -34,6 +35,7 @@ from colorize_core.starter import locate_checkpoint
 from colorize_core.status import Status
 
 OnColor = Literal["colorize", "skip", "copy"]
+OnTone = Literal["neutralize", "keep"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _DEFAULT = EncodingOptions()
@@ -55,7 +57,9 @@ class ColorizedPhoto:
     source_format: str | None = None
     bit_depth: int | None = None
     is_color: bool | None = None
-    """True if the input has a mean chroma of at least `GRAY_CHROMA`."""
+    """True if the input has a mean chroma of at least `GRAY_CHROMA` and is not a toned gray photograph."""
+    tone: str | None = None
+    """Name of the tone of a toned gray photograph (`tone.Tone`)."""
     scores: dict[str, float] = field(default_factory=dict)
     """Scores at full size: mean_chroma, gamut_clipped (share of pixels whose chroma was reduced to fit sRGB) and
     max_lightness_error (of L, in 8-bit steps, after rounding and before lossy encoding). Inputs in color also have
@@ -82,6 +86,7 @@ class _DecodedPhoto:
     L: Tensor
     """(1, 1, h, w) lightness at its content shape."""
     is_color: bool
+    tone: str | None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,6 +105,7 @@ class _DecodedPhoto:
             source_format=self.photo.format,
             bit_depth=self.photo.bit_depth,
             is_color=self.is_color,
+            tone=self.tone,
         )
 
     def out_of_memory(self, step: str) -> ColorizedPhoto:
@@ -177,6 +183,7 @@ class Colorizer:
         formats: str | Sequence[str] = "png",
         *,
         on_color: OnColor = "colorize",
+        on_tone: OnTone = "neutralize",
         encoding: EncodingOptions = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
@@ -187,6 +194,8 @@ class Colorizer:
             photos: contents of files, in any format that `photo.decode` reads.
             formats: output format, one for all or one for each (`formats.WRITE_FORMATS`).
             on_color: treatment of inputs in color: colorize them from their lightness, skip them, or copy the bytes.
+            on_tone: treatment of toned gray photographs (sepia, cyanotype): as gray ones, whose tone is replaced by the
+                predicted colors, or as photographs in color, which `on_color` decides about.
             encoding: quality, compression, subsampling and bit depth of the outputs.
             max_pixels: maximum width x height; larger inputs get the status TOO_LARGE before they are decoded.
             max_memory: maximum bytes for the pixels of photographs processed at the same time, as estimated from the
@@ -200,7 +209,7 @@ class Colorizer:
         opened = self._open(photos, max_pixels, max_memory, results)
         for group in split_within_budget(opened, lambda item: item.memory, max_memory):
             work = []
-            for item, decoded in zip(group, self._map(self._decode, group), strict=True):
+            for item, decoded in zip(group, self._map(lambda item: self._decode(item, on_tone), group), strict=True):
                 if isinstance(decoded, ColorizedPhoto):
                     results[item.index] = decoded
                 elif decoded.is_color and on_color != "colorize":
@@ -237,18 +246,18 @@ class Colorizer:
                 except PhotoError as error:
                     results[index] = ColorizedPhoto(error.status, error=str(error))
                     continue
-            memory = estimate_memory(file.image, file.has_16_bit_channels)
+            memory = estimate_memory(file.header)
             if max_memory is None or memory <= max_memory:
                 yield _OpenedPhoto(index, file, memory)
                 continue
-            width, height = file.image.size
+            width, height = file.header.width, file.header.height
             reason = f"{width}x{height} pixels need about {format_bytes(memory)}, more than max_memory "
             reason += f"{format_bytes(max_memory)}; raise it to color them"
             results[index] = ColorizedPhoto(
-                Status.TOO_LARGE, error=reason, width=width, height=height, source_format=file.image.format
+                Status.TOO_LARGE, error=reason, width=width, height=height, source_format=file.header.format
             )
 
-    def _decode(self, item: _OpenedPhoto) -> _DecodedPhoto | ColorizedPhoto:
+    def _decode(self, item: _OpenedPhoto, on_tone: OnTone) -> _DecodedPhoto | ColorizedPhoto:
         file, item.file = item.file, None
         assert file is not None
         try:
@@ -261,7 +270,10 @@ class Colorizer:
         with self.stages.time(SHRINK):
             L, is_color = self._shrink(photo)
             self._synchronize()
-        return _DecodedPhoto(item.index, photo, L, is_color)
+            tone = find_tone(photo.rgb()) if is_color else None
+        return _DecodedPhoto(
+            item.index, photo, L, is_color and (tone is None or on_tone == "keep"), tone.name if tone else None
+        )
 
     def _shrink(self, photo: Photo) -> tuple[Tensor, bool]:
         """Return lightness (1, 1, h, w) at the content shape, and True if the photograph is in color.

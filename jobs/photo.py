@@ -22,7 +22,7 @@ class PhotoConfig(VerbConfig, EncodingOptions):
     POSITIONAL = ("input", "output")
 
     input: str
-    """Path of the photograph: JPEG, PNG, TIFF, WebP, GIF, BMP, JPEG 2000 or PNM."""
+    """Path of the photograph: JPEG, PNG, TIFF, WebP, AVIF, GIF, BMP, JPEG 2000 or PNM."""
     output: str
     """Path of the color image; the suffix selects the format: .jpg, .jpeg, .png, .webp, .tif or .tiff."""
     checkpoint: str = STARTER

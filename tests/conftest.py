@@ -21,6 +21,7 @@ from skimage import data
 from cluster.session import RayOptions, ray_session
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
+from tests.faults.proxy import FaultProxy
 
 # If tests run in the background, SIGINT is ignored, and all processes that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -121,6 +122,16 @@ def s3_endpoint(s3_environment: None) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture
+def strict_s3(s3_endpoint: str) -> Iterator[list[str]]:
+    """Keys of the section `storage` for a server that refuses requests without encryption or payer."""
+    with FaultProxy(s3_endpoint) as proxy:
+        proxy.require_encryption_and_payer()
+        options = {"endpoint": proxy.url, "requester_pays": True, "encryption": "aws:kms", "kms_key": "alias/archive"}
+        yield [f"storage.{key}={value}" for key, value in options.items()]
+        assert not proxy.refused
 
 
 @pytest.fixture

@@ -110,6 +110,7 @@ def verbs() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("verb", list(verbs()))
+@pytest.mark.slow
 def test_every_verb_is_a_module_that_python_runs(verb: str) -> None:
     assert importlib.util.find_spec(f"jobs.{verb}")
     package = ROOT / "jobs" / verb
@@ -122,6 +123,7 @@ def test_imports_inside_functions_are_found(tmp_path: Path) -> None:
     assert imported(file) == {"ray.data", "jobs.cli.main", "cluster.storage"}
 
 
+@pytest.mark.slow
 def test_the_whole_core_can_be_imported_without_ray() -> None:
     modules = [name for name in sorted(MODULES) if name.startswith("colorize_core") and "__main__" not in name]
     code = (
@@ -135,6 +137,7 @@ def test_the_whole_core_can_be_imported_without_ray() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_names_that_users_import() -> None:
     code = (
         "from colorize_core.color import lab_to_rgb, rgb_to_lab\n"
@@ -146,6 +149,7 @@ def test_names_that_users_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_archive_needs_torch_only_in_its_actors() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -16,6 +16,7 @@ from cluster.config.loading import Section, to_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.log import LogOptions, logging_to
 from cluster.ray_compat import root_cause
+from cluster.storage.advice import with_advice
 from colorize_core.errors import UserError
 from colorize_core.formatting import last_line
 
@@ -79,6 +80,8 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
         if isinstance(cause, UserError):
             return complain(str(cause))
         reason = last_line(cause, _MAX_ERROR_CHARACTERS)
+        if isinstance(cause, OSError):
+            reason = with_advice(reason)
         return complain(f"failed: {type(cause).__name__}: {reason} (--verbose shows the log)", FAILED)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 CHANGEABLE: dict[str, Any] = {"changeable": True}
 """`json_schema_extra` of a field that may change when a run continues; on a section it covers all keys of the section.
@@ -60,6 +61,18 @@ def changeable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
         elif section := section_of(field.annotation):
             keys += changeable_keys(section, f"{prefix}{name}.")
     return keys
+
+
+def default_values(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Return the defaults of all keys that have one, by dotted path, as in JSON."""
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        section = section_of(field.annotation)
+        if section and field.default is not None:
+            values |= default_values(section, f"{prefix}{name}.")
+        elif not field.is_required():
+            values[f"{prefix}{name}"] = to_jsonable_python(field.get_default(call_default_factory=True))
+    return values
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:

@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 
+UNREADABLE, LINK = "folder that cannot be read", "link to a folder"
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One file of a listing."""
+    """One file of a listing, or a local folder that was not listed."""
 
     key: str
     """Path relative to the storage, with forward slashes."""
     size: int
-    """Size in bytes."""
+    """Size in bytes; -1 if it is not known."""
+    not_listed: str = ""
+    """UNREADABLE or LINK for a folder whose files were not listed, whose key ends with a slash."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,38 @@ class LocalStorage:
 
     def list(self) -> Iterator[Entry]:
         """Yield all files below, sorted by name within each directory; keys are `_as_text` of the names."""
-        for directory, folders, files in os.walk(self.root):
+        return (entry for entry in self.walk() if not entry.not_listed)
+
+    def walk(self, *, follow_links: bool = False) -> Iterator[Entry]:
+        """Yield all files below as `list` does, and the folders that were not listed.
+
+        Args:
+            follow_links: also list folders that symbolic links name, each folder once: a link to a folder that is being
+                listed already ends there.
+        """
+        unreadable: list[str] = []
+        visited = {_identity(self.root)}
+        walker = os.walk(
+            self.root, onerror=lambda error: unreadable.append(str(error.filename)), followlinks=follow_links
+        )
+        for directory, folders, files in walker:
+            for name in sorted(folders):
+                path = os.path.join(directory, name)
+                is_repeated = follow_links and _identity(path) in visited
+                if is_repeated or (not follow_links and os.path.islink(path)):
+                    yield Entry(f"{self._key(path)}/", -1, LINK)
+                    folders.remove(name)
+                elif follow_links:
+                    visited.add(_identity(path))
             folders.sort()
             for name in sorted(files):
                 path = os.path.join(directory, name)
-                key = os.path.relpath(path, self.root).replace(os.sep, "/")
-                yield Entry(_as_text(key), os.stat(path, follow_symlinks=False).st_size)
+                yield Entry(self._key(path), os.stat(path, follow_symlinks=False).st_size)
+        for path in unreadable:
+            yield Entry(f"{self._key(path)}/", -1, UNREADABLE)
 
-    def list_parallel(self, threads: int) -> Iterator[Entry]:
-        """Yield all files below; a directory tree is read by one thread."""
-        return self.list()
+    def _key(self, path: str) -> str:
+        return _as_text(os.path.relpath(path, self.root).replace(os.sep, "/"))
 
     def exists(self, key: str) -> bool:
         """Return True if the file exists."""
@@ -76,6 +103,9 @@ class LocalStorage:
     def read(self, key: str) -> bytes:
         """Read a whole file; raises FileNotFoundError or another OSError."""
         path = os.fsencode(self.path(key))
+        if key.endswith("/"):
+            os.listdir(path)
+            raise IsADirectoryError(f"{key}: a folder that could not be read when it was listed; list it in a new run")
         return Path(os.fsdecode(path if os.path.exists(path) else _raw_bytes(path))).read_bytes()
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
@@ -95,6 +125,14 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         """Delete a file; a missing file is not an error."""
         Path(self.path(key)).unlink(missing_ok=True)
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except OSError:  # a file or link that has just been deleted
+        return None
+    return found.st_dev, found.st_ino
 
 
 @functools.cache

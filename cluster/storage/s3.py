@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
+from cluster.storage.advice import with_advice
 from cluster.storage.listing import FolderListing, Page
 from cluster.storage.local import Entry
+from colorize_core.errors import UserError
 from colorize_core.formatting import first_line
+from colorize_core.runtime.locations import S3
 
 if TYPE_CHECKING:
     from pyarrow import fs
 
-S3 = "s3://"
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _FIRST_PAUSE, _MAX_PAUSE = 0.2, 20.0
@@ -28,6 +30,10 @@ _TRANSIENT_CODES = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnava
 _NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 
 Answer = TypeVar("Answer")
+
+
+class RedirectError(Exception):
+    """The server redirects requests without naming a region, and boto3 follows in circles."""
 
 
 class _Counter:
@@ -92,20 +98,12 @@ class S3Storage:
 
     @property
     def filesystem(self) -> "fs.FileSystem":
-        """File system object for pyarrow and Ray; a small object is one PUT."""
+        """File system object for pyarrow and Ray."""
         from pyarrow import fs
 
-        endpoint = _endpoint(self.options)
-        return fs.S3FileSystem(
-            endpoint_override=endpoint,
-            scheme="http" if (endpoint or "").startswith("http://") else "https",
-            region=_region(self.options),
-            anonymous=self.options.anonymous,
-            connect_timeout=_CONNECT_SECONDS,
-            request_timeout=_READ_SECONDS,
-            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=self.options.max_attempts),
-            allow_delayed_open=True,
-        )
+        from cluster.storage.arrow import S3Handler
+
+        return fs.PyFileSystem(S3Handler(self.options))
 
     def path(self, key: str = "") -> str:
         """Return the path of a key on `filesystem`."""
@@ -117,28 +115,28 @@ class S3Storage:
 
     def check(self) -> None:
         """List one key, with few attempts; raises ClusterError if the server does not answer or refuses."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import ClientError, NoCredentialsError
 
         where = {"Bucket": self.bucket, "Prefix": self.prefix, **self._payer()}
         try:
             with_retries(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
-        except ClientError as error:
-            raise ClusterError(f"{self.uri}: refused ({error.response['Error'].get('Code', error)})") from error
+        except (ClientError, NoCredentialsError, RedirectError) as error:
+            raise ClusterError(with_advice(f"{self.uri}: refused ({_one_line(error)})")) from error
         except _faults() as error:
             server = _endpoint(self.options) or "AWS S3"
-            raise ClusterError(f"{self.uri}: {server} cannot be reached ({_one_line(error)})") from error
+            raise ClusterError(with_advice(f"{self.uri}: {server} cannot be reached ({_one_line(error)})")) from error
 
     def list(self) -> Iterator[Entry]:
         """Yield all objects below, sorted by key, from pages of 1,000."""
-        for page in self._pages("", False):
+        for page in self.pages():
             yield from page.files
 
     def list_parallel(self, threads: int) -> Iterator[Entry]:
         """Yield all objects below in no particular order; folders are listed in parallel."""
-        return FolderListing(self._pages, threads).entries()
+        return FolderListing(self.pages, threads).entries()
 
-    def _pages(self, folder: str, own_files_only: bool) -> Iterator[Page]:
-        """Yield pages of up to 1,000 objects of a folder ("" or "a/b/"); raises ClusterError."""
+    def pages(self, folder: str = "", own_files_only: bool = False) -> Iterator[Page]:
+        """Yield pages of up to 1,000 objects below a folder ("" or "a/b/"), or directly in it; raises ClusterError."""
         top = f"{self.prefix}/" if self.prefix else ""
         arguments = {"Bucket": self.bucket, "Prefix": top + folder, **self._payer()}
         if own_files_only:
@@ -148,7 +146,7 @@ class S3Storage:
             try:
                 answer = with_retries(lambda: client.list_objects_v2(**arguments), self.options.max_attempts)
             except _faults() as error:
-                raise ClusterError(f"{self.uri}: cannot be listed ({_one_line(error)})") from error
+                raise ClusterError(with_advice(f"{self.uri}: cannot be listed ({_one_line(error)})")) from error
             found = ((item["Key"][len(top) :], item["Size"]) for item in answer.get("Contents", ()))
             files = [Entry(key, size) for key, size in found if key and not key.endswith("/")]
             yield Page(files, [item["Prefix"][len(top) :] for item in answer.get("CommonPrefixes", ())])
@@ -161,21 +159,30 @@ class S3Storage:
     def exists(self, key: str) -> bool:
         """Return True if the object exists; raises OSError after all attempts."""
         try:
-            self._request("head_object", key)
+            self.entry(key)
         except FileNotFoundError:
             return False
         return True
 
-    def read(self, key: str) -> bytes:
-        """Read a whole object; raises FileNotFoundError, or another OSError after all attempts."""
+    def entry(self, key: str) -> Entry:
+        """Return key and size of an object; raises FileNotFoundError, or another OSError after all attempts."""
+        return Entry(key, self._request("head_object", key)["ContentLength"])
+
+    def read(self, key: str, part: range | None = None) -> bytes:
+        """Read an object, or the bytes of `part`; raises FileNotFoundError, or another OSError after all attempts."""
+        bounds = {"Range": f"bytes={part.start}-{part.stop - 1}"} if part else {}
         # The body arrives after the call has returned: boto3 does not retry a connection that breaks then.
-        return self._request("get_object", key, finish=lambda answer: answer["Body"].read())
+        return self._request("get_object", key, finish=lambda answer: answer["Body"].read(), **bounds)
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Write a whole object with one PUT; raises OSError after all attempts."""
+        """Write a whole object with one PUT, at most 5 GB; raises OSError after all attempts."""
         extra: dict[str, Any] = {"ContentType": content_type, "SSEKMSKeyId": self.options.kms_key}
         extra |= {"ServerSideEncryption": self.options.encryption}
-        self._request("put_object", key, Body=data, **{name: value for name, value in extra.items() if value})
+        given = {name: value for name, value in extra.items() if value}
+        try:
+            self._request("put_object", key, Body=data, **given)
+        except OSError as error:
+            raise OSError(f"{self.uri}/{key}: cannot be written ({error})") from error
 
     def delete(self, key: str) -> None:
         """Delete an object; a missing one is not an error. Raises OSError after all attempts."""
@@ -197,7 +204,12 @@ class S3Storage:
 
 
 def _endpoint(options: StorageOptions) -> str | None:
-    return options.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    given = {"storage.endpoint": options.endpoint} | {name: os.environ.get(name) for name in names}
+    key, url = next(((key, url) for key, url in given.items() if url), ("", None))
+    if url and not url.startswith(("http://", "https://")):
+        raise UserError(f"{key}={url}: an endpoint must start with https:// or http://")
+    return url
 
 
 def _region(options: StorageOptions) -> str:
@@ -241,6 +253,8 @@ def with_retries(request: Callable[[], Answer], attempts: int) -> Answer:
     for attempt in range(1, attempts):
         try:
             return request()
+        except RecursionError:
+            raise RedirectError("the server redirected the request and named no region") from None
         except Exception as error:
             if not _is_transient(error):
                 raise
@@ -254,7 +268,7 @@ def _faults() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
-    return BotoCoreError, ClientError, HTTPError
+    return BotoCoreError, ClientError, HTTPError, RedirectError
 
 
 def _is_transient(error: Exception) -> bool:

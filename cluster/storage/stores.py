@@ -4,25 +4,39 @@ Objects are read and written whole: one GET, one PUT, never a stream that could 
 value that can be pickled into Ray tasks; connections are opened where they are used.
 """
 
-import os
+from cluster.storage.local import LINK, UNREADABLE, Entry, LocalStorage
+from cluster.storage.s3 import S3Storage, StorageOptions
+from colorize_core.errors import UserError
+from colorize_core.runtime.locations import S3, normalize_location
 
-from cluster.errors import ClusterError
-from cluster.storage.local import Entry, LocalStorage
-from cluster.storage.s3 import S3, S3Storage, StorageOptions
-
-__all__ = ["Entry", "LocalStorage", "S3Storage", "Storage", "StorageOptions", "open_storage", "reach"]
+__all__ = [
+    "LINK",
+    "UNREADABLE",
+    "Entry",
+    "LocalStorage",
+    "S3Storage",
+    "Storage",
+    "StorageOptions",
+    "open_storage",
+    "reach",
+]
 
 Storage = LocalStorage | S3Storage
 
 
 def open_storage(location: str, options: StorageOptions) -> Storage:
-    """Return the storage at a local path or an s3:// URI, without connecting to it or creating it."""
-    if not location.startswith(S3):
-        return LocalStorage(os.path.abspath(os.path.expanduser(location)))
-    bucket, _, prefix = location[len(S3) :].partition("/")
+    """Return the storage at a location, without connecting to it or creating it.
+
+    Raises:
+        UserError: a scheme that is not supported (`normalize_location`), or no bucket.
+    """
+    normalized = normalize_location(location)
+    if not normalized.startswith(S3):
+        return LocalStorage(normalized)
+    bucket, _, prefix = normalized.removeprefix(S3).partition("/")
     if not bucket:
-        raise ClusterError(f"{location}: an s3:// location requires a bucket (s3://BUCKET/PREFIX)")
-    return S3Storage(bucket, prefix.strip("/"), options)
+        raise UserError(f"{location}: an s3:// location requires a bucket (s3://BUCKET/PREFIX)")
+    return S3Storage(bucket, prefix.rstrip("/"), options)
 
 
 def reach(options: StorageOptions, *locations: str) -> list[Storage]:

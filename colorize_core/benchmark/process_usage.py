@@ -1,16 +1,13 @@
-"""CPU time and memory of a process and its descendants, read from /proc (Linux)."""
+"""CPU time and memory of a process and its descendants."""
 
-import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import psutil
 
-from colorize_core.errors import UserError
-
-_PROC = Path("/proc")
 _INTERVAL_SECONDS = 0.25
 
 
@@ -29,35 +26,17 @@ class UsageSample:
 
 
 def sample_usage(root: int) -> UsageSample:
-    """Measure a process, given by its id, and its descendants; ended children count once their parent waited for them.
-
-    Raises:
-        UserError: this system has no /proc.
-    """
-    if not (_PROC / "self" / "stat").exists():
-        raise UserError("benchmarks read CPU time and memory from /proc, which only Linux has")
-    page, tick = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
-    parents, ticks, pages = {}, {}, {}
-    for entry in os.scandir(_PROC):
-        if not entry.name.isdigit():
-            continue
-        try:
-            # The name in parentheses may hold anything; the fields after it are numbers (man 5 proc).
-            fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        number = int(entry.name)
-        parents[number], ticks[number], pages[number] = int(fields[1]), sum(map(int, fields[11:15])), int(fields[21])
-    tree, added = set(), {root} & parents.keys()
-    while added:
-        tree |= added
-        added = {number for number, parent in parents.items() if parent in added} - tree
-    return UsageSample(
-        time.time(),
-        sum(ticks[number] for number in tree) / tick,
-        sum(pages[number] for number in tree) * page,
-        pages.get(root, 0) * page,
-    )
+    """Measure a process, given by its id, and its descendants; an ended child counts once its parent waited for it."""
+    core_seconds, memory, root_memory = 0.0, 0, 0
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(root)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess), process.oneshot():
+                times, resident = process.cpu_times(), process.memory_info().rss
+                core_seconds += times.user + times.system + times.children_user + times.children_system
+                memory += resident
+                root_memory += resident if process == parent else 0
+    return UsageSample(time.time(), core_seconds, memory, root_memory)
 
 
 class UsageMonitor:

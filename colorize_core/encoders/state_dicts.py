@@ -63,9 +63,9 @@ def _require_tensors(state: object, source: str) -> dict[str, Tensor]:
     return state
 
 
-def cached_weights(weights: "WeightsEnum") -> bool:
-    """Return True if torchvision's weights have been downloaded to this machine already."""
-    return os.path.isfile(os.path.join(hub.get_dir(), "checkpoints", os.path.basename(weights.url)))
+def is_cached(url: str) -> bool:
+    """Return True if torch has downloaded the file of this URL to this machine already."""
+    return os.path.isfile(os.path.join(hub.get_dir(), "checkpoints", os.path.basename(url)))
 
 
 def download_state_dict(weights: "WeightsEnum", hint: str) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +55,23 @@ class TorchvisionEncoder(nn.Module):
         mean, deviation = (L.new_tensor(values).reshape(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
         x = ((L + 1) / 2 - mean) / deviation
         features = []
-        for number, layer in enumerate(getattr(self.network, "features", self.network.children())):
+        for number, layer in enumerate(self._layers()):
             x = layer(x)
             if number in self._known.outputs:
                 features.append(x)
         return features, x.mean((2, 3))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the modules of each stage, whose outputs are the features at strides 4, 8, 16 and 32.
+
+        The layers after the last feature belong to the last stage.
+        """
+        layers = self._layers()
+        ends = [number + 1 for number in self._known.outputs[:-1]]
+        return [layers[begin:end] for begin, end in pairwise([0, *ends, len(layers)])]
+
+    def _layers(self) -> list[nn.Module]:
+        return list(getattr(self.network, "features", self.network).children())
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename the tensors of torchvision's state dict to this module's, without those of the classifier."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from PIL import Image
+from colorize_core.photo.header import Header
 
 Item = TypeVar("Item")
 
@@ -14,17 +14,11 @@ _COLOR = {8: 17, 16: 28}
 _ALPHA = 10
 
 
-def estimate_memory(image: Image.Image, has_16_bit_channels: bool) -> int:
-    """Return the maximum number of bytes that coloring a photograph takes, without the strips in progress.
-
-    Args:
-        image: opened, not loaded.
-        has_16_bit_channels: True if it has several channels of 16 bits, which Pillow's mode does not show.
-    """
-    gray = image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F"))
-    bits = 16 if has_16_bit_channels or image.mode.startswith(("I", "F")) else 8
-    has_alpha = image.mode.endswith(("A", "a")) or "transparency" in image.info
-    return image.width * image.height * ((_GRAY if gray else _COLOR)[bits] + (_ALPHA if has_alpha else 0))
+def estimate_memory(header: Header) -> int:
+    """Return the maximum number of bytes that coloring a photograph takes, without the strips in progress."""
+    by_bits = _GRAY if header.is_gray else _COLOR
+    per_pixel = by_bits[16 if header.bits > 8 else 8] + (_ALPHA if header.has_alpha else 0)
+    return header.width * header.height * per_pixel
 
 
 def split_within_budget(

@@ -7,7 +7,7 @@ from io import StringIO
 import torch
 from torch import Tensor, nn
 
-from colorize_core.encoders.state_dicts import read_state_dict, read_tensor_shapes
+from colorize_core.encoders.state_dicts import is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
 
 FEATURES = 2048
@@ -58,6 +58,13 @@ class InceptionFeatures(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         """Compute features (B, 2048) float32 of (B, 3, H, W) uint8 sRGB."""
         return self.net(rgb)[0]
+
+
+def has_inception_weights() -> bool:
+    """Return True if the published weights of `InceptionFeatures` have been downloaded to this machine already."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    return is_cached(URL_INCEPTION_V3)
 
 
 def check_inception_weights(weights: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from colorize_core.encoders.state_dicts import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
+from colorize_core.encoders.state_dicts import download_state_dict, is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_lpips_weights(backbone: Backbone, weights: str | None) -> None:
     Arguments and errors are those of `LPIPS`; of given weights only the first layer is compared.
     """
     if weights is None:
-        if not cached_weights(_published(backbone)):
+        if not is_cached(_published(backbone).url):
             download_state_dict(_published(backbone), _HINT)
     elif (shapes := read_tensor_shapes(weights)) and shapes.get(_FIRST_WEIGHTS) != _FIRST_SHAPES[backbone]:
         raise UserError(f"{weights}: not the weights of the LPIPS backbone {backbone} ({_FIRST_WEIGHTS} does not fit)")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _DECLARATION = re.compile(r"^class (\w+)\(ColorModel\):", re.MULTILINE)
 
-# Options that name the source of initial weights. They are not part of the architecture: checkpoints do not store
-# them, because they contain the weights.
-_INITIAL_WEIGHT_OPTIONS = {"backbone_weights", "weights"}
+# Options of training: the source of initial weights, and which part is trained. They are not part of the architecture,
+# so checkpoints do not store them, and a run starts from a checkpoint that was trained with others.
+_TRAINING_OPTIONS = {"backbone_weights", "weights", "trainable_stages"}
 
 __all__ = ["OptionError", "build_model", "check_model", "model_names"]
 
@@ -75,7 +75,7 @@ def build_model(name: str, **options: Any) -> "ColorModel":
             reason = error.errors()[0]["msg"].replace("Input", "it")
             raise OptionError(f"model {name!r}: {option} = {value!r}: {reason}") from error
     model: ColorModel = model_class(**options)
-    kept = {key: value for key, value in options.items() if key not in _INITIAL_WEIGHT_OPTIONS}
+    kept = {key: value for key, value in options.items() if key not in _TRAINING_OPTIONS}
     model.architecture = {"name": name, "options": kept}
     return model
 

@@ -18,6 +18,9 @@ class ColorModel(nn.Module):
     has_bins: ClassVar[bool] = False
     """True if `outputs` returns logits over the 313 color bins of `color.bins`."""
 
+    backbone: str | None = None
+    """Network whose weights the option `backbone_weights` names, as torchvision or `encoders` call it."""
+
     stride: int = 32
     """Images whose sides are multiples of this need no padding."""
 

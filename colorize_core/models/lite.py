@@ -1,4 +1,4 @@
-"""Small U-Net for CPUs and real-time use, the network of the starter weights; designed in this project."""
+"""Small U-Net for CPUs and real-time use; designed in this project."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""U-Net on an encoder pretrained on ImageNet; designed in this project."""
+"""U-Net on an encoder pretrained on ImageNet, the network of the starter weights; designed in this project."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -25,8 +25,8 @@ class PretrainedUnet(ColorModel):
     def __init__(
         self,
         encoder: EncoderName = "efficientnet_lite2",
-        widths: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (224, 144, 96),
-        frozen: bool = True,
+        widths: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (256, 160, 64),
+        trainable_stages: Annotated[int, Field(ge=0, le=4)] = 0,
         backbone_weights: str | None = None,
     ) -> None:
         """Build the network.
@@ -34,13 +34,17 @@ class PretrainedUnet(ColorModel):
         Args:
             encoder: name of the encoder.
             widths: channels of the decoder at 1/16, 1/8 and 1/4 of the side.
-            frozen: True keeps the encoder's weights and statistics as they are in training.
+            trainable_stages: number of the encoder's last stages that are trained, of four (strides 4, 8, 16, 32); the
+                weights and statistics of the others stay as they are.
             backbone_weights: initial weights of the encoder; see `build_encoder`.
         """
         super().__init__()
+        self.backbone = encoder
         self.encoder = build_encoder(encoder, backbone_weights)
-        self.frozen = frozen
-        self.encoder.requires_grad_(not frozen)
+        stages = self.encoder.stages()
+        self._frozen = [module for stage in stages[: len(stages) - trainable_stages] for module in stage]
+        for module in self._frozen:
+            module.requires_grad_(False)
         channels = self.encoder.channels
         self.scene = nn.Linear(self.encoder.scene_channels, widths[0])
         self.bottom = nn.Conv2d(channels[-1], widths[0], 1, bias=False)
@@ -52,16 +56,15 @@ class PretrainedUnet(ColorModel):
         self.to_ab = chroma_head(widths[-1])
 
     def train(self, mode: bool = True) -> "PretrainedUnet":
-        """Set the mode of the decoder, and of the encoder unless it is frozen."""
+        """Set the mode of the trained modules; the frozen ones stay in evaluation mode."""
         super().train(mode)
-        if self.frozen:
-            self.encoder.eval()
+        for module in self._frozen:
+            module.eval()
         return self
 
     def forward(self, L: Tensor) -> Tensor:
         """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or L.requires_grad)):
-            features, scene = self.encoder(L)
+        features, scene = self.encoder(L)
         x = F.relu(self.norm(self.bottom(features[-1])) + self.scene(scene)[:, :, None, None], inplace=True)
         for up, skip in zip(self.decoder, features[-2::-1], strict=True):
             x = up(x, skip)

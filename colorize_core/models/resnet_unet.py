@@ -132,6 +132,8 @@ class ResBlock(nn.Module):
 class ResNetUNet(ColorModel):
     """U-Net on ResNet-18 with a one-channel stem; decoder channels 512, 384, 256, 96, then 97 at full size."""
 
+    backbone = "resnet18"
+
     def __init__(
         self,
         backbone_weights: str | None = None,

@@ -18,6 +18,8 @@ class ResNetUpsampler(ColorModel):
     255/110 W and its bias c to 255/110 c - 128/110.
     """
 
+    backbone = "resnet18"
+
     def __init__(self, backbone_weights: str | None = None) -> None:
         """Build the network; `backbone_weights` and errors as in `backbone.gray_resnet18`."""
         super().__init__()

@@ -5,25 +5,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from colorize_core.errors import UserError
 from colorize_core.formatting import first_line
-from colorize_core.photo.depth import to_depth
-from colorize_core.photo.high_bit_depth import has_16_bit_channels, read_16_bit_channels
-from colorize_core.photo.metadata import read_dpi, read_exif, read_orientation, read_xmp
+from colorize_core.photo.header import Decoder, Header, read_header
+from colorize_core.photo.jpeg import END_OF_IMAGE, lacks_only_its_end
+from colorize_core.photo.metadata import Captions, read_captions, read_dpi, read_exif, read_orientation, read_xmp
 from colorize_core.photo.options import MAX_PIXELS
-from colorize_core.photo.profiles import high_bit_depth_to_srgb, to_srgb
+from colorize_core.photo.profiles import describe_png_colors, high_bit_depth_to_srgb, to_srgb
+from colorize_core.photo.samples import (
+    Samples,
+    UnsupportedSamplesError,
+    read_jpeg,
+    read_jpeg_2000,
+    read_png,
+    read_tiff,
+    to_depth,
+)
 from colorize_core.status import Status
 
-# `open_photo` checks the size before pixels are decoded, against a limit of the caller. Pillow's fixed limit would
-# also refuse gigapixel scans that the caller allows.
-Image.MAX_IMAGE_PIXELS = None
-Image.init()  # registers all plugins, so that Image.open knows the formats below
-
-# Restricting the formats keeps PostScript and other interpreters away from untrusted bytes.
-_READ_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"\0\0\0\x0cjP")
+_KNOWN_FORMATS = {  # by the bytes at a position, for a message that says what the file is
+    (4, b"ftyphei"): "HEIC",
+    (4, b"ftypmif1"): "HEIF",
+    (0, b"\xff\x0a"): "JPEG XL",
+    (0, b"\0\0\0\x0cJXL "): "JPEG XL",
+    (0, b"8BPS"): "Photoshop (PSD)",
+}
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")  # Pillow's modes with alpha; the A of LAB is a color
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -36,6 +45,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda stored: np.rot90(stored),
 }
 """Transformation to upright pixels, by EXIF orientation."""
+_FIRST_QUARTER_TURN = 5  # orientations from this one on swap width and height
 
 
 class PhotoError(UserError):
@@ -52,10 +62,7 @@ class PhotoFile:
     """An encoded photograph whose header has been read."""
 
     data: bytes
-    image: Image.Image
-    """Opened by Pillow, not loaded."""
-    has_16_bit_channels: bool
-    """True if it has several channels of 16 bits (`high_bit_depth`), which Pillow's mode does not show."""
+    header: Header
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Photo:
     """Horizontal and vertical resolution in dots per inch."""
     xmp: bytes | None = None
     """XMP packet as stored in the file."""
+    captions: Captions = field(default_factory=Captions)
+    """Texts outside EXIF and XMP."""
     notes: list[str] = field(default_factory=list)
     """Simplifications made while decoding, for the column `note`."""
 
@@ -107,18 +116,20 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> PhotoFile:
     if not data:
         raise PhotoError(Status.EMPTY, "the file is empty")
     try:
-        image = _open_image(data)
-        file = PhotoFile(data, image, has_16_bit_channels(data, image))
+        header = read_header(data)
     except UnidentifiedImageError as error:
         if data.startswith(_SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
             raise PhotoError(Status.TRUNCATED, "the header is incomplete or damaged") from error
+        for (position, signature), name in _KNOWN_FORMATS.items():
+            if data.startswith(signature, position):
+                raise PhotoError(Status.UNSUPPORTED, f"{name} cannot be read") from error
         raise PhotoError(Status.NOT_AN_IMAGE, "the bytes are not in a known image format") from error
     except Exception as error:
         raise PhotoError(*_classify(error)) from error
-    if image.width * image.height > max_pixels:
-        message = f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}"
+    if header.width * header.height > max_pixels:
+        message = f"{header.width}x{header.height} pixels are more than the limit of {max_pixels}"
         raise PhotoError(Status.TOO_LARGE, message)
-    return file
+    return PhotoFile(data, header)
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -133,74 +144,116 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
 def decode_file(file: PhotoFile) -> Photo:
     """Decode an opened photograph; each file can be decoded once.
 
-    Orientation is applied. An embedded profile is converted to sRGB, palettes and CMYK become RGB. The first of several
-    pages or frames is used. 16 bits are kept in gray, and in color in PNG and TIFF.
+    Orientation is applied. An embedded profile is converted to sRGB, palettes and CMYK become RGB. The first frame is
+    used, and of a TIFF the page that the header names. More than 8 bits per channel become 16, except in CMYK.
 
     Raises:
         PhotoError: with status TRUNCATED or UNSUPPORTED.
     """
-    image = file.image
-    source_format = image.format or ""
-    notes: list[str] = []
+    header = file.header
+    notes = list(header.notes)
     try:
-        channels = read_16_bit_channels(file.data, image) if file.has_16_bit_channels else None
-        if channels is None:
-            image.load()
+        samples = _read_samples(file)
+        if samples is None:
+            image = _load(file, notes)
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise almost any exception for damaged data
+    except Exception as error:  # decoders raise almost any exception for damaged data
         raise PhotoError(*_classify(error)) from error
     if (pages := _count_pages(file)) > 1:
         notes.append(f"first of {pages} pages or frames")
-    exif, dpi, packet, orientation = (
-        read_exif(image, notes),
-        read_dpi(image),
-        read_xmp(image, notes),
-        read_orientation(image),
-    )
-    if channels is None:
+    source = header.metadata
+    exif, dpi, packet = read_exif(source, notes), read_dpi(source), read_xmp(source, notes)
+    captions, orientation = read_captions(source, notes), read_orientation(source)
+    if samples is None:
         pixels, alpha = _pixels(image, notes)
     else:
-        pixels = high_bit_depth_to_srgb(channels[0], image.info.get("icc_profile"), notes)
-        alpha = _drop_opaque(channels[1])
-    turn = _UPRIGHT.get(orientation, lambda stored: stored)
+        pixels, alpha = _convert(samples, source.info.get("icc_profile"), notes), _drop_opaque(samples.alpha)
+    if header.format == "PNG" and (profile := describe_png_colors(source.info, gray=pixels.ndim == 2)):
+        bits = pixels.itemsize * 8
+        pixels = to_depth(high_bit_depth_to_srgb(to_depth(pixels, 16), profile, notes), bits)
+    if orientation >= _FIRST_QUARTER_TURN and dpi:
+        dpi = dpi[::-1]
+    turned_by_pillow = header.format == "TIFF" and samples is None
+    turn = _UPRIGHT.get(1 if turned_by_pillow else orientation, lambda stored: stored)
     pixels = np.ascontiguousarray(turn(_drop_equal_channels(pixels)))
     alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
-    return Photo(pixels, alpha, source_format, exif, dpi, packet, notes)
+    return Photo(pixels, alpha, header.format, exif, dpi, packet, captions, notes)
+
+
+def _read_samples(file: PhotoFile) -> Samples | None:
+    """Decode with the library that the header names; None if that is Pillow."""
+    data, header = file.data, file.header
+    match header.decoder:
+        case Decoder.LIBPNG:
+            return read_png(data)
+        case Decoder.LIBJPEG:
+            return read_jpeg(data, header.bits)
+        case Decoder.OPENJPEG:
+            return read_jpeg_2000(data, header.bits)
+        case Decoder.TIFFFILE:
+            return read_tiff(data, header.offset)
+    return None
+
+
+def _load(file: PhotoFile, notes: list[str]) -> Image.Image:
+    """Load an image with Pillow; of a JPEG, the end marker may be missing."""
+    image = file.header.image
+    assert image is not None
+    try:
+        image.load()
+    except OSError:
+        if image.format != "JPEG" or not lacks_only_its_end(file.data):
+            raise
+        image = Image.open(io.BytesIO(file.data + END_OF_IMAGE))
+        image.load()
+        notes.append("the end marker of the JPEG is missing")
+    return image
 
 
 def _count_pages(file: PhotoFile) -> int:
-    """Return the number of pages or frames; 1 if a damaged later page prevents counting.
+    """Return the number of frames; 1 if a damaged later frame prevents counting, and for TIFF, whose header counts.
 
-    Counting moves Pillow to other pages, which mixes their metadata into that of the first one. The pages are therefore
-    counted in a second image, which is opened only if the header announces several pages. GIF does not announce them.
+    Counting moves Pillow to other frames. They are therefore counted in a second image, which is opened only if the
+    header announces several frames. GIF does not announce them.
     """
-    if file.image.format != "GIF" and not getattr(file.image, "is_animated", False):
+    image = file.header.image
+    if image is None or image.format == "TIFF" or (image.format != "GIF" and not getattr(image, "is_animated", False)):
         return 1
     try:
-        return getattr(_open_image(file.data), "n_frames", 1)
+        return getattr(Image.open(io.BytesIO(file.data), formats=[file.header.format]), "n_frames", 1)
     except Exception:  # as above
         return 1
 
 
-def _open_image(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=_READ_FORMATS)
-
-
 def _classify(error: Exception) -> tuple[Status, str]:
     message = first_line(error)
-    unsupported = isinstance(error, NotImplementedError) or any(
+    unsupported = isinstance(error, NotImplementedError | UnsupportedSamplesError) or any(
         words in message.lower() for words in ("unsupported", "not available", "cannot handle")
     )
     return (Status.UNSUPPORTED if unsupported else Status.TRUNCATED), message
+
+
+def _convert(samples: Samples, profile: bytes | None, notes: list[str]) -> np.ndarray:
+    """Return samples as gray or sRGB."""
+    if samples.note:
+        notes.append(samples.note)
+    colors = samples.colors
+    if colors.dtype == np.uint16:
+        return high_bit_depth_to_srgb(colors, profile, notes)
+    if colors.shape[2:] == (4,):
+        image = Image.merge("CMYK", [Image.fromarray(np.ascontiguousarray(colors[..., ink])) for ink in range(4)])
+    else:
+        image = Image.fromarray(colors)
+    if profile:
+        image.info["icc_profile"] = profile
+    return np.asarray(to_srgb(image, notes))
 
 
 def _pixels(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """Return pixels in sRGB (gray stays gray) and alpha of a loaded image."""
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
-        if getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
-            values = 65535 - values  # WhiteIsZero: Pillow inverts 8-bit pixels, but not 16-bit ones
         return high_bit_depth_to_srgb(values, image.info.get("icc_profile"), notes), None
     if image.mode in ("I", "F"):
         return _integer_gray(np.asarray(image)), None

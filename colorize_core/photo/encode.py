@@ -6,18 +6,18 @@ import numpy as np
 from PIL import Image
 
 from colorize_core.photo.decode import Photo, PhotoError
-from colorize_core.photo.depth import to_depth
 from colorize_core.photo.formats import WRITE_FORMATS, encode_image
-from colorize_core.photo.metadata import write_exif
+from colorize_core.photo.metadata import Captions, photoshop_segment, write_exif
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
 from colorize_core.photo.profiles import SRGB_PROFILE
 from colorize_core.photo.provenance import Provenance, write_xmp
+from colorize_core.photo.samples import to_depth
 from colorize_core.status import Status
 
 _MAX_SIDE = {"webp": 16383, "jpeg": 65500}
 """Limits of the formats: 14 bits in WebP, JPEG_MAX_DIMENSION in libjpeg."""
-_MAX_JPEG_EXIF, _MAX_JPEG_XMP = 65533, 65504
+_MAX_JPEG_EXIF, _MAX_JPEG_XMP, _MAX_JPEG_IPTC = 65533, 65504, 65500
 _16_BIT_FORMATS = ("png", "tiff")
 _DEFAULT = EncodingOptions()
 
@@ -84,6 +84,10 @@ def _encode_lossy(
         settings["xmp"] = tags.xmp
     if tags.exif_block:
         settings["exif"] = tags.exif_block
+    if format == "jpeg" and tags.captions.comment:
+        settings["comment"] = tags.captions.comment
+    if format == "jpeg" and tags.captions.iptc:
+        settings["extra"] = photoshop_segment(tags.captions.iptc)
     return encode_image(image, WRITE_FORMATS[format], **settings)
 
 
@@ -93,10 +97,10 @@ def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> t
         return Tags(SRGB_PROFILE, write_exif(None, provenance), write_xmp(None, provenance), None), []
     exif_dpi = source.dpi if format == "webp" else None  # WebP has no other field for the resolution
     exif = write_exif(source.exif, provenance, exif_dpi)
-    tags = Tags(SRGB_PROFILE, exif, write_xmp(source.xmp, provenance), source.dpi)
+    captions, losses = _keep_captions(source.captions, format)
+    tags = Tags(SRGB_PROFILE, exif, write_xmp(source.xmp, provenance), source.dpi, captions)
     if format != "jpeg":
-        return tags, []
-    losses = []
+        return tags, losses
     if source.alpha is not None:
         losses.append("transparency composited on white")
     if len(tags.exif_block) > _MAX_JPEG_EXIF:
@@ -106,3 +110,19 @@ def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> t
         losses.append("XMP too long for JPEG omitted")
         tags = dataclasses.replace(tags, xmp=write_xmp(None, provenance))
     return tags, losses
+
+
+def _keep_captions(captions: Captions, format: str) -> tuple[Captions, list[str]]:
+    """Return the captions that a format can hold, and what is lost."""
+    losses = []
+    iptc, comment, text = captions.iptc, captions.comment, captions.text
+    if iptc and (format == "webp" or (format == "jpeg" and len(iptc) > _MAX_JPEG_IPTC)):
+        losses.append(f"IPTC {'too long for JPEG ' if format == 'jpeg' else ''}omitted")
+        iptc = None
+    if comment and (format in ("webp", "tiff") or (format == "jpeg" and len(comment) > _MAX_JPEG_EXIF)):
+        losses.append("comment omitted")
+        comment = None
+    if text and format != "png":
+        losses.append(f"PNG text omitted: {', '.join(text)}")
+        text = {}
+    return Captions(iptc, comment, text), losses

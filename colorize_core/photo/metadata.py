@@ -1,12 +1,16 @@
-"""Metadata of photographs: orientation, EXIF, XMP, resolution.
+"""Metadata of photographs: orientation, EXIF, XMP, resolution, captions.
 
 Damaged metadata must not fail the photograph: it is omitted, with a note.
 """
 
 import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from PIL import ExifTags, Image
 
+from colorize_core.photo.header import TiffMetadata
 from colorize_core.photo.provenance import Provenance, write_xmp
 
 # EXIF tags that describe the photograph. The other tags of the main directory describe the layout of the file (strips,
@@ -14,13 +18,21 @@ from colorize_core.photo.provenance import Provenance, write_xmp
 _DESCRIPTIVE_TAGS = tuple(
     tag.value
     for tag in (
+        ExifTags.Base.DocumentName,
         ExifTags.Base.ImageDescription,
         ExifTags.Base.Make,
         ExifTags.Base.Model,
+        ExifTags.Base.PageName,
         ExifTags.Base.Software,
         ExifTags.Base.DateTime,
         ExifTags.Base.Artist,
+        ExifTags.Base.HostComputer,
         ExifTags.Base.Copyright,
+        ExifTags.Base.XPTitle,
+        ExifTags.Base.XPComment,
+        ExifTags.Base.XPAuthor,
+        ExifTags.Base.XPKeywords,
+        ExifTags.Base.XPSubject,
     )
 )
 SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
@@ -28,10 +40,26 @@ SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _FILE_TAGS = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _SRGB = 1
 _EXIF_HEADER = b"Exif\0\0"
-_XMP_TAG = 700
+_XMP_TAG, _PHOTOSHOP_TAG = 700, 34377
+_IPTC_RESOURCE = 0x0404
+_RAW_PROFILE = "Raw profile type "  # ImageMagick's convention for PNG text that holds hexadecimal metadata
+_NOT_TEXT = ("XML:com.adobe.xmp",)
+_RECORD = 0x1C  # first byte of each record of IPTC-IIM
 
 
-def read_orientation(image: Image.Image) -> int:
+@dataclass(frozen=True)
+class Captions:
+    """Texts of archivists outside EXIF and XMP."""
+
+    iptc: bytes | None = None
+    """Records of IPTC-IIM."""
+    comment: bytes | None = None
+    """Comment of a JPEG or GIF."""
+    text: Mapping[str, str] = field(default_factory=dict)
+    """Texts of a PNG by keyword."""
+
+
+def read_orientation(image: Image.Image | TiffMetadata) -> int:
     """Return the EXIF orientation, 1 to 8; 1 if it is absent or damaged."""
     try:
         found = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -40,7 +68,7 @@ def read_orientation(image: Image.Image) -> int:
     return found if found in range(1, 9) else 1
 
 
-def read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
+def read_exif(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | None:
     """Return the EXIF that describes the photograph, without its orientation; None if it is absent or damaged."""
     try:
         source = image.getexif()
@@ -62,7 +90,7 @@ def read_exif(image: Image.Image, notes: list[str]) -> bytes | None:
         return None
 
 
-def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
+def read_xmp(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | None:
     """Return the XMP packet; None if it is absent or damaged."""
     packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(_XMP_TAG)
     if not packet:
@@ -76,7 +104,64 @@ def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
     return packet
 
 
-def read_dpi(image: Image.Image) -> tuple[float, float] | None:
+def read_captions(image: Image.Image | TiffMetadata, notes: list[str]) -> Captions:
+    """Return IPTC-IIM, comment and PNG text; empty with a note if they are damaged."""
+    try:
+        comment = image.info.get("comment") or None
+        texts = {
+            str(keyword): str(value)
+            for keyword, value in getattr(image, "text", {}).items()
+            if keyword not in _NOT_TEXT and not keyword.startswith(_RAW_PROFILE)
+        }
+        iptc = _read_iptc(image)
+        if iptc is not None and iptc[:1] != bytes((_RECORD,)):
+            raise ValueError("not a record")
+        return Captions(iptc, comment.encode() if isinstance(comment, str) else comment, texts)
+    except Exception:  # damaged blocks raise almost any exception
+        notes.append("damaged captions omitted")
+        return Captions()
+
+
+def _read_iptc(image: Image.Image | TiffMetadata) -> bytes | None:
+    if isinstance(image, TiffMetadata):
+        block = None if image.iptc else image.getexif().get(_PHOTOSHOP_TAG)
+        records = image.iptc if block is None else _resources(bytes(block)).get(_IPTC_RESOURCE)
+        return None if records is None else records.rstrip(b"\0")
+    if resources := image.info.get("photoshop"):
+        return resources.get(_IPTC_RESOURCE)
+    for name in ("iptc", "8bim"):
+        if raw := image.info.get(f"{_RAW_PROFILE}{name}"):
+            block = bytes.fromhex("".join(str(raw).split()[2:]))
+            return block if block[:1] == bytes((_RECORD,)) else _resources(block).get(_IPTC_RESOURCE)
+    return None
+
+
+def _resources(block: bytes) -> dict[int, bytes]:
+    """Return the image resources of Photoshop by number."""
+    found, position = {}, 0
+    while block[position : position + 4] == b"8BIM":
+        number = int.from_bytes(block[position + 4 : position + 6])
+        name = block[position + 6] + 1
+        start = position + 6 + name + name % 2
+        size = int.from_bytes(block[start : start + 4])
+        found[number] = block[start + 4 : start + 4 + size]
+        position = start + 4 + size + size % 2
+    return found
+
+
+def photoshop_segment(iptc: bytes) -> bytes:
+    """Return the APP13 segment of a JPEG that holds IPTC-IIM of at most 65,500 bytes."""
+    resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    body = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
+
+
+def raw_profile(iptc: bytes) -> tuple[str, str]:
+    """Return keyword and text of the PNG text that holds IPTC-IIM, by ImageMagick's convention."""
+    return f"{_RAW_PROFILE}iptc", f"\niptc\n{len(iptc):8d}\n{iptc.hex()}\n"
+
+
+def read_dpi(image: Image.Image | TiffMetadata) -> tuple[float, float] | None:
     """Return horizontal and vertical dots per inch; None if they are absent or not positive and finite."""
     try:
         x, y = (float(value) for value in image.info["dpi"])

@@ -6,7 +6,7 @@ Pillow writes only 8 bits in color, and drops the sub-directories of EXIF in com
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import imagecodecs
@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from colorize_core.photo.formats import encode_image
-from colorize_core.photo.metadata import SUB_DIRECTORIES
+from colorize_core.photo.metadata import SUB_DIRECTORIES, Captions, raw_profile
 from colorize_core.runtime.strips import row_slices
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,6 +32,7 @@ class Tags:
     exif: Image.Exif
     xmp: bytes | None
     dpi: tuple[float, float] | None
+    captions: Captions = field(default_factory=Captions)
 
     @cached_property
     def exif_block(self) -> bytes:
@@ -59,6 +60,12 @@ def _metadata_png(tags: Tags) -> bytes:
     text = PngInfo()
     if tags.xmp:
         text.add_itxt("XML:com.adobe.xmp", tags.xmp.decode())
+    for keyword, value in tags.captions.text.items():
+        text.add_itxt(keyword, value)
+    if tags.captions.comment and "Comment" not in tags.captions.text:
+        text.add_text("Comment", tags.captions.comment.decode("utf-8", "replace"))
+    if tags.captions.iptc:
+        text.add_text(*raw_profile(tags.captions.iptc), zip=True)
     options: dict[str, object] = {"dpi": tags.dpi} if tags.dpi else {}
     if tags.exif_block:
         options["exif"] = tags.exif_block
@@ -99,6 +106,8 @@ def write_tiff(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:
     _set(directory, 34675, _UNDEFINED, tags.profile)
     if tags.xmp:
         _set(directory, 700, _BYTE, tags.xmp)
+    if tags.captions.iptc:
+        _set(directory, 33723, _UNDEFINED, tags.captions.iptc)
     _set(directory, 279, _LONG, tuple(map(len, compressed)))
     # On writing, the directory adds its own end to these offsets.
     starts = np.cumsum([0, *map(len, compressed[:-1])]).tolist()

@@ -1,6 +1,8 @@
 """Color profiles: conversion of photographs to sRGB, and the profile embedded in color images."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -9,6 +11,9 @@ from PIL import Image, ImageCms
 from colorize_core.runtime.strips import row_slices
 
 _UNUSABLE = "unusable color profile ignored"
+_SRGB_CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y of white, red, green, blue
+_CLOSE = 0.01
+_DISPLAY_GAMMA, _CLOSE_GAMMA = 2.2, 0.05  # libpng's threshold below which a gamma is not applied
 
 
 def _srgb_profile() -> bytes:
@@ -69,6 +74,29 @@ def high_bit_depth_to_srgb(pixels: np.ndarray, profile: bytes | None, notes: lis
         notes.append(_UNUSABLE)
         return pixels
     return converted
+
+
+def describe_png_colors(info: Mapping[Any, Any], gray: bool) -> bytes | None:
+    """Return the color profile that a PNG describes by its chunks gAMA and cHRM; None if it is sRGB or has a profile.
+
+    An embedded profile takes precedence over sRGB, and this one over gAMA and cHRM (PNG 1.2, 11.3.3).
+
+    Args:
+        info: of the PNG opened by Pillow.
+        gray: make a profile of gray, for which primaries have no meaning.
+    """
+    if info.get("icc_profile") or "srgb" in info or not info.get("gamma"):
+        return None
+    exponent = float(info["gamma"])
+    *white, red_x, red_y, green_x, green_y, blue_x, blue_y = info.get("chromaticity", _SRGB_CHROMATICITY)
+    primaries = (red_x, red_y, green_x, green_y, blue_x, blue_y)
+    usual = max(abs(a - b) for a, b in zip((*white, *primaries), _SRGB_CHROMATICITY, strict=True)) < _CLOSE
+    if abs(exponent * _DISPLAY_GAMMA - 1) < _CLOSE_GAMMA and (gray or usual):
+        return None
+    options: dict[str, Any] = {"whitepoint": (*white, 1.0), "gamma": 1 / exponent}
+    if not gray:
+        options["primaries"] = [red_x, red_y, 1.0, green_x, green_y, 1.0, blue_x, blue_y, 1.0]
+    return bytes(imagecodecs.cms_profile("gray" if gray else "rgb", **options))
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from colorize_core.formatting import first_line
 from colorize_core.photo.decode import PhotoError, decode_file, open_photo
 from colorize_core.photo.formats import encode_image
+from colorize_core.photo.header import Decoder
 from colorize_core.photo.profiles import to_srgb
 from colorize_core.status import Status
 
@@ -24,10 +25,10 @@ def thumbnail(data: bytes, side: int) -> bytes:
         PhotoError: the photograph cannot be decoded.
     """
     file = open_photo(data)
-    image = file.image
-    if image.format == "JPEG" and image.mode in ("L", "RGB"):
+    image, header = file.header.image, file.header
+    if image and header.format == "JPEG" and header.decoder is Decoder.PILLOW and image.mode in ("L", "RGB"):
         return _shrink(_decode_reduced(image, side), side)
-    with _one_large if image.width * image.height >= _LARGE else nullcontext():
+    with _one_large if header.width * header.height >= _LARGE else nullcontext():
         return _shrink(Image.fromarray(decode_file(file).rgb()), side)
 
 

@@ -4,25 +4,27 @@ from pyarrow import fs
 
 from colorize_core.errors import UserError
 from colorize_core.formatting import first_line
+from colorize_core.runtime.locations import S3, normalize_location
 
 
 def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
     """Resolve a location to a pyarrow file system and a path on it.
 
     Args:
-        path_or_uri: a local path, an s3:// URI, or a path on `filesystem` if that is given.
+        path_or_uri: a location as of `normalize_location`, or a path on `filesystem` if that is given.
         filesystem: an open file system, configured by the caller (endpoint, retries). Without one, S3 takes its
             endpoint from AWS_ENDPOINT_URL and its credentials from the environment.
 
     Raises:
-        UserError: the URI cannot be opened.
+        UserError: the scheme is not supported, or the URI cannot be opened.
     """
     if filesystem is not None:
         return filesystem, path_or_uri
-    if "://" not in path_or_uri:
-        return fs.LocalFileSystem(), path_or_uri
+    location = normalize_location(path_or_uri)
+    if not location.startswith(S3):
+        return fs.LocalFileSystem(), location
     try:
-        return fs.FileSystem.from_uri(path_or_uri)
+        return fs.FileSystem.from_uri(location)
     except Exception as error:
         raise UserError(f"{path_or_uri}: not a location that can be opened ({error})") from error
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorize_core.color.lab import lab_to_rgb
-from colorize_core.encoders.state_dicts import cached_weights, download_state_dict, read_state_dict, read_tensor_shapes
+from colorize_core.encoders.state_dicts import download_state_dict, is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
 from colorize_core.normalization import AB_SCALE, L_CENTER
 
@@ -83,7 +83,7 @@ def check_vgg_weights(weights: str | None) -> None:
     from torchvision.models import VGG16_Weights, vgg16
 
     if weights is None:
-        if not cached_weights(VGG16_Weights.IMAGENET1K_V1):
+        if not is_cached(VGG16_Weights.IMAGENET1K_V1.url):
             download_state_dict(VGG16_Weights.IMAGENET1K_V1, _HINT)
     elif shapes := read_tensor_shapes(weights):
         with torch.device("meta"):

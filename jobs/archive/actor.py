@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_CONCURRENT_BATCHES = 2
 """Maximum concurrent batches per actor."""
 
-_FROM_RESULT = ("status", "error", "note", "width", "height", "source_format", "bit_depth", "is_color")
+_FROM_RESULT = ("status", "error", "note", "width", "height", "source_format", "bit_depth", "is_color", "tone")
 _SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
 
 ROW_SCHEMA = pa.schema(
@@ -47,6 +47,7 @@ ROW_SCHEMA = pa.schema(
         ("input_bytes", pa.int64()),
         ("output_bytes", pa.int64()),
         ("is_color", pa.bool_()),
+        ("tone", pa.string()),
         *((name, pa.float64()) for name in _SCORES),
     ]
 )
@@ -79,6 +80,7 @@ def colorize(
         contents,
         [output_format(key, config.format) for key in keys],
         on_color=config.on_color,
+        on_tone=config.on_tone,
         encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,

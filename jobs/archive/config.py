@@ -39,6 +39,9 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     on_color: Literal["colorize", "skip", "copy"] = "colorize"
     """Handling of inputs that are already in color: colorize them too and score the result against the original, skip
     them, or copy the file."""
+    on_tone: Literal["neutralize", "keep"] = "neutralize"
+    """Handling of toned gray photographs (sepia, cyanotype): neutralize replaces their tone by the predicted colors,
+    keep treats them as photographs in color, about which on_color decides."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
     """Selection of the inputs."""
     limit: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)

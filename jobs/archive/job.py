@@ -84,7 +84,7 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         seconds = time.monotonic() - start
         facts: dict[str, Any] = {
             "counts": dict(counts),
-            "ignored": context.listing.ignored,
+            "excluded": context.listing.excluded,
             "seconds": round(seconds, 1),
             "worked": processed,
             "stages": {stage: round(context.stages[stage], 2) for stage in STAGES if stage in context.stages},
@@ -240,6 +240,8 @@ def _summarize(
     total, output = counts.total(), context.output.uri
     facts: list[tuple[str, object]] = [(status, count) for status, count in counts.most_common()]
     facts.append(("failed", f"{failed} of {total} ({failed / max(total, 1):.1%})"))
+    if excluded := context.listing.describe_excluded():
+        facts.append(("excluded", excluded))
     if processed:
         facts.append(("time", f"{format_duration(seconds)}, {processed / seconds:.1f} images/s including start-up"))
     facts.append(("images", f"{output}/{IMAGES}"))

@@ -9,15 +9,20 @@ from cluster.config.keys import CHANGEABLE
 from cluster.config.loading import Section
 from cluster.log import LogOptions
 from cluster.session import RayOptions
-from cluster.storage.s3 import S3
 from cluster.storage.stores import StorageOptions
+from colorize_core.errors import UserError
+from colorize_core.runtime.locations import normalize_location
 
 _UPLOADED = "working_dir_files"  # folder in which Ray unpacks the working directory of a submitted job
 
 
 def _require_lasting(location: str) -> str:
     """Reject an output in the uploaded copy of the working directory that a submitted job runs in: Ray deletes it."""
-    if not location.startswith(S3) and _UPLOADED in Path(location).expanduser().absolute().parts:
+    try:
+        normalized = normalize_location(location)
+    except UserError as error:
+        raise ValueError(str(error).removeprefix(f"{location}: ")) from None
+    if _UPLOADED in Path(normalized).parts:
         raise ValueError("would be deleted with the uploaded working directory; give s3:// or an absolute path")
     return location
 

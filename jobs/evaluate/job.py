@@ -23,7 +23,7 @@ from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
 from jobs.run.parquet import parquet_bytes
 from jobs.run.record import now, versions
 from jobs.run.report_files import report_at_end
-from jobs.run.requirements import PretrainedWeights, Published, Requirements
+from jobs.run.requirements import PretrainedWeights, Requirements
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 CONFIG = EvaluateConfig
 _READ_CPUS = 1.0
+_MIN_CELL = 160
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def requirements(config: EvaluateConfig) -> Requirements:
     checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
     weights = config.fid.requirements()
     if config.lpips.backbone != "none":
-        published: Published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
+        published = "vgg16" if config.lpips.backbone == "vgg" else "alexnet"
         weights["lpips.weights"] = PretrainedWeights(config.lpips.weights, published)
     return Requirements(
         config.actors.processes(reserved=_READ_CPUS),
@@ -237,4 +238,4 @@ def _grid(config: EvaluateConfig, inputs: EvaluationInputs) -> bytes:
     first = shards.path(dataset.files(config.split, shards.uri)[0])
     rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
     images = color_images(load_models(config.checkpoint, config.storage), rgb, dataset.ab_median)
-    return sample_grid({name: each.numpy() for name, each in images.items()})
+    return sample_grid({name: each.numpy() for name, each in images.items()}, cell=max(rgb.shape[-1], _MIN_CELL))

@@ -2,7 +2,8 @@
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from cluster.config.loading import Section
-from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions
+from cluster.storage.stores import LINK, Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
 from jobs.run.parquet import parquet_bytes, read_parquet
 
@@ -23,6 +24,10 @@ LISTING = "_state/listing.json"
 ROWS_PER_PART = 500_000
 """Inputs per file of the manifest, which is also the most that a driver holds in memory at once."""
 _LISTING_THREADS = 32
+_MAX_ENDING = 10
+"""Characters of a file name ending; what follows a dot in longer names is no ending."""
+_MAX_REASONS = 1000
+_SHOWN_REASONS = 8
 
 
 class ListingOptions(Section):
@@ -41,17 +46,34 @@ class ListingOptions(Section):
     """Minimum file size in bytes."""
     max_bytes: int | None = Field(None, ge=1)
     """Maximum file size in bytes; no limit when empty."""
+    follow_links: bool = False
+    """List the folders that symbolic links in a local source name, too."""
 
-    def selects(self, entry: Entry, known_endings: Sequence[str]) -> bool:
-        """Return True if a file is an input. An unknown size (-1, in a given manifest) meets any size limit."""
+    def exclusion(self, entry: Entry, known_endings: Sequence[str]) -> str:
+        """Return why a file is not an input; empty if it is one.
+
+        An unknown size (-1, in a given manifest) meets any size limit. A folder that cannot be read is an input that
+        will fail: its photographs must not be missing unnoticed.
+        """
+        if entry.not_listed == LINK:
+            return f"{LINK} (listing.follow_links)"
         endings = tuple(ending.lower() for ending in self.extensions) or tuple(known_endings)
-        if not entry.key.lower().endswith(endings):
-            return False
+        if not entry.not_listed and not entry.key.lower().endswith(endings):
+            return _ending(entry.key)
         if entry.size >= 0 and not self.min_bytes <= entry.size <= (self.max_bytes or entry.size):
-            return False
-        if self.include and not any(fnmatch.fnmatchcase(entry.key, pattern) for pattern in self.include):
-            return False
-        return not any(fnmatch.fnmatchcase(entry.key, pattern) for pattern in self.exclude)
+            return "size (listing.min_bytes, listing.max_bytes)"
+        if self.include and not entry.not_listed and not _matches(entry.key, self.include):
+            return "not in listing.include"
+        return "in listing.exclude" if _matches(entry.key, self.exclude) else ""
+
+
+def _matches(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _ending(key: str) -> str:
+    name, dot, ending = key.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if name and dot and len(ending) <= _MAX_ENDING else "other file names"
 
 
 @dataclass(frozen=True)
@@ -60,12 +82,24 @@ class Listing:
 
     count: int
     """Number of inputs."""
-    ignored: int
-    """Number of files that are not inputs, and of repetitions."""
+    excluded: dict[str, int]
+    """Number of files that are not inputs, by reason: the ending of the name, or a key of the configuration."""
     bytes: int
     """Total size of the inputs."""
     parts: int
     """Number of files of the manifest."""
+
+    def describe_excluded(self) -> str:
+        """Return the number of excluded files by reason, the most frequent first; empty if there are none."""
+        return describe_excluded(self.excluded)
+
+
+def describe_excluded(excluded: Mapping[str, int]) -> str:
+    """Return the number of excluded files by reason, the most frequent first."""
+    ordered = sorted(excluded.items(), key=lambda item: -item[1])
+    shown = [f"{count:,} {reason}" for reason, count in ordered[:_SHOWN_REASONS]]
+    rest = sum(count for _, count in ordered[_SHOWN_REASONS:])
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
 class InputSelection:
@@ -95,14 +129,16 @@ class InputSelection:
         """
         self._source, self._endings, self._options, self._storage = source, known_endings, options, storage
         self._threads = threads
-        self.count = self.ignored = self.bytes = 0
+        self.count = self.bytes = 0
+        self.excluded: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield the inputs in the order of the listing or of the given manifest."""
         seen: set[str] = set()
         for entry in self._entries():
-            if not self._options.selects(entry, self._endings) or entry.key in seen:
-                self.ignored += 1
+            reason = "repeated" if entry.key in seen else self._options.exclusion(entry, self._endings)
+            if reason:
+                self.excluded[reason if reason in self.excluded or len(self.excluded) < _MAX_REASONS else "others"] += 1
                 continue
             if self._options.manifest:
                 seen.add(entry.key)
@@ -115,11 +151,13 @@ class InputSelection:
             from jobs.inputs.user_list import read_user_list
 
             return read_user_list(self._options.manifest, self._source, self._storage)
+        if isinstance(self._source, LocalStorage):
+            return self._source.walk(follow_links=self._options.follow_links)
         return self._source.list_parallel(self._threads) if self._threads > 1 else self._source.list()
 
     def listing(self) -> Listing:
         """Return the totals of what was yielded and skipped so far."""
-        return Listing(self.count, self.ignored, self.bytes, -(-self.count // ROWS_PER_PART))
+        return Listing(self.count, dict(self.excluded), self.bytes, -(-self.count // ROWS_PER_PART))
 
 
 def write_manifest(
@@ -186,7 +224,6 @@ def require_photographs(
     selection = InputSelection(source, known_endings, options, storage, threads=1)
     if next(iter(selection), None) is not None:
         return
-    excluded_by = "file name ending" if options == ListingOptions(manifest=options.manifest) else "listing.*"
-    excluded = f" ({selection.ignored} files are excluded by {excluded_by})" if selection.ignored else ""
+    excluded = f" (excluded: {describe_excluded(selection.excluded)})" if selection.excluded else ""
     endings = "" if options.extensions else f"; accepted file name endings: {', '.join(known_endings)}"
     raise UserError(f"{options.manifest or source.uri}: no photographs found{excluded}{endings}")

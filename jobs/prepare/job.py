@@ -11,7 +11,7 @@ from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start
-from jobs.inputs.listing import FOLDER, require_photographs, write_manifest
+from jobs.inputs.listing import FOLDER, Listing, require_photographs, write_manifest
 from jobs.prepare.config import PrepareConfig
 from jobs.run.parquet import parquet_bytes
 from jobs.run.requirements import Requirements, ResourceRequest
@@ -80,7 +80,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
         config=config.model_dump(mode="json"),
     )
     output.write(shards.DATASET_FILE, info.to_json(), "application/json")
-    _summarize(config, output, info, listing.ignored)
+    _summarize(config, output, info, listing)
     return DONE
 
 
@@ -195,14 +195,14 @@ def _reasons(reasons: "pd.Series") -> str:
     return ", ".join(f"{reason} {count}" for reason, count in _counts(reasons).items())
 
 
-def _summarize(config: PrepareConfig, output: Storage, info: Any, ignored: int) -> None:
+def _summarize(config: PrepareConfig, output: Storage, info: Any, listing: Listing) -> None:
     facts: list[tuple[str, object]] = [
         (split, f"{entry['rows']} photographs in {len(entry['files'])} shards") for split, entry in info.splits.items()
     ]
     rejected = ", ".join(f"{reason} {count}" for reason, count in info.rejects.items())
     facts.append(("rejected", f"{sum(info.rejects.values())} ({rejected})" if rejected else "0"))
-    if ignored:
-        facts.append(("ignored files", ignored))
+    if excluded := listing.describe_excluded():
+        facts.append(("excluded", excluded))
     facts.append(("median color", "a {:.0f}, b {:.0f}".format(*info.ab_median)))
     facts.append(("dataset", f"{output.uri} (rejects.parquet lists the rejected files)"))
     summary(f"prepared {config.size} px Lab shards", facts)

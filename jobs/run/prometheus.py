@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 _PHOTOGRAPH_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _STEP_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -15,7 +16,7 @@ _STEP_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30
 
 @dataclass(frozen=True)
 class Metric:
-    """A Prometheus metric. Every series is labeled `run=<output URI>`."""
+    """A Prometheus metric. Every series is labeled `run=<output URI>`, percent-encoded where it is not ASCII."""
 
     kind: Literal["counter", "gauge", "histogram"]
     name: str
@@ -41,13 +42,18 @@ class Metric:
             value: the value; 0 does not change a counter.
             label: value of the second label, if the metric has one.
         """
-        labels = {"run": run} | ({self.label: label} if self.label else {})
+        labels = {"run": _ascii(run)} | ({self.label: label} if self.label else {})
         if self.kind == "histogram":
             _instrument(self).observe(value, labels)
         elif self.kind == "gauge":
             _instrument(self).set(value, labels)
         elif value > 0:
             _instrument(self).inc(value, labels)
+
+
+def _ascii(run: str) -> str:
+    """Percent-encode what is not ASCII in a URI: Ray ends the process over it (C++ metrics take ASCII tags only)."""
+    return "".join(character if character.isascii() else quote(character) for character in run)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cluster.config.keys import changeable_keys
+from cluster.config.keys import changeable_keys, default_values
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.formatting import flatten
@@ -59,6 +59,7 @@ def begin_run(
                 f"{output.uri}: contains a run of {earlier.get('verb')!r}, not {verb!r}; use another output"
             )
         if not new_run:
+            earlier["config"] = _with_new_keys(earlier["config"], type(config))
             _refuse_changes(output, earlier, record, [*changeable_keys(type(config)), *changeable])
             record["started"] = earlier["started"]
     elif not all(entry.key.startswith("_state/") for entry in output.list()):
@@ -70,6 +71,13 @@ def begin_run(
 def write_record(output: Storage, record: Mapping[str, Any]) -> None:
     """Write run.json as one object."""
     output.write(RUN_FILE, json.dumps(record, indent=2, ensure_ascii=False).encode(), "application/json")
+
+
+def _with_new_keys(config: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Add the keys that did not exist in the version which started the run: they had the effect of their defaults."""
+    values = flatten(config)
+    paths = {".".join(key.split(".")[: depth + 1]) for key in values for depth in range(key.count(".") + 1)}
+    return {key: value for key, value in default_values(model).items() if key not in paths} | values
 
 
 def _refuse_changes(

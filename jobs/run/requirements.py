@@ -2,19 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from cluster.storage.stores import Storage
-
-Published = Literal["vgg16", "alexnet", "resnet18", "inception"]
-
-PUBLISHED_FILES: Mapping[Published, str] = {
-    "vgg16": "vgg16-397923af.pth",
-    "alexnet": "alexnet-owt-7be5be79.pth",
-    "resnet18": "resnet18-f37072fd.pth",
-    "inception": "weights-inception-2015-12-05-6726825d.pth",
-}
-"""File names of downloaded weights in the cache of torch."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +11,9 @@ class PretrainedWeights:
     """Weights that workers load in addition to checkpoints."""
 
     location: str | None
-    """Path or URI; None downloads the published weights."""
-    published: Published
-    """Name of the published weights."""
+    """Path or URI; None for the published weights."""
+    published: str
+    """Name of the network: "inception" of FID, or one of torchvision or of `colorize_core.encoders`."""
 
 
 @dataclass(frozen=True)

@@ -137,10 +137,13 @@ def requirements(config: TrainConfig) -> Requirements:
     weights = config.fid.requirements()
     if config.loss.weight("perceptual"):
         weights["loss.vgg_weights"] = PretrainedWeights(config.loss.vgg_weights, "vgg16")
-    if backbone := config.model.options.get("backbone_weights"):
-        weights["model.options.backbone_weights"] = PretrainedWeights(
-            None if backbone == "imagenet" else backbone, "resnet18"
-        )
+    options = dict(config.model.options)
+    if source := options.pop("backbone_weights", None):
+        from colorize_core.models import check_model
+
+        network = check_model(config.model.name, **options).backbone
+        location = None if source == "imagenet" else source
+        weights["model.options.backbone_weights"] = PretrainedWeights(location, str(network))
     workers = config.workers
     processes = ResourceRequest("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
     return Requirements(processes, reads, {"output": output}, weights)

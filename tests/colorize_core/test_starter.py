@@ -1,7 +1,9 @@
 """The weights that ship with the project, on photographs outside their training set."""
 
+import importlib.util
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
@@ -17,13 +19,18 @@ from colorize_core.starter import STARTER, locate_checkpoint
 
 def test_the_starter_is_a_small_checkpoint_in_the_package() -> None:
     model, config = load_checkpoint(locate_checkpoint(STARTER))
-    assert config.architecture["name"] == "lite"
-    assert sum(parameter.numel() for parameter in model.parameters()) <= 6e6
-    assert Path(locate_checkpoint(STARTER), WEIGHTS).stat().st_size <= 12e6
+    assert config.architecture["name"] == "pretrained_unet"
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 12e6
+    assert Path(locate_checkpoint(STARTER), WEIGHTS).stat().st_size <= 24e6
+
+
+def test_the_starter_needs_no_package_with_imagenet_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    load_checkpoint(locate_checkpoint(STARTER))
 
 
 def test_the_colorizer_takes_the_name() -> None:
-    assert Colorizer.load(STARTER).working_size == 160
+    assert Colorizer.load(STARTER).working_size == 192
 
 
 def test_other_locations_are_not_changed() -> None:

@@ -55,6 +55,10 @@ class FaultProxy(ThreadingHTTPServer):
         self.rate, self.kinds, self.seed = rate, list(kinds), seed
         self.times: list[float] = []
         """Time of each request, as of time.monotonic()."""
+        self.required: dict[str, dict[str, str]] = {}
+        """Headers that requests of a method must have; requests without them are refused with AccessDenied."""
+        self.refused: Counter[str] = Counter()
+        """Number of requests that were refused for their headers, by method."""
         self.injected: Counter[str] = Counter()
         """Number of injected faults by kind."""
         self._seen: Counter[str] = Counter()
@@ -73,6 +77,13 @@ class FaultProxy(ThreadingHTTPServer):
     ) -> None:
         self.shutdown()
         self.server_close()
+
+    def require_encryption_and_payer(self) -> None:
+        """Refuse requests without requester-pays, and uploads without the KMS key alias/archive."""
+        payer = {"x-amz-request-payer": "requester"}
+        key = {"x-amz-server-side-encryption-aws-kms-key-id": "alias/archive"}
+        self.required = dict.fromkeys(("GET", "HEAD", "DELETE", "POST"), payer)
+        self.required["PUT"] = payer | {"x-amz-server-side-encryption": "aws:kms"} | key
 
     def choose(self, request: str) -> str | None:
         """Return the fault of a request, or None for no fault."""
@@ -94,6 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self._body()
+        required = self.server.required.get(self.command, {})
+        if any(self.headers.get(name) != value for name, value in required.items()):
+            self.server.refused[self.command] += 1
+            return self._refuse(403, "AccessDenied", "A required header is missing.")
         fault = self.server.choose(f"{self.command} {self.path}")
         if fault in _REFUSALS:
             return self._refuse(*_REFUSALS[fault])

@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 
 from cluster.storage.stores import LocalStorage
 from jobs.archive import rows
-from tests.faults.archives import break_some, images_of, photographs, rows_of
+from tests.faults.archives import assert_same_images, break_some, photographs, rows_of
 from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
 
 pytestmark = pytest.mark.long
@@ -42,7 +42,7 @@ def staged_rows(output: LocalStorage) -> int:
 def assert_same(output: LocalStorage, reference: LocalStorage) -> None:
     assert len(rows_of(output)) == COUNT
     pd.testing.assert_frame_equal(rows_of(output), rows_of(reference))
-    assert images_of(output) == images_of(reference)
+    assert_same_images(output, reference)
     expected = ("images/", "metrics/", "report/", "_state/manifest")
     left = [entry.key for entry in output.list() if not entry.key.startswith(expected)]
     assert sorted(left) == ["_state/listing.json", "run.json"]

@@ -30,7 +30,7 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
 @pytest.fixture(scope="session")
 def dataset(ray_local: None, tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> str:
     """Dataset of `photo_folder` at 32 px."""
-    output = tmp_path_factory.mktemp("dataset") / "shards"
+    output = tmp_path_factory.mktemp("dataset") / "Köln 写真 📷"
     code = main(["prepare", f"source={photo_folder}", f"output={output}", "size=32", "split=folders"])
     assert code == 0
     return str(output)

@@ -77,7 +77,7 @@ def write_archive_run(output: Storage, source: str, rows: list[dict[str, object]
         "config": {"source": source, "checkpoint": f"models/{HOSTILE_TEXT}", "storage": {"region": None}},
         "inputs": {"checkpoint": "0" * 64},
         "versions": {"python": "3.11"},
-        "ignored": 2,
+        "excluded": {".txt": 2},
         "seconds": 60.0,
         "worked": len(rows),
         "stages": {"fetch": 4.0, "decode": 2.0, "infer": 32.0, "put": 2.0},
@@ -87,7 +87,8 @@ def write_archive_run(output: Storage, source: str, rows: list[dict[str, object]
     output.write(f"{METRICS}/part-00000.parquet", parquet_bytes(pa.Table.from_pylist(rows, ROW_SCHEMA)))
     if listed is not None:
         output.write(
-            "_state/listing.json", json.dumps({"count": listed, "ignored": 2, "bytes": 1, "parts": 1}).encode()
+            "_state/listing.json",
+            json.dumps({"count": listed, "excluded": {".txt": 2}, "bytes": 1, "parts": 1}).encode(),
         )
     for number, row in enumerate(rows):
         if row["output_key"]:

@@ -10,9 +10,9 @@ RESULTS = (
     "colorized/metrics",
     "colorized/report/index.html",
     "evaluation/table.md",
-    "evaluation/grid.png",
     "evaluation/report/index.html",
     "run/best",
+    "before-after.png",
 )
 
 
@@ -24,11 +24,12 @@ def test_demo_runs_every_step_and_prints_the_locations_of_the_results(
     output = tmp_path / "demo"
     assert main(["demo", f"output={output}"]) == 0
     ending = capsys.readouterr().out.split("demo finished")[1]
+    assert str(output / "before-after.png") in ending.splitlines()[-1]
     for result in RESULTS:
         assert str(output / result) in ending
         assert (output / result).exists()
     counts = json.loads((output / "colorized" / "run.json").read_text())["counts"]
-    assert counts == {"ok": 8, "truncated": 1}
+    assert counts == {"ok": 9, "truncated": 1}
 
 
 def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         ("format", row.get("source_format")),
         ("bits per channel", row.get("bit_depth")),
         ("input in color", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
+        ("tone of the input", row.get("tone")),
         ("input file", _size(row.get("input_bytes"))),
         ("output file", _size(row.get("output_bytes"))),
         ("output key", written),
@@ -231,7 +232,7 @@ def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("SHA-256 of its weights", str(record.get("inputs", {}).get("checkpoint", ""))),
         ("started", format_time(str(record.get("started", "")))),
         ("finished", format_time(str(record.get("finished", "not yet")))),
-        ("ignored files", f"{record.get('ignored', 0):,}"),
+        ("excluded files", f"{sum(record.get('excluded', {}).values()):,}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())),
     ]
 

@@ -1,11 +1,18 @@
 import os
 import pickle
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
+import boto3
 import pytest
 
 from cluster.errors import ClusterError
+from cluster.storage.advice import with_advice
 from cluster.storage.stores import Entry, LocalStorage, S3Storage, Storage, StorageOptions, open_storage
+from colorize_core.errors import UserError
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -83,7 +90,7 @@ def test_a_bucket_without_a_prefix_is_a_storage(s3_endpoint: str, bucket: str) -
 
 
 def test_an_s3_location_needs_a_bucket() -> None:
-    with pytest.raises(ClusterError, match="requires a bucket"):
+    with pytest.raises(UserError, match="requires a bucket"):
         open_storage("s3://", StorageOptions())
 
 
@@ -118,8 +125,6 @@ def test_local_files_get_the_usual_permissions(tmp_path: Path) -> None:
 
 
 def test_content_type_is_stored(s3_endpoint: str, bucket: str) -> None:
-    import boto3
-
     S3Storage(bucket, "", StorageOptions(endpoint=s3_endpoint)).write("a.png", b"1", "image/png")
     client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
     assert client.head_object(Bucket=bucket, Key="a.png")["ContentType"] == "image/png"
@@ -138,8 +143,6 @@ def test_deleting_is_idempotent(store: Storage) -> None:
 
 
 def test_options_are_sent_with_the_requests(s3_endpoint: str, bucket: str) -> None:
-    import boto3
-
     options = StorageOptions(
         endpoint=s3_endpoint, encryption="aws:kms", kms_key="alias/archive", path_style=True, requester_pays=True
     )
@@ -155,8 +158,6 @@ def test_options_are_sent_with_the_requests(s3_endpoint: str, bucket: str) -> No
 def test_public_buckets_need_no_credentials(
     s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import boto3
-
     open_storage(f"s3://{bucket}", StorageOptions(endpoint=s3_endpoint)).write("a", b"1")
     client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
     client.put_object_acl(Bucket=bucket, Key="a", ACL="public-read")
@@ -185,3 +186,85 @@ def test_repeated_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert s3.with_retries(request, attempts=5) == "answer"
     assert s3.take_retries() == 2
     assert s3.take_retries() == 0
+
+
+def test_a_leading_slash_of_a_prefix_is_part_of_the_key(s3_endpoint: str, bucket: str) -> None:
+    store = open_storage(f"s3://{bucket}//photos/", StorageOptions(endpoint=s3_endpoint))
+    store.write("a", b"1")
+    assert [entry.key for entry in open_storage(f"s3://{bucket}", store.options).list()] == ["/photos/a"]
+    assert [entry.key for entry in store.list()] == ["a"]
+    assert store.filesystem.open_input_file(store.path("a")).read() == b"1"
+
+
+def test_an_endpoint_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"storage\.endpoint=minio:9000: an endpoint must start with https://"):
+        open_storage("s3://bucket", StorageOptions(endpoint="minio:9000")).check()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(UserError, match="AWS_ENDPOINT_URL=localhost:9000"):
+        open_storage("s3://bucket", StorageOptions()).check()
+
+
+class _Refusal(BaseHTTPRequestHandler):
+    """Answers every request with one error."""
+
+    answer: ClassVar[tuple[int, str]]
+
+    def _refuse(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, code = self.answer
+        data = f"<Error><Code>{code}</Code><Message>Said the server.</Message></Error>".encode()
+        self.send_response_only(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else data)
+
+    do_GET = do_PUT = do_HEAD = _refuse  # noqa: N815
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing(request: pytest.FixtureRequest, s3_environment: None) -> Iterator[S3Storage]:
+    """Storage on a server that answers every request with the error of the test's parameter."""
+    handler = type("Handler", (_Refusal,), {"answer": request.param})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield S3Storage("some-bucket", "gray", StorageOptions(endpoint=f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("refusing", "advice"),
+    [
+        ((301, "PermanentRedirect"), "set storage.region"),
+        ((400, "AuthorizationHeaderMalformed"), "set storage.region"),
+        ((400, "ExpiredToken"), "renew the credentials"),
+        ((403, "AccessDenied"), "grant the permissions"),
+        ((403, "InvalidAccessKeyId"), "give the machine credentials"),
+        ((404, "NoSuchBucket"), "create the bucket"),
+    ],
+    indirect=["refusing"],
+)
+def test_a_refusal_says_where_and_what_to_do(refusing: S3Storage, advice: str) -> None:
+    for listed in (refusing.check, lambda: list(refusing.list())):
+        with pytest.raises(ClusterError) as refused:
+            listed()
+        assert str(refused.value).startswith("s3://some-bucket/gray: ")
+        assert advice in str(refused.value)
+    with pytest.raises(OSError, match="s3://some-bucket/gray/new: cannot be written") as failed:
+        refusing.write("new", b"1")
+    assert advice in with_advice(str(failed.value))
+
+
+def test_missing_credentials_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s3_endpoint: str, bucket: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it has read the credentials
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    options = StorageOptions(endpoint=s3_endpoint, max_attempts=3)  # not those of a client that has credentials
+    with pytest.raises(ClusterError, match=r"nable to locate credentials.*storage\.anonymous=true"):
+        S3Storage(bucket, "", options).check()

@@ -93,19 +93,31 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
             build_encoder(name, str(tmp_path / "w.pth"))
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_frozen_encoder_does_not_change_in_training(frozen: bool) -> None:
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "resnet34"])
+@pytest.mark.parametrize("trainable_stages", [0, 1, 3, 4])
+def test_only_the_last_stages_of_the_encoder_change_in_training(encoder: str, trainable_stages: int) -> None:
     torch.manual_seed(0)
-    model = build_model("pretrained_unet", encoder="efficientnet_lite0", widths=[16, 16, 16], frozen=frozen)
+    options = {"encoder": encoder, "widths": [16, 16, 16], "trainable_stages": trainable_stages}
+    model = build_model("pretrained_unet", **options)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=0.1)
     model.train()(torch.rand(2, 1, 64, 64) * 2 - 1).sub(1).square().mean().backward()
     optimizer.step()
-    changed = {
-        key.partition(".")[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])
-    }
-    assert ("encoder" in changed) is not frozen
-    assert {"bottom", "decoder", "to_ab", "scene", "norm"} <= changed
+    changed = {id(value) for key, value in model.state_dict(keep_vars=True).items() if not value.equal(before[key])}
+    expected = [stage >= 4 - trainable_stages for stage in range(4)]
+    for modules, is_trained in zip(model.encoder.stages(), expected, strict=True):
+        tensors = [value for module in modules for value in module.state_dict(keep_vars=True).values()]
+        assert any(id(value) in changed for value in tensors) is is_trained
+    for part in (model.bottom, model.decoder, model.to_ab, model.scene, model.norm):
+        assert any(id(value) in changed for value in part.state_dict(keep_vars=True).values())
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_v2_s", "convnext_tiny", "resnet34"])
+def test_the_stages_hold_every_tensor_of_the_encoder_once(name: str) -> None:
+    encoder = build_encoder(name, None)
+    modules = [module for stage in encoder.stages() for module in stage]
+    found = [id(value) for module in modules for value in module.parameters()]
+    assert sorted(found) == sorted(id(value) for value in encoder.parameters())
 
 
 def test_the_stem_of_lightness_is_that_of_gray_in_rgb() -> None:

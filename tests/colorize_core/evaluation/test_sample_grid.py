@@ -38,6 +38,17 @@ def test_every_image_fills_its_cell() -> None:
     assert (bottom - top, right - left) == (50, 50)
 
 
+def test_photographs_keep_their_aspect_ratio() -> None:
+    wide = np.zeros((3, 10, 40), np.uint8)
+    wide[0] = 77
+    tall = np.zeros((3, 40, 20), np.uint8)
+    tall[0] = 88
+    drawn = np.asarray(Image.open(io.BytesIO(sample_grid({"a": [wide, tall]}, cell=80))))
+    for level, size in ((77, (20, 80)), (88, (80, 40))):
+        top, left, bottom, right = places(drawn, level)
+        assert (bottom - top, right - left) == size
+
+
 def test_models_are_columns_and_photographs_are_rows() -> None:
     drawn = page({"first": flat(50, 60), "second": flat(70, 80)}, cell=20)
     boxes = {level: places(drawn, level) for level in (50, 60, 70, 80)}

@@ -1,9 +1,12 @@
+import io
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
-from PIL import Image
+import tifffile
 
 from colorize_core.inference.memory_budget import estimate_memory, split_within_budget
+from colorize_core.photo.header import read_header
 
 
 @pytest.mark.parametrize(
@@ -31,8 +34,21 @@ def test_items_are_taken_as_groups_are_requested() -> None:
     assert len(taken) == 2  # the group, and the item that did not fit into it
 
 
-def test_memory_grows_with_pixels_and_channels() -> None:
-    assert estimate_memory(Image.new("L", (10, 20)), False) == 2 * estimate_memory(Image.new("L", (10, 10)), False)
-    kinds = [("L", False), ("RGB", False), ("I;16", False), ("RGBA", False), ("RGB", True), ("RGBA", True)]
-    needs = [estimate_memory(Image.new(mode, (10, 10)), has_16_bits) for mode, has_16_bits in kinds]
-    assert needs == sorted(set(needs))
+def test_memory_grows_with_pixels_channels_and_depth() -> None:
+    def needed(pixels: np.ndarray) -> int:
+        """Memory for a TIFF of the pixels; the last of two or four channels is alpha."""
+        sink = io.BytesIO()
+        channels = pixels.shape[2] if pixels.ndim == 3 else 1
+        extra = ["unassalpha"] if channels in (2, 4) else []
+        tifffile.imwrite(
+            sink, pixels, photometric="minisblack" if channels < 3 else "rgb", planarconfig="contig", extrasamples=extra
+        )
+        return estimate_memory(read_header(sink.getvalue()))
+
+    assert needed(np.zeros((20, 10), np.uint8)) == 2 * needed(np.zeros((10, 10), np.uint8))
+    shapes = [(10, 10), (10, 10, 3)]
+    for kind in (np.uint8, np.uint16):
+        gray, color = (needed(np.zeros(shape, kind)) for shape in shapes)
+        assert gray < color < needed(np.zeros((10, 10, 4), kind))
+        assert gray < needed(np.zeros((10, 10, 2), kind))
+    assert needed(np.zeros((10, 10), np.uint8)) < needed(np.zeros((10, 10), np.uint16))

@@ -1,12 +1,17 @@
+import dataclasses
+import io
 import struct
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+import tifffile
+from PIL import ExifTags, Image, IptcImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from colorize_core.photo.decode import decode
+from colorize_core.photo.encode import encode
 from colorize_core.photo.formats import WRITE_FORMATS
+from colorize_core.photo.metadata import Captions
 from tests.colorize_core.photo.images import RGB, encoded, file, opened
 
 # Pillow warns about the damage that these tests do
@@ -153,3 +158,91 @@ def test_orientation_is_not_written_again(format: str) -> None:
     source = decode(file(RGB, "JPEG", exif=full_exif(orientation=6)))
     written = opened(encoded(np.ascontiguousarray(np.rot90(RGB, -1)), format, source))
     assert written.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+# Captions outside EXIF and XMP
+
+RECORDS = b"\x1c\x02\x05\x00\x06Harbor\x1c\x02\x78\x00\x13Two men and a barrel"  # title and caption
+RESOURCE = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(RECORDS)) + RECORDS + bytes(len(RECORDS) % 2)
+APP13 = b"\xff\xed" + struct.pack(">H", len(RESOURCE) + 16) + b"Photoshop 3.0\0" + RESOURCE
+
+
+def with_iptc(source: str) -> bytes:
+    """A photograph with IPTC-IIM as programs write it in a format."""
+    if source == "JPEG":
+        return file(RGB, "JPEG", extra=APP13)
+    if source == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Raw profile type iptc", f"\niptc\n{len(RESOURCE):8d}\n{RESOURCE.hex()}\n", zip=True)
+        return file(RGB, "PNG", pnginfo=text)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    number, value = (33723, RECORDS) if source == "TIFF" else (34377, RESOURCE)
+    tags.tagtype[number] = 7
+    tags[number] = value
+    return file(RGB, "TIFF", tiffinfo=tags)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "tiff"])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "TIFF, resources"])
+def test_iptc_is_kept(source: str, format: str) -> None:
+    photo = decode(with_iptc(source))
+    written = encoded(photo.rgb(), format, photo)
+    assert decode(written).captions.iptc == RECORDS
+    if format != "png":
+        assert IptcImagePlugin.getiptcinfo(opened(written))[2, 5] == b"Harbor"
+
+
+def test_iptc_in_little_endian_words_is_kept() -> None:
+    words = struct.unpack("<10I", RECORDS.ljust(40, b"\0"))
+    sink = io.BytesIO()
+    tifffile.imwrite(sink, RGB, photometric="rgb", extratags=[(33723, "I", 10, words, True)])
+    assert decode(sink.getvalue()).captions.iptc == RECORDS
+
+
+def test_a_comment_is_kept() -> None:
+    photo = decode(file(RGB, "JPEG", comment=b"Plate 12, verso"))
+    assert opened(encoded(photo.rgb(), "jpeg", photo)).info["comment"] == b"Plate 12, verso"
+    assert opened(encoded(photo.rgb(), "png", photo)).info["Comment"] == "Plate 12, verso"
+
+
+def test_png_text_is_kept_in_png() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "Harbor")
+    text.add_itxt("Description", "Zwei Männer und ein Faß")
+    photo = decode(file(RGB, "PNG", pnginfo=text))
+    kept = opened(encoded(photo.rgb(), "png", photo)).info
+    assert (kept["Title"], kept["Description"]) == ("Harbor", "Zwei Männer und ein Faß")
+
+
+@pytest.mark.parametrize(
+    ("format", "lost"),
+    [
+        ("jpeg", ["PNG text omitted: Title"]),
+        ("tiff", ["comment omitted", "PNG text omitted: Title"]),
+        ("webp", ["IPTC omitted", "comment omitted", "PNG text omitted: Title"]),
+        ("png", []),
+    ],
+)
+def test_captions_that_a_format_cannot_hold_are_named(format: str, lost: list[str]) -> None:
+    photo = dataclasses.replace(decode(file(RGB, "PNG")), captions=Captions(RECORDS, b"Plate 12", {"Title": "Harbor"}))
+    assert encode(photo.rgb(), format, photo)[1] == lost
+
+
+@every_format
+def test_tags_of_scanning_programs_are_kept(format: str) -> None:
+    exif = Image.Exif()
+    texts = {269: "Box 7", 285: "Page 3", 316: "scanner-2"}
+    for tag, value in texts.items():
+        exif[tag] = value
+    exif[0x9C9B] = "Hafen".encode("utf-16-le")
+    kept = rewritten(file(RGB, "TIFF", exif=exif), format).getexif()
+    assert {tag: kept[tag] for tag in texts} == texts
+    assert bytes(kept[0x9C9B]).decode("utf-16-le").rstrip("\0") == "Hafen"
+
+
+@pytest.mark.parametrize("block", [b"\0garbage", RECORDS[3:]])
+def test_damaged_captions_are_noted_and_do_not_fail_the_photograph(block: bytes) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[33723] = 7
+    tags[33723] = block
+    assert decode(file(RGB, "TIFF", tiffinfo=tags)).notes == ["damaged captions omitted"]

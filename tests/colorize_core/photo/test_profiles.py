@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -7,6 +9,7 @@ from PIL import Image
 
 from colorize_core.photo.decode import decode
 from colorize_core.photo.profiles import SRGB_PROFILE, high_bit_depth_to_srgb
+from tests.colorize_core.photo.images import GRAY, RGB, file
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -57,3 +60,37 @@ def test_an_unusable_profile_is_noted(profile: bytes) -> None:
     notes: list[str] = []
     np.testing.assert_array_equal(high_bit_depth_to_srgb(RAMP, profile, notes), RAMP)
     assert notes == ["unusable color profile ignored"]
+
+
+# Colors that a PNG describes without a profile
+
+
+def with_gamma(pixels: np.ndarray, gamma: float, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG with the chunk gAMA and others before its pixels."""
+    data = file(pixels, "PNG")
+    position = data.index(b"IDAT") - 4
+    chunks = b""
+    for name, body in ((b"gAMA", struct.pack(">I", round(gamma * 100000))), *more):
+        chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return data[:position] + chunks + data[position:]
+
+
+@pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["gray", "color"])
+def test_a_linear_png_is_converted_to_srgb(pixels: np.ndarray) -> None:
+    light = pixels / 255
+    expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(decode(with_gamma(pixels, 1.0)).pixels - expected).max() <= 1.5
+
+
+def test_the_usual_gamma_and_that_of_an_srgb_png_change_nothing() -> None:
+    np.testing.assert_array_equal(decode(with_gamma(RGB, 1 / 2.2)).pixels, RGB)
+    np.testing.assert_array_equal(decode(with_gamma(RGB, 1.0, (b"sRGB", b"\0"))).pixels, RGB)
+
+
+def test_wide_primaries_of_a_png_give_stronger_colors() -> None:
+    adobe = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    chunk = (b"cHRM", struct.pack(">8I", *(round(value * 100000) for value in adobe)))
+    pixels = np.full((8, 8, 3), (60, 160, 60), np.uint8)
+    converted = decode(with_gamma(pixels, 1 / 2.2, chunk)).pixels[0, 0].astype(int)
+    assert converted[0] < 60 - 20
+    assert abs(converted[1] - 160) < 6

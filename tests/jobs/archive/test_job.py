@@ -63,7 +63,7 @@ def hard_archive(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
 def colorized(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    output = tmp_path_factory.mktemp("colorized") / "out"
+    output = tmp_path_factory.mktemp("colorized") / "Köln 写真 📷"
     arguments = [f"source={hard_archive}", f"output={output}", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
     return output
@@ -156,7 +156,7 @@ def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -
     record = json.loads((colorized / "run.json").read_text())
     assert record["status"] == "done"
     assert record["counts"] == {"ok": 7, "empty": 1, "not_an_image": 1, "truncated": 1}
-    assert record["ignored"] == 1
+    assert record["excluded"] == {".txt": 1}
     assert len(record["inputs"]["checkpoint"]) == 64
     assert record["config"]["format"] == "same"
     assert record["versions"]["ray"]
@@ -324,19 +324,19 @@ def test_inputs_are_selected_and_those_in_color_skipped_or_copied(
         assert copy.read_bytes() == (hard_archive / "in color.jpg").read_bytes()
 
 
-def test_from_s3_to_s3(
-    s3_endpoint: str, bucket: str, hard_archive: Path, tiny_checkpoint: str, ray_local: None
+def test_from_s3_to_s3_with_encryption_and_payer_on_every_request(
+    s3_endpoint: str, strict_s3: list[str], bucket: str, hard_archive: Path, tiny_checkpoint: str, ray_local: None
 ) -> None:
     options = StorageOptions(endpoint=s3_endpoint)
-    source = open_storage(f"s3://{bucket}/gray", options)
+    source = open_storage(f"s3://{bucket}/gräu 写真", options)
     for name in ("gray.jpg", "deep/er/wide.png", "empty.jpg", "notes.txt"):
         source.write(name, (hard_archive / name).read_bytes())
     checkpoint = open_storage(f"s3://{bucket}/model", options)
     for path in Path(tiny_checkpoint).iterdir():
         checkpoint.write(path.name, path.read_bytes())
-    output = open_storage(f"s3://{bucket}/color", options)
+    output = open_storage(f"s3://{bucket}/farbe 📷", options)
     arguments = [f"source={source.uri}", f"output={output.uri}", f"checkpoint={checkpoint.uri}"]
-    assert main(["archive", *arguments, f"storage.endpoint={s3_endpoint}", "max_failed_fraction=0.4"]) == 0
+    assert main(["archive", *arguments, *strict_s3, "max_failed_fraction=0.4"]) == 0
     assert archive_rows.count_rows(output) == 3
     assert {entry.key for entry in output.child("images").list()} == {"gray.jpg", "deep/er/wide.png"}
     assert Image.open(io.BytesIO(output.child("images").read("gray.jpg"))).mode == "RGB"

@@ -15,7 +15,7 @@ from jobs.doctor.checks import (
     check_token,
     check_versions,
 )
-from jobs.run.requirements import PUBLISHED_FILES, ResourceRequest
+from jobs.run.requirements import ResourceRequest
 
 GB = 10**9
 
@@ -190,16 +190,3 @@ def test_a_token_is_readable_if_its_file_and_all_folders_above_are(tmp_path: Pat
         folder.chmod(folder_mode)
         assert is_readable_by_others(token) == expected
     assert not is_readable_by_others(folder / "absent")
-
-
-def test_file_names_of_published_weights_are_those_of_the_torch_cache() -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-    from torchvision.models import AlexNet_Weights, ResNet18_Weights, VGG16_Weights
-
-    urls = {
-        "vgg16": VGG16_Weights.IMAGENET1K_V1.url,
-        "alexnet": AlexNet_Weights.IMAGENET1K_V1.url,
-        "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
-        "inception": URL_INCEPTION_V3,
-    }
-    assert {name: url.rpartition("/")[2] for name, url in urls.items()} == PUBLISHED_FILES

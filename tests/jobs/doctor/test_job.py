@@ -1,5 +1,6 @@
 """The verb, with faults as they happen."""
 
+import importlib.util
 import json
 import shutil
 import threading
@@ -18,6 +19,8 @@ from jobs.doctor import checks as doctor_checks
 from jobs.doctor.preflight import require_resources
 from jobs.doctor.storage import check_access, check_storage, missing_weights, with_few_attempts
 from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
+from jobs.train.config import TrainConfig
+from jobs.train.job import requirements as train_requirements
 
 pytestmark = pytest.mark.usefixtures("ray_local")  # five logical CPUs
 Doctor = Callable[..., dict[str, dict[str, str]]]
@@ -227,14 +230,27 @@ def test_published_weights_are_expected_in_the_cache_of_torch(tmp_path: Path, mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights = {
         "lpips.weights": PretrainedWeights(None, "vgg16"),
-        "fid.weights": PretrainedWeights(str(tmp_path / "inception.pth"), "inception"),
+        "fid.weights": PretrainedWeights(None, "inception"),
+        "model.options.backbone_weights": PretrainedWeights(None, "resnet34"),
+        "other.fid.weights": PretrainedWeights(str(tmp_path / "inception.pth"), "inception"),
         "loss.vgg_weights": PretrainedWeights("s3://bucket/vgg16.pth", "vgg16"),
     }
-    assert missing_weights(weights) == ["lpips.weights", "fid.weights"]
+    assert missing_weights(weights) == [key for key in weights if key != "loss.vgg_weights"]
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth").write_text("")
+    for name in ("vgg16-397923af.pth", "weights-inception-2015-12-05-6726825d.pth", "resnet34-b627a593.pth"):
+        (tmp_path / "hub" / "checkpoints" / name).write_text("")
     (tmp_path / "inception.pth").write_text("")
     assert missing_weights(weights) == []
+
+
+def test_weights_of_a_package_are_expected_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"name": "pretrained_unet", "options": {"encoder": "efficientnet_lite1", "backbone_weights": "imagenet"}}
+    config = TrainConfig(shards="shards", output="output", model=model, loss={"l1": 1})
+    weights = train_requirements(config).weights
+    assert weights["model.options.backbone_weights"] == PretrainedWeights(None, "efficientnet_lite1")
+    assert missing_weights(weights) == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
+    assert missing_weights(weights) == ["model.options.backbone_weights"]
 
 
 def test_a_job_that_does_not_fit_is_refused_here_and_a_warning_on_a_cluster(

@@ -26,7 +26,8 @@ from tests.jobs.report_runs import data_of
 @pytest.fixture(scope="module")
 def evaluated(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run with everything but FID: two equal checkpoints, LPIPS with random weights, definitions of two papers."""
-    folder = tmp_path_factory.mktemp("evaluated")
+    folder = tmp_path_factory.mktemp("evaluated") / "Köln 写真 📷"
+    folder.mkdir()
     features = {f"features.{key}": value for key, value in alexnet_features().state_dict().items()}
     torch.save(features, folder / "alexnet.pth")
     names = f"checkpoint={{one: {tiny_checkpoint}, two: {tiny_checkpoint}}}"

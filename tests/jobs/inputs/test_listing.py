@@ -1,8 +1,11 @@
 """Manifests: listing, selection, lists given by the user."""
 
+import errno
 import gzip
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -11,7 +14,9 @@ import pytest
 
 from cluster.storage.stores import Entry, LocalStorage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
+from colorize_core.status import Status
 from jobs.inputs import listing as manifest
+from jobs.inputs.fetch import fetch_all
 from jobs.inputs.listing import Listing, ListingOptions, sample_inputs
 
 ENDINGS = (".jpg", ".png")
@@ -45,7 +50,7 @@ def keys(source: Storage, output: Storage, **rule: object) -> list[object]:
 
 def test_inputs_are_numbered_and_others_counted(source: Storage, output: Storage) -> None:
     listing = write(source, output)
-    assert listing == Listing(count=2, ignored=1, bytes=8, parts=1)
+    assert listing == Listing(count=2, excluded={".txt": 1}, bytes=8, parts=1)
     assert listed(output, listing) == [
         {"index": 0, "key": "a.png", "size": 4},
         {"index": 1, "key": "b/2.JPG", "size": 4},
@@ -112,7 +117,7 @@ def test_a_repeated_key_is_one_input(
     (tmp_path / "list.csv").write_text("key\n" + "".join(f"{name}.jpg\n" for name in "abacabdb"))
     listing = write(source, output, manifest=f"{tmp_path}/list.csv")
     assert [row["key"] for row in listed(output, listing)] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
-    assert listing.ignored == 4
+    assert listing.excluded == {"repeated": 4}
     sampled, _ = sample_inputs(source, ENDINGS, ListingOptions(manifest=f"{tmp_path}/list.csv"), OPTIONS)
     assert sampled == listing
 
@@ -182,4 +187,78 @@ def test_an_s3_inventory_is_followed(s3_endpoint: str, bucket: str, output: Stor
 
 
 def test_an_unknown_size_meets_every_limit() -> None:
-    assert ListingOptions(max_bytes=1).selects(Entry("a.jpg", -1), ENDINGS)
+    assert not ListingOptions(max_bytes=1).exclusion(Entry("a.jpg", -1), ENDINGS)
+
+
+# What is not an input
+
+
+@pytest.fixture
+def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders named `secret` cannot be read, even by root."""
+    scandir, listdir = os.scandir, os.listdir
+
+    def refuse(path: str | bytes) -> None:
+        if os.fsdecode(path).rstrip("/").endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fsdecode(path))
+
+    def scan(path: str) -> Any:
+        refuse(path)
+        return scandir(path)
+
+    def entries(path: Any) -> Any:
+        refuse(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    monkeypatch.setattr(os, "listdir", entries)
+
+
+def test_files_are_excluded_by_a_reason_each(source: Storage, output: Storage) -> None:
+    for name in ("d.txt", "e.XML", "Makefile", "big.jpg", "b/skip.png"):
+        source.write(name, b"12345" if name == "big.jpg" else b"1234")
+    listing = write(source, output, max_bytes=4, exclude=["*skip*"])
+    assert listing.excluded == {
+        ".txt": 2,
+        ".xml": 1,
+        "other file names": 1,
+        "size (listing.min_bytes, listing.max_bytes)": 1,
+        "in listing.exclude": 1,
+    }
+    assert listing.describe_excluded().startswith("2 .txt, 1 ")
+
+
+def test_a_folder_that_cannot_be_read_is_an_input_that_fails(
+    source: LocalStorage, output: Storage, forbidden: None
+) -> None:
+    source.write("b/secret/3.jpg", b"1234")
+    assert keys(source, output) == ["a.png", "b/2.JPG", "b/secret/"]
+    (fetched,) = fetch_all(source, ["b/secret/"])
+    assert fetched.status == Status.READ_ERROR
+    assert "Permission denied" in fetched.error
+    assert keys(source, output, include=["*.png"]) == ["a.png", "b/secret/"]
+    assert keys(source, output, exclude=["b/secret/*"]) == ["a.png", "b/2.JPG"]
+
+
+def test_links_to_folders_are_counted_or_followed(source: LocalStorage, output: Storage, tmp_path: Path) -> None:
+    elsewhere = LocalStorage(str(tmp_path / "elsewhere"))
+    elsewhere.write("album/4.jpg", b"1234")
+    os.symlink(elsewhere.root, f"{source.root}/link")
+    os.symlink(source.root, f"{elsewhere.root}/album/circle")
+    os.symlink("a.png", f"{source.root}/f.png")  # a link to a file is an input
+    listing = write(source, output)
+    assert [row["key"] for row in listed(output, listing)] == ["a.png", "f.png", "b/2.JPG"]
+    assert listing.excluded == {".txt": 1, "link to a folder (listing.follow_links)": 1}
+    followed = write(source, output, follow_links=True)
+    assert [row["key"] for row in listed(output, followed)] == ["a.png", "f.png", "b/2.JPG", "link/album/4.jpg"]
+    assert followed.excluded == {".txt": 1, "link to a folder (listing.follow_links)": 1}  # the circle
+
+
+def test_a_source_of_only_links_says_so(tmp_path: Path) -> None:
+    LocalStorage(str(tmp_path / "elsewhere")).write("4.jpg", b"1234")
+    (tmp_path / "source").mkdir()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "source/link")
+    with pytest.raises(
+        UserError, match=r"no photographs found \(excluded: 1 link to a folder \(listing.follow_links\)"
+    ):
+        manifest.require_photographs(LocalStorage(str(tmp_path / "source")), ENDINGS, ListingOptions(), OPTIONS)

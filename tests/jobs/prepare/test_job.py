@@ -37,7 +37,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Path]) -> 
 
 @pytest.fixture(scope="module")
 def prepared(mixed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("prepared") / "shards"
+    output = tmp_path_factory.mktemp("prepared") / "Köln 写真 📷"
     arguments = [f"source={mixed}", f"output={output}", "size=64", "rows_per_shard=8"]
     assert main(["prepare", *arguments, "val_fraction=0.3", "test_fraction=0.2"]) == 0
     return output
@@ -169,7 +169,9 @@ def test_of_identical_files_the_one_in_the_evaluation_split_is_kept(tmp_path: Pa
     assert color_at_the_right_edge(rows.rgb["val/wide.png"]) == 2
 
 
-def test_photographs_and_shards_may_be_on_s3(s3_endpoint: str, bucket: str, photo_paths: list[Path]) -> None:
+def test_photographs_and_shards_may_be_on_s3(
+    s3_endpoint: str, strict_s3: list[str], bucket: str, photo_paths: list[Path]
+) -> None:
     """Also that `crop` keeps the proportions of a photograph."""
     options = StorageOptions(endpoint=s3_endpoint)
     photos = open_storage(f"s3://{bucket}/photos", options)
@@ -178,7 +180,7 @@ def test_photographs_and_shards_may_be_on_s3(s3_endpoint: str, bucket: str, phot
         photos.write(f"train/{path.name}", path.read_bytes())
     output = f"s3://{bucket}/shards"
     arguments = [f"source={photos.uri}", f"output={output}", "size=32", "split=folders"]
-    assert main(["prepare", *arguments, f"storage.endpoint={s3_endpoint}"]) == 0
+    assert main(["prepare", *arguments, *strict_s3]) == 0
     written = open_storage(output, options)
     info = read_dataset_info(written.path(), written.filesystem)
     assert info.splits["train"]["rows"] == 3

@@ -43,6 +43,16 @@ def test_marked_keys_may_change(output: LocalStorage, config: Config) -> None:
     assert json.loads(output.read(RUN_FILE))["config"] == config.model_dump()
 
 
+def test_a_run_of_a_version_without_a_key_continues_if_the_key_has_its_default(output: LocalStorage) -> None:
+    earlier = json.loads(output.read(RUN_FILE))
+    del earlier["config"]["limits"], earlier["config"]["speed"]["loss"]
+    output.write(RUN_FILE, json.dumps(earlier).encode())
+    begin_run(output, "train", Config(), {"shards": "1"})
+    output.write(RUN_FILE, json.dumps(earlier).encode())
+    with pytest.raises(UserError, match=r'limits 1 -> 2, speed\.loss "l1" -> "l2"'):
+        begin_run(output, "train", Config(limits=2, speed=Speed(loss="l2")), {"shards": "1"})
+
+
 @pytest.mark.parametrize(
     ("config", "change"),
     [(Config(limits=2), "limits 1 -> 2"), (Config(speed=Speed(loss="l2")), 'speed.loss "l1" -> "l2"')],

@@ -32,7 +32,7 @@ def command(dataset: str, output: Path | str, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs with two workers."""
-    output = tmp_path_factory.mktemp("trained") / "run"
+    output = tmp_path_factory.mktemp("trained") / "Köln 写真 📷"
     assert main(command(dataset, output, "optim.epochs=2", *TWO_WORKERS)) == 0
     return output
 
@@ -125,7 +125,7 @@ def test_more_epochs_continue_the_run(trained: Path, dataset: str) -> None:
 
 
 def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
-    dataset: str, s3_endpoint: str, bucket: str, trained: Path
+    dataset: str, s3_endpoint: str, strict_s3: list[str], bucket: str, trained: Path
 ) -> None:
     options = StorageOptions(endpoint=s3_endpoint)
     shards, output = (open_storage(f"s3://{bucket}/{name}", options) for name in ("shards", "gan"))
@@ -133,7 +133,7 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
         shards.write(path.relative_to(dataset).as_posix(), path.read_bytes())
     more = ["loss.adversarial=1", "loss.l1=100", "discriminator.layers=1", "optim.betas=[0.5, 0.999]"]
     more += ["optim.lr=1e-3", "optim.lr_scaling=linear"]
-    more += [f"model.init_from={trained}/best", f"storage.endpoint={s3_endpoint}", "optim.epochs=1", "workers.count=2"]
+    more += [f"model.init_from={trained}/best", "optim.epochs=1", "workers.count=2", *strict_s3]
     assert main(command(shards.uri, output.uri, *more)) == 0
     row = next(csv.DictReader(io.StringIO(output.read("metrics.csv").decode())))
     assert 0 < float(row["discriminator"]) < 2
@@ -143,6 +143,8 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     assert {"best", "last", "checkpoints", "samples", "tensorboard", "metrics.csv", "run.json"} <= keys
     model, _ = load_checkpoint(output.child("best").path(), output.filesystem)
     assert model.architecture["name"] == "encoder_decoder"
+    scored = [f"shards={shards.uri}", f"checkpoint={output.uri}/best", f"output=s3://{bucket}/scores", "split=val"]
+    assert main(["evaluate", *scored, "lpips.backbone=none", "resamples=100", *strict_s3]) == 0
 
 
 def test_a_diverging_model_ends_the_run_at_once(

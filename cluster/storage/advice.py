@@ -1,0 +1,31 @@
+"""What to do about an error of a storage."""
+
+_ADVICE = (
+    (
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "nable to locate credentials"),
+        "give the machine credentials: the role of the instance, or AWS_* in the environment that Ray was started in; "
+        "for a public bucket, storage.anonymous=true",
+    ),
+    (("ExpiredToken",), "renew the credentials; the same command continues"),
+    (("PermanentRedirect", "redirected", "AuthorizationHeaderMalformed"), "set storage.region to the bucket's region"),
+    (("AccessDenied", "403", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
+    (("NoSuchBucket",), "create the bucket, or fix its name"),
+    (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
+    (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),
+    (("Permission denied", "Read-only"), "let the user that runs the job write there, or use another output"),
+    (("Not a directory", "File exists"), "a file is in the place of a folder: move it, or use another output"),
+    (("No space left",), "free space on that disk, or use another output; the same command continues"),
+    (("not shared",), "use s3://, or a folder that every node mounts at the same path"),
+)
+"""Parts of error messages with the advice for them; the first match counts."""
+
+
+def advice_for(fault: str) -> str:
+    """Return what to do about an error message; empty if nothing is known."""
+    return next((advice for words, advice in _ADVICE if any(word in fault for word in words)), "")
+
+
+def with_advice(message: str) -> str:
+    """Append what to do about an error message to it."""
+    advice = advice_for(message)
+    return f"{message}; {advice}" if advice else message
