@@ -53,7 +53,8 @@ def check_storage(requirements: Requirements, others: Sequence[Node], seconds: f
 
 
 def _failure(key: str, message: str, fault: str) -> Finding:
-    return Finding(key, "fail", message, advice_for(fault) or "fix the location")
+    advice = advice_for(fault)
+    return Finding(key, "fail", message.removesuffix(f"; {advice}"), advice or "fix the location")
 
 
 def check_access(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:

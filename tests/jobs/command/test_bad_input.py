@@ -39,7 +39,7 @@ def test_empty_source(one_line: OneLine, archive: Callable[..., list[str]], tmp_
     (empty / "notes.txt").write_text("no photograph")
     command = archive(source=str(empty))
     line = one_line(command if verb == "archive" else ["prepare", *command[1:3]], 2)
-    assert f"{empty}: no photographs found (1 files are excluded by file name ending)" in line
+    assert f"{empty}: no photographs found (excluded: 1 .txt)" in line
 
 
 def test_unknown_key(one_line: OneLine, archive: Callable[..., list[str]]) -> None:
@@ -127,7 +127,8 @@ def test_unreachable_s3_endpoint(
 
 def test_bucket_that_does_not_exist(one_line: OneLine, archive: Callable[..., list[str]], s3_endpoint: str) -> None:
     line = one_line([*archive(source="s3://no-such-bucket/gray"), f"storage.endpoint={s3_endpoint}"], 1)
-    assert "s3://no-such-bucket/gray: refused (NoSuchBucket)" in line
+    assert "s3://no-such-bucket/gray: refused (NoSuchBucket: " in line
+    assert "create the bucket, or fix its name" in line
 
 
 @pytest.mark.parametrize("nested", ["source", "output"])

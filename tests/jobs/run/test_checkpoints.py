@@ -26,7 +26,7 @@ def test_the_starter_is_in_the_package_and_a_folder_of_its_name_is_not(
     starter, folder = (open_checkpoint(name, StorageOptions()) for name in ("starter", "./starter"))
     assert isinstance(starter, LocalStorage)
     assert starter.root == locate_checkpoint("starter")
-    assert read_checkpoint("starter", StorageOptions())[1].architecture["name"] == "lite"
+    assert read_checkpoint("starter", StorageOptions())[1].architecture["name"] == "pretrained_unet"
     with pytest.raises(UserError, match="not a checkpoint"):
         read_checkpoint("./starter", StorageOptions())
     assert isinstance(folder, LocalStorage)
