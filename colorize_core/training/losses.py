@@ -130,19 +130,6 @@ def tv(inputs: LossInputs) -> "Tensor":
     return ab.diff(dim=-1).abs().mean() + ab.diff(dim=-2).abs().mean()
 
 
-@loss("Spread of color within a photograph that the prediction lacks, against desaturated colors.", uses_target=False)
-def spread_shortfall(inputs: LossInputs) -> "Tensor":
-    """Standard deviation of the true ab minus that of the predicted ab within a photograph, where this is positive.
-
-    The standard deviation is most of what colorfulness measures (Hasler and Suesstrunk 2003). Raising it through the
-    network costs less accuracy than multiplying predicted chroma (docs/results/starter.md).
-    """
-    true, predicted = (
-        (ab.var(dim=(2, 3), correction=0).sum(dim=1) + 1e-8).sqrt() for ab in (inputs.target, inputs.predicted)
-    )
-    return (true - predicted).relu().mean()
-
-
 @loss("Squared error, weighted by the rarity of the true color.", setup=_bin_weights)
 def color_weighted(inputs: LossInputs) -> "Tensor":
     """Squared error weighted by the bin of the true color (paper resnet18-losses, which does not give the weights)."""

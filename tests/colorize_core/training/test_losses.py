@@ -79,16 +79,6 @@ def test_total_variation_is_the_mean_of_numpy_differences(pair: tuple[Tensor, Te
     assert only("tv", *pair).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_spread_shortfall_is_the_standard_deviation_that_the_prediction_lacks(pair: tuple[Tensor, Tensor]) -> None:
-    truth = pair[1]
-    spread = np.sqrt(truth.numpy().var(axis=(2, 3)).sum(axis=1))
-    mean = truth.mean(dim=(2, 3), keepdim=True)
-    for factor in (0.0, 0.4, 1.0, 1.5):
-        expected = max(1 - factor, 0) * spread.mean()
-        predicted = 0.1 + mean + factor * (truth - mean)
-        assert only("spread_shortfall", predicted, truth).item() == pytest.approx(expected, abs=2e-4)
-
-
 def test_color_weighted_is_the_squared_error_times_the_weight_of_the_true_bin() -> None:
     weights = bins.rebalancing_weights(bins.bin_prior(PRIOR))
     colors = torch.tensor([[0.0, 0.0], [10.0, 20.0]])
