@@ -27,17 +27,37 @@ from tests.faults.proxy import FaultProxy
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
-_WITH_RAY = ("tests/jobs/", "tests/faults/")
-_WITHOUT_RAY = "tests/faults/test_storage_faults.py"
+_WITH_RAY = (
+    "tests/faults/test_archive_faults.py",
+    "tests/faults/test_hostile_input.py",
+    "tests/faults/test_state.py",
+    "tests/jobs/archive/test_job.py",
+    "tests/jobs/benchmark/test_benchmark.py",
+    "tests/jobs/command/test_bad_input.py",
+    "tests/jobs/doctor/test_job.py",
+    "tests/jobs/evaluate/test_job.py",
+    "tests/jobs/prepare/test_job.py",
+    "tests/jobs/run/test_actors.py",
+    "tests/jobs/run/test_prometheus.py",
+    "tests/jobs/sweep/test_job.py",
+    "tests/jobs/test_python_api.py",
+    "tests/jobs/test_recipe.py",
+    "tests/jobs/train/test_job.py",
+)
+"""Files of tests that share the Ray session."""
 _NUMBER = 32
 _CROP = 256
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the shared Ray session."""
+    """Mark the tests that need the shared Ray session, all of which run in one process."""
     for item in items:
         if "ray_local" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
+            if not item.nodeid.partition("::")[0] in _WITH_RAY:
+                raise pytest.UsageError(
+                    f"{item.nodeid} uses ray_local: name its file in _WITH_RAY of tests/conftest.py"
+                )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class RayApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "ray" if file.startswith(_WITH_RAY) and file != _WITHOUT_RAY else file
+            return "ray" if file in _WITH_RAY else file
 
     return RayApart(config, log)
 

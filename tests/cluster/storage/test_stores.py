@@ -215,6 +215,7 @@ class _Refusal(BaseHTTPRequestHandler):
         data = f"<Error><Code>{code}</Code><Message>Said the server.</Message></Error>".encode()
         self.send_response_only(status)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("x-amz-bucket-region", "eu-west-1")  # as S3 does; botocore asks without end for it
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else data)
 

@@ -165,7 +165,7 @@ def test_nothing_that_jobs_need_is_left_out() -> None:
         ]
         assert {str(path.relative_to(ROOT)) for path in files} <= set(sizes)
     weights = sizes.pop("colorize_core/starter/model.safetensors")
-    assert weights < 12_000_000
+    assert weights < 20_000_000
     assert sum(sizes.values()) < 3_000_000
 
 
