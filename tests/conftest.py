@@ -28,6 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos" / "val"
 _WITH_RAY = (
+    "tests/cluster/nodes/test_query.py",
     "tests/faults/test_archive_faults.py",
     "tests/faults/test_hostile_input.py",
     "tests/faults/test_state.py",
@@ -40,6 +41,7 @@ _WITH_RAY = (
     "tests/jobs/run/test_actors.py",
     "tests/jobs/run/test_prometheus.py",
     "tests/jobs/sweep/test_job.py",
+    "tests/jobs/test_demo.py",
     "tests/jobs/test_python_api.py",
     "tests/jobs/test_recipe.py",
     "tests/jobs/train/test_job.py",
@@ -54,10 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "ray_local" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
-            if not item.nodeid.partition("::")[0] in _WITH_RAY:
-                raise pytest.UsageError(
-                    f"{item.nodeid} uses ray_local: name its file in _WITH_RAY of tests/conftest.py"
-                )
+            if item.nodeid.partition("::")[0] not in _WITH_RAY:
+                raise pytest.UsageError(f"{item.nodeid} uses ray_local: add its file to _WITH_RAY in tests/conftest.py")
 
 
 @pytest.hookimpl(optionalhook=True)
