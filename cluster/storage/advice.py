@@ -1,5 +1,7 @@
 """What to do about an error of a storage."""
 
+import re
+
 _ADVICE = (
     (
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "nable to locate credentials"),
@@ -29,3 +31,10 @@ def with_advice(message: str) -> str:
     """Append what to do about an error message to it."""
     advice = advice_for(message)
     return f"{message}; {advice}" if advice else message
+
+
+def without_advice(message: str) -> str:
+    """Remove from a message what `with_advice` appended, of which the end may have been cut off."""
+    advice = advice_for(message)
+    start = next((at.start() for at in re.finditer("; ", message) if advice.startswith(message[at.end() :])), None)
+    return message[:start]

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
-from cluster.storage.advice import advice_for
+from cluster.storage.advice import advice_for, without_advice
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from colorize_core.formatting import first_line
 from jobs.doctor.checks import Finding, check_answers
@@ -53,8 +53,7 @@ def check_storage(requirements: Requirements, others: Sequence[Node], seconds: f
 
 
 def _failure(key: str, message: str, fault: str) -> Finding:
-    advice = advice_for(fault)
-    return Finding(key, "fail", message.removesuffix(f"; {advice}"), advice or "fix the location")
+    return Finding(key, "fail", without_advice(message), advice_for(fault) or "fix the location")
 
 
 def check_access(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:

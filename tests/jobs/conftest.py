@@ -80,7 +80,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], s
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not for the session: an open browser keeps an event loop running in this thread
 def browser() -> Iterator[Any]:
     """Headless Chromium, which `make test` installs if possible; COLORIZE_TEST_BROWSER selects another browser."""
     found = os.environ.get("COLORIZE_TEST_BROWSER") or next(filter(None, map(shutil.which, _BROWSERS)), None)
