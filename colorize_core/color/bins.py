@@ -97,8 +97,10 @@ def bin_prior(color_prior: Sequence[Sequence[float]]) -> Tensor:
 
     Args:
         color_prior: [a, b, share] of grid points, as in `dataset.json`; a point that is no bin counts for the nearest
-            bin.
+            bin. Empty, as in a dataset without training photographs: all bins have the same share.
     """
+    if not color_prior:
+        return torch.full((BINS,), 1 / BINS, dtype=torch.float64)
     prior = torch.zeros(BINS, dtype=torch.float64)
     points = torch.tensor([list(row) for row in color_prior], dtype=torch.float64).reshape(-1, 3)
     nearest = nearest_bins(points[:, :2].T[None, :, :, None]).flatten()

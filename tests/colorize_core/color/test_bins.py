@@ -86,3 +86,9 @@ def test_the_weighted_mean_of_a_soft_label_is_the_color(colors: torch.Tensor) ->
     indices, weights = bins.soft_encode(colors)
     decoded = (weights[..., None] * bins.bin_centers()[indices]).sum(1).permute(0, 3, 1, 2)
     assert (decoded - colors).norm(dim=1).mean() < 3
+
+
+def test_without_a_color_prior_all_bins_have_the_same_share() -> None:
+    prior = bins.bin_prior([])
+    assert prior.sum().item() == pytest.approx(1)
+    assert prior.min() == prior.max()
