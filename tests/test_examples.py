@@ -65,7 +65,7 @@ def test_a_folder_is_colorized(executed: NotebookNode, tmp_path: Path) -> None:
     assert shown_images(executed) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long  # 75 s; tests/jobs/test_recipe.py runs the same verbs
 @pytest.mark.parametrize("executed", ["train_evaluate_export.ipynb"], indirect=True)
 def test_a_model_is_trained_evaluated_and_exported(executed: NotebookNode, tmp_path: Path) -> None:
     work = tmp_path / "output" / "train_evaluate_export"
