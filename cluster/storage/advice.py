@@ -10,7 +10,7 @@ _ADVICE = (
     ),
     (("ExpiredToken",), "renew the credentials; the same command continues"),
     (("PermanentRedirect", "redirected", "AuthorizationHeaderMalformed"), "set storage.region to the bucket's region"),
-    (("AccessDenied", "403", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
+    (("AccessDenied", r"\b403\b", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
     (("NoSuchBucket",), "create the bucket, or fix its name"),
     (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
     (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),
@@ -19,12 +19,12 @@ _ADVICE = (
     (("No space left",), "free space on that disk, or use another output; the same command continues"),
     (("not shared",), "use s3://, or a folder that every node mounts at the same path"),
 )
-"""Parts of error messages with the advice for them; the first match counts."""
+"""Patterns of error messages with the advice for them; the first match counts."""
 
 
 def advice_for(fault: str) -> str:
     """Return what to do about an error message; empty if nothing is known."""
-    return next((advice for words, advice in _ADVICE if any(word in fault for word in words)), "")
+    return next((advice for patterns, advice in _ADVICE if any(re.search(each, fault) for each in patterns)), "")
 
 
 def with_advice(message: str) -> str:

@@ -20,3 +20,8 @@ def test_advice_of_which_the_end_was_cut_off_is_taken_off(kept: int) -> None:
 @pytest.mark.parametrize("message", [REFUSED, "disk on fire; run", ""])
 def test_a_message_without_advice_is_unchanged(message: str) -> None:
     assert without_advice(message) == message
+
+
+def test_a_port_is_no_http_status() -> None:
+    assert "permissions" in advice_for("An error occurred (403) when calling HeadObject")
+    assert advice_for("http://127.0.0.1:40341 refused (NoSuchBucket)") == "create the bucket, or fix its name"
