@@ -2,6 +2,8 @@
 
 import re
 
+from cluster.errors import ClusterError
+
 _ADVICE = (
     (
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "nable to locate credentials"),
@@ -33,8 +35,14 @@ def with_advice(message: str) -> str:
     return f"{message}; {advice}" if advice else message
 
 
-def without_advice(message: str) -> str:
-    """Remove from a message what `with_advice` appended, of which the end may have been cut off."""
-    advice = advice_for(message)
-    start = next((at.start() for at in re.finditer("; ", message) if advice.startswith(message[at.end() :])), None)
-    return message[:start]
+class StorageError(ClusterError):
+    """A storage refuses or does not answer; the message ends with what to do about it."""
+
+    def __str__(self) -> str:
+        """Return the fault and what to do about it."""
+        return with_advice(self.fault)
+
+    @property
+    def fault(self) -> str:
+        """The fault alone."""
+        return super().__str__()

@@ -38,7 +38,7 @@ class S3Handler(fs.FileSystemHandler):
         return "s3"
 
     def normalize_path(self, path: str) -> str:
-        """Return the path as it is: every character is part of a key."""
+        """Return the path unchanged: every character is part of a key."""
         return path
 
     def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:

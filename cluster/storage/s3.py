@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from cluster.errors import ClusterError
-from cluster.storage.advice import with_advice
+from cluster.storage.advice import StorageError
 from cluster.storage.listing import FolderListing, Page
 from cluster.storage.local import Entry
 from colorize_core.errors import UserError
@@ -114,17 +113,17 @@ class S3Storage:
         return S3Storage(self.bucket, self._full(key), self.options)
 
     def check(self) -> None:
-        """List one key, with few attempts; raises ClusterError if the server does not answer or refuses."""
+        """List one key, with few attempts; raises StorageError if the server does not answer or refuses."""
         from botocore.exceptions import ClientError, NoCredentialsError
 
         where = {"Bucket": self.bucket, "Prefix": self.prefix, **self._payer()}
         try:
             with_retries(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
         except (ClientError, NoCredentialsError, RedirectError) as error:
-            raise ClusterError(with_advice(f"{self.uri}: refused ({_one_line(error)})")) from error
+            raise StorageError(f"{self.uri}: refused ({_one_line(error)})") from error
         except _faults() as error:
             server = _endpoint(self.options) or "AWS S3"
-            raise ClusterError(with_advice(f"{self.uri}: {server} cannot be reached ({_one_line(error)})")) from error
+            raise StorageError(f"{self.uri}: {server} cannot be reached ({_one_line(error)})") from error
 
     def list(self) -> Iterator[Entry]:
         """Yield all objects below, sorted by key, from pages of 1,000."""
@@ -136,7 +135,7 @@ class S3Storage:
         return FolderListing(self.pages, threads).entries()
 
     def pages(self, folder: str = "", own_files_only: bool = False) -> Iterator[Page]:
-        """Yield pages of up to 1,000 objects below a folder ("" or "a/b/"), or directly in it; raises ClusterError."""
+        """Yield pages of up to 1,000 objects below a folder ("" or "a/b/"), or directly in it; raises StorageError."""
         top = f"{self.prefix}/" if self.prefix else ""
         arguments = {"Bucket": self.bucket, "Prefix": top + folder, **self._payer()}
         if own_files_only:
@@ -146,7 +145,7 @@ class S3Storage:
             try:
                 answer = with_retries(lambda: client.list_objects_v2(**arguments), self.options.max_attempts)
             except _faults() as error:
-                raise ClusterError(with_advice(f"{self.uri}: cannot be listed ({_one_line(error)})")) from error
+                raise StorageError(f"{self.uri}: cannot be listed ({_one_line(error)})") from error
             found = ((item["Key"][len(top) :], item["Size"]) for item in answer.get("Contents", ()))
             files = [Entry(key, size) for key, size in found if key and not key.endswith("/")]
             yield Page(files, [item["Prefix"][len(top) :] for item in answer.get("CommonPrefixes", ())])
@@ -250,17 +249,25 @@ def with_retries(request: Callable[[], Answer], attempts: int) -> Answer:
     Pauses are uniformly distributed between zero and a bound that doubles, so that clients that failed together do not
     return together ("full jitter": Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015).
     """
-    for attempt in range(1, attempts):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return request()
-        except RecursionError:
-            raise RedirectError("the server redirected the request and named no region") from None
         except Exception as error:
-            if not _is_transient(error):
+            if _is_recursion(error):
+                raise RedirectError("the server redirected the request and named no region") from None
+            if attempt >= attempts or not _is_transient(error):
                 raise
         _retries.add()
         time.sleep(random.uniform(0, min(_MAX_PAUSE, _FIRST_PAUSE * 2**attempt)))
-    return request()
+
+
+def _is_recursion(error: BaseException | None) -> bool:
+    """Return True if the recursion limit caused an error; botocore wraps it where its HTTP client reaches the limit."""
+    while error and not isinstance(error, RecursionError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
-from cluster.storage.advice import advice_for, without_advice
+from cluster.storage.advice import StorageError, advice_for
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
 from colorize_core.formatting import first_line
 from jobs.doctor.checks import Finding, check_answers
@@ -53,7 +53,7 @@ def check_storage(requirements: Requirements, others: Sequence[Node], seconds: f
 
 
 def _failure(key: str, message: str, fault: str) -> Finding:
-    return Finding(key, "fail", without_advice(message), advice_for(fault) or "fix the location")
+    return Finding(key, "fail", message, advice_for(fault) or "fix the location")
 
 
 def check_access(reads: Mapping[str, tuple[Storage, str]], writes: Mapping[str, Storage], mark: str) -> dict[str, str]:
@@ -133,6 +133,8 @@ def _fault(action: Callable[..., Any], *arguments: Any) -> str:
     """Run an action; returns the reason of its failure in one line, empty if it succeeded."""
     try:
         action(*arguments)
+    except StorageError as error:
+        return first_line(error.fault)
     except (OSError, ClusterError) as error:
         return first_line(getattr(error, "strerror", None) or error)
     return ""

@@ -1,25 +1,25 @@
 """What errors of a storage say to do."""
 
-import pytest
+import pickle
 
-from cluster.storage.advice import advice_for, with_advice, without_advice
+from cluster.storage.advice import StorageError, advice_for, with_advice
 
 REFUSED = "s3://bucket/gray: cannot be listed (InvalidAccessKeyId: no such key; ask for one)"
 
 
-def test_advice_can_be_taken_off_again() -> None:
-    assert with_advice(REFUSED) == f"{REFUSED}; {advice_for(REFUSED)}"
-    assert without_advice(with_advice(REFUSED)) == REFUSED
+def test_an_error_says_what_to_do_and_keeps_the_fault_alone() -> None:
+    error = StorageError(REFUSED)
+    assert str(error) == with_advice(REFUSED) == f"{REFUSED}; {advice_for(REFUSED)}"
+    assert error.fault == REFUSED
 
 
-@pytest.mark.parametrize("kept", [5, 60, 100])
-def test_advice_of_which_the_end_was_cut_off_is_taken_off(kept: int) -> None:
-    assert without_advice(with_advice(REFUSED)[: len(REFUSED) + 2 + kept]) == REFUSED
+def test_an_error_is_the_same_in_another_process() -> None:
+    error = pickle.loads(pickle.dumps(StorageError(REFUSED)))
+    assert str(error) == with_advice(REFUSED)
 
 
-@pytest.mark.parametrize("message", [REFUSED, "disk on fire; run", ""])
-def test_a_message_without_advice_is_unchanged(message: str) -> None:
-    assert without_advice(message) == message
+def test_a_fault_without_advice_stands_alone() -> None:
+    assert str(StorageError("disk on fire")) == "disk on fire"
 
 
 def test_a_port_is_no_http_status() -> None:

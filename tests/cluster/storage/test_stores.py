@@ -188,6 +188,27 @@ def test_repeated_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert s3.take_retries() == 0
 
 
+@pytest.mark.parametrize("attempts", [1, 5])
+def test_redirections_in_circles_are_not_repeated(attempts: int) -> None:
+    """botocore follows them to the recursion limit, which its HTTP client reports as an error of the network."""
+    from botocore.exceptions import HTTPClientError
+
+    from cluster.storage import s3
+
+    requests = []
+
+    def request() -> None:
+        requests.append(1)
+        try:
+            raise RecursionError
+        except RecursionError as error:
+            raise HTTPClientError(error=error)  # noqa: B904 (as botocore does)
+
+    with pytest.raises(s3.RedirectError):
+        s3.with_retries(request, attempts)
+    assert len(requests) == 1
+
+
 def test_a_leading_slash_of_a_prefix_is_part_of_the_key(s3_endpoint: str, bucket: str) -> None:
     store = open_storage(f"s3://{bucket}//photos/", StorageOptions(endpoint=s3_endpoint))
     store.write("a", b"1")
@@ -215,7 +236,6 @@ class _Refusal(BaseHTTPRequestHandler):
         data = f"<Error><Code>{code}</Code><Message>Said the server.</Message></Error>".encode()
         self.send_response_only(status)
         self.send_header("Content-Length", str(len(data)))
-        self.send_header("x-amz-bucket-region", "eu-west-1")  # as S3 does; botocore asks without end for it
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else data)
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from colorize_core.photo.decode import Photo
+from colorize_core.photo.decode import Photo, PhotoError, decode
 from colorize_core.photo.encode import encode
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.provenance import Provenance
@@ -54,3 +54,21 @@ def encoded(
 ) -> bytes:
     """Encode a color image with `encode`; `options` are those of EncodingOptions."""
     return encode(rgb, format, source, EncodingOptions(**options), provenance)[0]
+
+
+def damage(whole: bytes, generator: np.random.Generator, reach: int) -> bytes:
+    """Replace one to nine of the first `reach` bytes of a file."""
+    damaged = bytearray(whole)
+    for _ in range(generator.integers(1, 10)):
+        damaged[generator.integers(reach)] = generator.integers(256)
+    return bytes(damaged)
+
+
+def assert_photograph_or_photo_error(damaged: bytes) -> None:
+    """Decode a damaged file: the result is a photograph, or an error that names its status."""
+    try:
+        photo = decode(damaged, max_pixels=1_000_000)
+    except PhotoError as fault:
+        assert fault.status in {"truncated", "not_an_image", "too_large", "unsupported"}  # noqa: PT017
+    else:
+        assert photo.pixels.ndim in (2, 3)

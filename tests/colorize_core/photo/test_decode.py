@@ -7,7 +7,16 @@ from PIL import ExifTags, Image, ImageCms
 from skimage.color import lab2rgb
 
 from colorize_core.photo.decode import Photo, PhotoError, decode
-from tests.colorize_core.photo.images import ALPHA, GRAY, LOSSY, RGB, file, png
+from tests.colorize_core.photo.images import (
+    ALPHA,
+    GRAY,
+    LOSSY,
+    RGB,
+    assert_photograph_or_photo_error,
+    damage,
+    file,
+    png,
+)
 
 # libtiff and Pillow warn about the damage that these tests do
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
@@ -360,15 +369,7 @@ def test_a_damaged_header_gives_a_photograph_or_a_photo_error(name: str) -> None
     generator = np.random.default_rng(1)
     whole = WHOLE[name]
     for _ in range(100):
-        damaged = bytearray(whole)
-        for _ in range(generator.integers(1, 10)):
-            damaged[generator.integers(min(len(damaged), 400))] = generator.integers(256)
-        try:
-            photo = decode(bytes(damaged), max_pixels=1_000_000)
-        except PhotoError as fault:
-            assert fault.status in {"truncated", "not_an_image", "too_large", "unsupported"}  # noqa: PT017
-        else:
-            assert photo.pixels.ndim in (2, 3)
+        assert_photograph_or_photo_error(damage(whole, generator, min(len(whole), 400)))
 
 
 def test_a_damaged_later_page_gives_a_photograph_or_a_photo_error() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from colorize_core.photo.decode import PhotoError, decode
 from tests.colorize_core.photo.images import ALPHA16 as ALPHA
 from tests.colorize_core.photo.images import RGB as FACE
-from tests.colorize_core.photo.images import png
+from tests.colorize_core.photo.images import assert_photograph_or_photo_error, damage, png
 
 # libtiff and Pillow warn about the damage that these tests do
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
@@ -85,15 +85,7 @@ def test_a_damaged_file_gives_a_photograph_or_a_photo_error(name: str) -> None:
     generator = np.random.default_rng(2)
     whole = FILES[name][0]
     for number in range(60):
-        damaged = bytearray(whole)
-        for _ in range(generator.integers(1, 10)):
-            damaged[generator.integers(len(damaged) if number % 2 else 400)] = generator.integers(256)
-        try:
-            photo = decode(bytes(damaged), max_pixels=1_000_000)
-        except PhotoError as fault:
-            assert fault.status in {"truncated", "not_an_image", "too_large", "unsupported"}  # noqa: PT017
-        else:
-            assert photo.pixels.ndim in (2, 3)
+        assert_photograph_or_photo_error(damage(whole, generator, len(whole) if number % 2 else 400))
 
 
 # Samples that Pillow would misread or refuse
