@@ -13,7 +13,7 @@ from colorize_core.models.ddcolor.pixel_decoder import LAST_SCALE, PixelDecoder,
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's R, G and B in [0, 1], by which the encoder's input is normalized."""
 _LARGEST_AB = 128.0
-"""Published weights predict up to 180 CIELAB units in flat regions, which gives blocks of color (DDColor issue 54)."""
+"""In CIELAB units. Users of the published weights measured up to 180 in flat regions, which gives blocks of color."""
 
 
 class DDColor(nn.Module):
