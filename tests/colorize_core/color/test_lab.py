@@ -211,6 +211,28 @@ def test_denormalize_ab_undoes_normalize_ab() -> None:
     torch.testing.assert_close(color.denormalize_ab(color.normalize_ab(ab)), ab)
 
 
+def test_the_gray_of_a_lightness_is_scikit_images() -> None:
+    """There R, G and B differ by up to 1e-4, because the white of its matrix is not exactly that of D65."""
+    L = np.linspace(0, 100, 201)
+    expected = lab2rgb(np.stack((L, np.zeros(201), np.zeros(201)), axis=1))
+    gray = color.lightness_to_gray(torch.from_numpy(L).view(1, 1, 201, 1))
+    assert gray.dtype == torch.float64
+    np.testing.assert_allclose(gray.flatten()[:, None].numpy().repeat(3, 1), expected, atol=2e-4)
+
+
+def test_denormalize_lightness_undoes_normalize_lightness() -> None:
+    L = torch.linspace(0, 100, 101)
+    torch.testing.assert_close(color.denormalize_L(color.normalize_L(L)), L)
+
+
+def test_the_image_of_a_network_is_float32_under_autocast() -> None:
+    lab = color.rgb_to_lab(pixels(cube(51) / 255))
+    with torch.autocast("cpu", torch.bfloat16):
+        rgb = color.network_rgb(color.normalize_L(lab[:, :1]), color.normalize_ab(lab[:, 1:]))
+    assert rgb.dtype == torch.float32
+    np.testing.assert_allclose(rows(rgb), cube(51) / 255, atol=TOLERANCE)
+
+
 def test_8_bit_lab_is_the_convention_of_opencv() -> None:
     rgb = cube(5) / 255
     L, ab = color.lab_to_uint8(color.rgb_to_lab(pixels(rgb)))
