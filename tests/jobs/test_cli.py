@@ -65,6 +65,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_resolved_config_and_what_would_run(
     tmp_path: object, tiny_checkpoint: str, photo_folder: object, capsys: pytest.CaptureFixture[str]
 ) -> None:

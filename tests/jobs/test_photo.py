@@ -30,6 +30,7 @@ def test_the_starter_is_the_default_checkpoint(tmp_path: Path, photo_paths: list
     assert np.ptp(pixels, axis=2).mean() > 3  # none of these photographs is gray
 
 
+@pytest.mark.slow
 def test_ray_is_not_imported(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
     code = "import sys; from jobs.cli import main; assert main(sys.argv[1:]) == 0; assert 'ray' not in sys.modules"
     arguments = ["photo", str(photo_paths[0]), str(tmp_path / "out.png"), "--checkpoint", tiny_checkpoint]

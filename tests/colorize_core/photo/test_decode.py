@@ -372,6 +372,7 @@ def test_a_damaged_header_gives_a_photograph_or_a_photo_error(name: str) -> None
         assert_photograph_or_photo_error(damage(whole, generator, min(len(whole), 400)))
 
 
+@pytest.mark.slow
 def test_a_damaged_later_page_gives_a_photograph_or_a_photo_error() -> None:
     """Pages after the first are counted, not read; cut at every 16th byte from the second page on."""
     page = Image.fromarray(RGB)

@@ -230,6 +230,7 @@ def test_limit_sample_and_report_may_change_when_a_run_continues(
     assert colorized_by("report=false") == set(listed)
 
 
+@pytest.mark.slow
 def test_a_dry_run_estimates_and_writes_nothing(
     hard_archive: Path, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,7 @@ def test_checkpoint_without_weights(
 
 
 def test_checkpoint_whose_weights_are_of_another_architecture(
-    one_line: OneLine, archive: Callable[..., list[str]], tmp_path: Path, tiny_checkpoint: str
+    one_line: OneLine, archive: Callable[..., list[str]], ray_local: None, tmp_path: Path, tiny_checkpoint: str
 ) -> None:
     mixed = tmp_path / "mixed"
     shutil.copytree(tiny_checkpoint, mixed)
