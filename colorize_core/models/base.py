@@ -1,6 +1,6 @@
 """Base class of all architectures."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ class ColorModel(nn.Module):
     architecture: dict[str, Any]
     """{"name", "options"} as given to `build_model`, stored in checkpoints."""
 
-    has_bins: ClassVar[bool] = False
+    has_bins: bool = False
     """True if `outputs` returns logits over the 313 color bins of `color.bins`."""
 
     backbone: str | None = None

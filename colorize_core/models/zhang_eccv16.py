@@ -1,7 +1,5 @@
 """Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 color bins at 1/4 of the side."""
 
-from typing import ClassVar
-
 import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -47,7 +45,7 @@ class ZhangECCV16(ColorModel):
     temperature 1, which is less saturated.
     """
 
-    has_bins: ClassVar[bool] = True
+    has_bins = True
 
     def __init__(self, temperature: PositiveFloat = TEMPERATURE, weights: str | None = None) -> None:
         """Build the network.
