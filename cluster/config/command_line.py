@@ -22,6 +22,8 @@ from colorize_core.formatting import last_line
 
 DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
 EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
+COMPLAINT = "colorize: "
+"""Beginning of the line that says why a command failed."""
 HELP = ("-h", "--help")
 
 _log = logging.getLogger(__name__)
@@ -107,7 +109,7 @@ def show(text: str) -> int:
 
 def complain(message: str, code: int = USAGE) -> int:
     """Print one line on stderr and return the exit code."""
-    print(f"colorize: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{COMPLAINT}{' '.join(message.split())}", file=sys.stderr)
     return code
 
 

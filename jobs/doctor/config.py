@@ -1,6 +1,7 @@
 """Configuration of `colorize doctor`."""
 
-from typing import Literal, cast, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args
 
 from pydantic import Field, PrivateAttr
 
@@ -38,7 +39,14 @@ class DoctorConfig(JobConfig):
         return self._job
 
     @classmethod
-    def load(cls, file: str | None, overrides: list[str]) -> "DoctorConfig":
+    def load(
+        cls,
+        file: str | None,
+        overrides: list[str],
+        *,
+        source: str = "command line",
+        context: Mapping[str, Any] | None = None,
+    ) -> "DoctorConfig":
         """Read the keys of doctor from the overrides, and those of the verb from the file and the other overrides.
 
         Raises:
@@ -46,12 +54,12 @@ class DoctorConfig(JobConfig):
         """
         own = [override for override in overrides if override.partition("=")[0] in ("verb", "timeout", "json")]
         keys = [override for override in overrides if override not in own]
-        config = super().load(None, own)
+        config = super().load(None, own, source=source, context=context)
         sections = {key.partition("=")[0].partition(".")[0] for key in keys} | set(read_yaml(file) if file else ())
         if config.verb is None and sections <= _OWN_KEYS:
-            return super().load(file, overrides)
+            return super().load(file, overrides, source=source, context=context)
         verb = config.verb or _deduce(file, keys)
-        job = cast(JobConfig, load_verb(verb).CONFIG.load(file, keys))
+        job = cast(JobConfig, load_verb(verb).CONFIG.load(file, keys, source=source, context=context))
         config = config.model_copy(update={"verb": verb, "ray": job.ray, "log": job.log})
         config._job = job
         return config
