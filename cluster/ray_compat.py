@@ -60,8 +60,8 @@ def is_token_refused(address: str) -> bool:
 def may_grow() -> bool:
     """Return True if the cluster of this process has an autoscaler that may add nodes, or if that is unknown.
 
-    Ray has no public answer. Version 2 of its autoscaler runs under KubeRay and the cluster launcher only. Version 1 also
-    watches machines that were started by hand, where it reports each as a type of its own, for want of a configuration.
+    Ray has no public answer. Version 2 of its autoscaler runs under KubeRay and the cluster launcher only. Version 1
+    also watches machines that were started by hand, and reports each as a type of its own: there is no configuration.
     """
     from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
     from ray.autoscaler.v2.utils import is_autoscaler_v2
