@@ -29,6 +29,7 @@ from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import LISTING, Listing, read_part, require_photographs, sample_inputs, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
 from jobs.run.lock import OutputLock
+from jobs.run.prometheus import active
 from jobs.run.record import RUN_FILE, begin_run, now, write_record
 from jobs.run.report_files import report_at_end
 from jobs.run.requirements import Requirements
@@ -78,7 +79,7 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         context = ArchiveContext(config, source, output, lock, _list_once(config, source, output), throughput)
         _announce(context)
         start = time.monotonic()
-        with ray_session(config.ray, verbose=verbose):
+        with ray_session(config.ray, verbose=verbose), active(output.uri):
             check_start(requirements(config))
             processed, counts = _process_parts(context)
         seconds = time.monotonic() - start
