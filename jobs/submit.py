@@ -34,6 +34,7 @@ def run(config: SubmitConfig, verbose: bool = False) -> int:
 
 
 def _check(config: SubmitConfig) -> Package | None:
+    command.use_token()  # before the upload is counted, which imports Ray
     package = command.check_upload(config)
     check_job(config)
     return package

@@ -223,12 +223,14 @@ def test_the_uploaded_code_runs_on_every_node_and_is_small(bench: Bench) -> None
     assert (second / "colorize_core" / "report" / "templates" / "base.html").is_file()
 
 
-def test_a_user_error_is_one_line_and_exit_code_2(bench: Bench) -> None:
-    keys = {"shards": f"s3://{BUCKET}/shards", "output": "runs/x"}
+def test_a_user_error_is_one_line_with_exit_code_2_and_the_last_line_repeats_it(bench: Bench) -> None:
+    """One that only the cluster can find: a mistake in the keys is found before."""
+    keys = {"shards": f"s3://{BUCKET}/nothing", "output": f"s3://{BUCKET}/x", "storage": {"endpoint": bench.endpoint}}
     code, said = bench.submit({"verb": "train", "config": "configs/local_smoke.yaml", "keys": keys})
-    assert code == 2
-    assert "command line: output = 'runs/x': would be deleted with the uploaded" in said
-    assert "Traceback" not in said
+    assert code == 2, said
+    job, submit = (line for line in said.splitlines() if line.startswith("colorize: "))
+    assert f"{BUCKET}/nothing: not a dataset" in job
+    assert submit.endswith(f"failed with exit code 2: {job.removeprefix('colorize: ')}")
 
 
 def test_another_token_is_one_line(bench: Bench) -> None:
