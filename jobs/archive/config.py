@@ -12,9 +12,8 @@ from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.run.actors import ActorsOptions
 
-FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
-RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS
-"""Logical CPUs that reading photographs and writing rows need in addition to the actors."""
+FETCH_CPUS = 0.5
+"""Logical CPUs that reading photographs needs in addition to the actors."""
 
 IMAGES = "images"
 """Folder of the output that mirrors the source in color."""
@@ -72,10 +71,10 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     actors: ActorsOptions = Field(default_factory=ActorsOptions, json_schema_extra=CHANGEABLE)
     """Processes that hold the model."""
     batch_size: int = Field(32, ge=1, json_schema_extra=CHANGEABLE)
-    """Photographs per batch of an actor."""
+    """Photographs per batch of an actor; after a crash the batches in progress are repeated, at most two per actor."""
     block_size: int = Field(256, ge=1, json_schema_extra=CHANGEABLE)
-    """Maximum photographs per block, the unit of resuming: after a crash the blocks in progress are repeated. Blocks
-    become smaller toward the end of the inputs, so that the actors finish at about the same time."""
+    """Maximum photographs per task of Ray. Tasks become smaller toward the end of the inputs, so that the actors finish
+    at about the same time."""
     report: bool = Field(True, json_schema_extra=CHANGEABLE)
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` writes it at any time."""
 

@@ -72,10 +72,10 @@ def earlier_throughput(output: Storage, config: ArchiveConfig) -> Throughput | N
 def describe_estimate(throughput: Throughput | None, count: int, config: ArchiveConfig) -> str:
     """Return one line with time and storage for `count` photographs."""
     if throughput is None:
-        return "estimate: none yet; limit=100 measures the throughput on the cluster"
+        return "no estimate yet; sample=100 measures the throughput"
     hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
     duration = f"{format_duration(hours * 3600 / actors)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
     gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
     size = format_bytes(count * throughput.output_bytes)
-    return f"estimate: about {duration}{gpu_hours}, {size} of images ({throughput.measured})"
+    return f"about {duration}{gpu_hours}, {size} of images ({throughput.measured})"

@@ -18,10 +18,10 @@ from cluster.errors import ClusterError
 from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.runtime.stage_timer import STAGES
 from colorize_core.status import FAILURES
-from jobs.archive import job, tasks
+from jobs.archive import job, tasks, work
 from jobs.archive import rows as archive_rows
 from jobs.archive.config import ArchiveConfig
-from jobs.archive.job import draw, input_filter
+from jobs.archive.work import draw, input_filter
 from jobs.cli import main
 from tests.jobs.report_runs import data_of
 
@@ -162,22 +162,31 @@ def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -
     assert record["versions"]["ray"]
 
 
-def test_the_same_command_again_does_nothing_twice(
-    colorized: Path, hard_archive: Path, tiny_checkpoint: str, ray_local: None
+def test_a_finished_run_has_nothing_to_do_and_does_not_start_ray(
+    colorized: Path,
+    hard_archive: Path,
+    tiny_checkpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    image = colorized / "images" / "gray.jpg"
-    before = image.stat().st_mtime_ns
+    monkeypatch.setattr(job, "ray_session", lambda *_, **__: pytest.fail("Ray was started"))
+    files = {path: path.stat().st_mtime_ns for path in colorized.rglob("*") if path.is_file()}
     arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
-    assert image.stat().st_mtime_ns == before
-    assert len(pd.read_parquet(colorized / "metrics")) == 10
+    printed = capsys.readouterr().out
+    assert printed.startswith("nothing to do: 7 done, 3 failed (the same command with retry_failed=true")
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_more_failures_than_allowed_is_exit_code_3(
-    colorized: Path, hard_archive: Path, tiny_checkpoint: str, ray_local: None
-) -> None:
+def test_more_failures_than_allowed_is_exit_code_3(colorized: Path, hard_archive: Path, tiny_checkpoint: str) -> None:
     arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "max_failed_fraction=0.1"]) == 3
+
+
+def test_failed_csv_names_every_failure(colorized: Path, rows: pd.DataFrame) -> None:
+    failed = pd.read_csv(colorized / "failed.csv", index_col="key", keep_default_na=False)
+    expected = rows[rows.status.isin(FAILURES)][["status", "error"]]
+    pd.testing.assert_frame_equal(failed.sort_index(), expected.sort_index(), check_dtype=False)
 
 
 def test_another_configuration_is_refused_with_the_difference(
@@ -195,7 +204,7 @@ def test_a_smaller_sample_is_a_subset_of_a_larger_one() -> None:
 
 def test_a_sample_is_drawn_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     draws = []
-    monkeypatch.setattr(job, "draw", lambda *sizes: draws.append(sizes) or draw(*sizes))
+    monkeypatch.setattr(work, "draw", lambda *sizes: draws.append(sizes) or draw(*sizes))
     select = input_filter(ArchiveConfig(source="a", output="b", sample=5), 100)
     parts = [pa.table({"index": range(start, start + 10)}) for start in range(0, 100, 10)]
     selected = pa.concat_tables(map(select, parts)).column("index").to_pylist()
