@@ -31,7 +31,7 @@ HELP = ("-h", "--help")
 
 _log = logging.getLogger(__name__)
 _FLAGS = {
-    "--dry-run": "print the resolved configuration and what would run",
+    "--dry-run": "print the keys that differ from their defaults (with --verbose all keys) and what would run",
     "--verbose": "show debug messages, those of the workers, and Ray's log",
 }
 _KEY = re.compile(r"[A-Za-z_][\w.-]*=")
@@ -69,7 +69,7 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
         file, overrides, flags = split_arguments(arguments, command.CONFIG)
         config = command.CONFIG.load(file, overrides)
         if "--dry-run" in flags:
-            return show(f"{to_yaml(config)}\n{command.plan(config)}")
+            return show(f"{to_yaml(config, with_defaults=verbose)}\n{command.plan(config)}")
         with sigterm_as_exception(), logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
             return _run(name, command, config, verbose=verbose)
     except UserError as error:

@@ -70,9 +70,10 @@ def test_dry_run_prints_the_resolved_config_and_what_would_run(
     tmp_path: object, tiny_checkpoint: str, photo_folder: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [f"source={photo_folder}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "--dry-run"]
-    assert main(["archive", *arguments]) == 0
+    assert main(["archive", *arguments, "actors.count=2"]) == 0
     text = capsys.readouterr().out
-    assert "max_failed_fraction: 0.05" in text
+    keys = f"source: {photo_folder}\noutput: {tmp_path}/out\ncheckpoint: {tiny_checkpoint}\nactors:\n  count: 2\n"
+    assert text.startswith(f"{keys}\n")
     assert re.search(r"archive would \w+ 32 of (the )?32 photographs", text)
 
 
