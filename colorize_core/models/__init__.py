@@ -2,9 +2,10 @@
 
 `model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples of 32.
 
-A new architecture is one file in this package with a class that derives from ColorModel: the statement
-`class NAME(ColorModel):` at the start of a line declares it, and the file's name is the architecture's. Names are found
-by reading the files, so that command lines need not import torch.
+A new architecture is one file in this package, or in a package of this one that holds a family of architectures, with
+a class that derives from ColorModel: the statement `class NAME(ColorModel):` at the start of a line declares it, and
+the file's name is the architecture's. Names are found by reading the files, so that command lines need not import
+torch.
 """
 
 import difflib
@@ -33,11 +34,15 @@ class OptionError(UserError, ValueError):
     """Value that an option does not accept; also a ValueError, which readers of files, such as checkpoints, catch."""
 
 
-def _model_classes() -> dict[str, str]:
-    """Return the name of the class in each file that declares an architecture, by the file's name."""
-    files = (file for folder in __path__ for file in Path(folder).glob("*.py"))
-    found = {file.stem: _DECLARATION.search(file.read_text(encoding="utf-8")) for file in files}
-    return {name: match[1] for name, match in found.items() if match}
+def _model_classes() -> dict[str, tuple[str, str]]:
+    """Return the module and the class of each file that declares an architecture, by the file's name."""
+    classes: dict[str, tuple[str, str]] = {}
+    for folder in map(Path, __path__):
+        for file in folder.rglob("*.py"):
+            if match := _DECLARATION.search(file.read_text(encoding="utf-8")):
+                module = ".".join((__name__, *file.relative_to(folder).with_suffix("").parts))
+                classes[file.stem] = (module, match[1])
+    return classes
 
 
 def model_names() -> list[str]:
@@ -63,7 +68,8 @@ def build_model(name: str, **options: Any) -> "ColorModel":
     classes = _model_classes()
     if name not in classes:
         raise UserError(f"model {name!r} is unknown; {_suggest(name, sorted(classes))}")
-    model_class = getattr(importlib.import_module(f"{__name__}.{name}"), classes[name])
+    module, class_name = classes[name]
+    model_class = getattr(importlib.import_module(module), class_name)
     known = get_type_hints(model_class.__init__, include_extras=True)
     known.pop("return", None)
     for option, value in options.items():

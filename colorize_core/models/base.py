@@ -33,6 +33,9 @@ class ColorModel(nn.Module):
     stride: int = 32
     """Images whose sides are multiples of this need no padding."""
 
+    working_size: int = 256
+    """Side in pixels at which weights published for this architecture are used, unless a checkpoint says otherwise."""
+
     def outputs(self, L: Tensor) -> dict[str, Tensor]:
         """Return all outputs of one forward pass: ab, and logits (B, 313, h, w) if the model has bins."""
         return {"ab": self(L)}
