@@ -2,10 +2,10 @@
 
 `model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples of 32.
 
-A new architecture is one file in this package, or in a package of this one that holds a family of architectures, with
-a class that derives from ColorModel: the statement `class NAME(ColorModel):` at the start of a line declares it, and
-the file's name is the architecture's. Names are found by reading the files, so that command lines need not import
-torch.
+A new architecture is one file in this package with a class that derives from ColorModel: the statement
+`class NAME(ColorModel):` at the start of a line declares it, and the file's name is the architecture's. Architectures
+that share their layers may be in a package of this package. Names are found by reading the files, so that command lines
+need not import torch.
 """
 
 import difflib
@@ -35,14 +35,13 @@ class OptionError(UserError, ValueError):
 
 
 def _model_classes() -> dict[str, tuple[str, str]]:
-    """Return the module and the class of each file that declares an architecture, by the file's name."""
-    classes: dict[str, tuple[str, str]] = {}
+    """Return the module, relative to this package, and the class of each architecture, by the file's name."""
+    found: dict[str, tuple[str, str]] = {}
     for folder in map(Path, __path__):
         for file in folder.rglob("*.py"):
             if match := _DECLARATION.search(file.read_text(encoding="utf-8")):
-                module = ".".join((__name__, *file.relative_to(folder).with_suffix("").parts))
-                classes[file.stem] = (module, match[1])
-    return classes
+                found[file.stem] = ".".join(file.relative_to(folder).with_suffix("").parts), match[1]
+    return found
 
 
 def model_names() -> list[str]:
@@ -69,7 +68,7 @@ def build_model(name: str, **options: Any) -> "ColorModel":
     if name not in classes:
         raise UserError(f"model {name!r} is unknown; {_suggest(name, sorted(classes))}")
     module, class_name = classes[name]
-    model_class = getattr(importlib.import_module(module), class_name)
+    model_class = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)
     known = get_type_hints(model_class.__init__, include_extras=True)
     known.pop("return", None)
     for option, value in options.items():

@@ -194,9 +194,11 @@ def test_names_are_known_without_torch() -> None:
     assert done.stdout.strip() == str(model_names())
 
 
-def test_a_new_architecture_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", ["", "family_of_one"])
+def test_a_new_architecture_is_one_file(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Path(models.__path__[0], "resnet_upsampler.py").read_text()
-    (tmp_path / "one_pixel.py").write_text(
+    (tmp_path / package).mkdir(exist_ok=True)
+    (tmp_path / package / "one_pixel.py").write_text(
         "from torch import nn\n"
         "from colorize_core.models.base import ColorModel\n\n"
         "class OnePixel(ColorModel):\n"
