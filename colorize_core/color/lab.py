@@ -25,7 +25,13 @@ GAMUT_BISECTIONS = 10  # resolve chroma to 1/1024
 
 
 def _matmul(matrix: Tensor, pixels: Tensor) -> Tensor:
-    return torch.einsum("ij,bjhw->bihw", matrix, pixels)
+    """Multiply the channels (B, 3, H, W) by a matrix (3, 3).
+
+    This takes the time of a matrix product, which autocast would compute in bfloat16.
+    """
+    first, second, third = matrix[:, :, None, None].unbind(1)
+    x, y, z = pixels.split(1, dim=1)
+    return torch.addcmul(first * x, second, y).addcmul_(third, z)
 
 
 def _column(values: tuple[float, float, float], like: Tensor) -> Tensor:
@@ -72,6 +78,12 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     linear = lab_to_linear(lab)
     encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
     return encoded.clamp_(0, 1)
+
+
+def lightness_to_gray(L: Tensor) -> Tensor:
+    """Convert CIELAB lightness in [0, 100] to the sRGB value in [0, 1] that R, G and B of a gray have, same shape."""
+    linear = torch.where(L > 8, ((L.clamp_min(8) + 16) / 116).pow(3), L * (27 / 24389))
+    return torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
 
 
 def to_uint8(rgb: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
+from colorize_core.data.options import HintOptions
 from colorize_core.errors import UserError
 from colorize_core.formatting import format_duration
 from colorize_core.metrics.registry import METRICS
@@ -105,6 +106,8 @@ def check_inputs(config: TrainConfig) -> TrainInputs:
     except UserError as error:
         raise UserError(f"augment.{error} ({shards.uri})") from None
     model = check_model(config.model.name, **config.model.options)
+    if config.augment.hints != HintOptions() and not model.takes_hints:
+        raise UserError(f"augment.hints: has no effect, because {config.model.name} takes no hints; siggraph17 does")
     for loss in config.loss.active():
         if loss.needs_bins and not model.has_bins:
             raise UserError(f"loss.{loss.name}: {config.model.name} predicts no color bins; zhang_eccv16 does")
