@@ -21,9 +21,10 @@ def table() -> pa.Table:
     frame = pd.DataFrame({"key": [f"box/{number:05d}.jpg" for number in range(2000)], "status": statuses})
     frame["error"] = np.where(ok, "", "why")
     frame["output_key"] = frame.key.where(ok)
+    frame["output_bytes"] = np.where(ok, 1000.0, np.nan)
     frame["mean_chroma"] = np.where(ok, random.gamma(2, 10, 2000), np.nan)
     frame["gamut_clipped"] = np.where(ok, random.random(2000) * (random.random(2000) > 0.995), np.nan)
-    frame["max_lightness_error"] = np.where(ok, random.random(2000), np.nan)
+    frame["max_lightness_error"] = np.where(ok, 2 * random.random(2000), np.nan)
     frame["mae_ab"] = np.nan
     return pa.Table.from_pandas(frame, preserve_index=False)
 
@@ -46,6 +47,7 @@ def test_counts_are_exact(table: pa.Table) -> None:
     assert made.total == 2000
     assert made.failed == 2000 - made.counts["ok"]
     assert made.images == made.counts["ok"]
+    assert made.output_bytes == 1000 * made.images
 
 
 def test_extremes_are_those_of_all_rows(table: pa.Table) -> None:
