@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cluster.config.command_line import DONE, TOO_MANY_FAILED
@@ -82,6 +82,8 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
                 check_start(requirements(config))
             processed, counts = process_parts(context)
         seconds = time.monotonic() - start
+        if processed and context.throughput:
+            context.throughput = replace(context.throughput, start_up=round(seconds - context.seconds, 1))
         facts: dict[str, Any] = {
             "counts": dict(counts),
             "excluded": context.listing.excluded,
