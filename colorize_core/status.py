@@ -6,18 +6,18 @@ from enum import StrEnum
 class Status(StrEnum):
     """Outcome of one input; the value is stored in the column `status`."""
 
-    title: str
+    label: str
     """Name of the outcome for people."""
     meaning: str
     """Description of the outcome, in a few words."""
     advice: str
     """Action that a user can take; empty if none is needed."""
 
-    def __new__(cls, value: str, title: str = "", meaning: str = "", advice: str = "") -> "Status":
-        """Create a member with title, meaning and advice; `Status(value)` looks one up."""
+    def __new__(cls, value: str, label: str = "", meaning: str = "", advice: str = "") -> "Status":
+        """Create a member with label, meaning and advice; `Status(value)` looks one up."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.title, member.meaning, member.advice = title, meaning, advice
+        member.label, member.meaning, member.advice = label, meaning, advice
         return member
 
     OK = "ok", "Colorized", "colorized; the column note lists simplifications"

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorize_core.color.lab import lab_to_rgb
+from colorize_core.color.lab import denormalize_ab, denormalize_L, lab_to_rgb
 from colorize_core.encoders.state_dicts import download_state_dict, is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
-from colorize_core.normalization import AB_SCALE, L_CENTER
 
 _STAGES = (4, 9, 16, 23)  # torchvision's layers after relu1_2, relu2_2, relu3_3, relu4_3
 _MEAN, _DEVIATION = (
@@ -74,7 +73,7 @@ class VGGDistance(nn.Module):
         return total / len(self.stages)
 
     def _image(self, L: Tensor, ab: Tensor) -> Tensor:
-        rgb = lab_to_rgb(torch.cat(((L + 1) * L_CENTER, ab * AB_SCALE), dim=1))
+        rgb = lab_to_rgb(torch.cat((denormalize_L(L), denormalize_ab(ab)), dim=1))
         return (rgb - self.mean) / self.deviation
 
 

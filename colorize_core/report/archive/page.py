@@ -104,7 +104,7 @@ def _status(value: str) -> Status | None:
 
 def _status_title(value: str) -> str:
     status = _status(value)
-    return status.title if status else value
+    return status.label if status else value
 
 
 def _status_row(value: str, count: int, total: int) -> dict[str, Any]:
