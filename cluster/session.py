@@ -73,7 +73,7 @@ def _connect(options: RayOptions, *, verbose: bool) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
-    address = options.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(options)
     settings: dict[str, Any] = {
         "job_config": worker_logging(),
         "log_to_driver": verbose,
@@ -104,9 +104,23 @@ def _connect(options: RayOptions, *, verbose: bool) -> None:
     raise ClusterError(f"Ray at {where} cannot be reached ({first_line(fault)})") from fault
 
 
+def cluster_address(options: RayOptions) -> str | None:
+    """Return the address of the cluster to connect to; None if Ray would be started on this machine."""
+    return options.address or os.environ.get("RAY_ADDRESS") or None
+
+
 def local_cores(options: RayOptions) -> int | None:
     """Return the number of CPU cores of this machine if Ray would be started on it; None if a cluster is configured."""
-    return None if options.address or os.environ.get("RAY_ADDRESS") else os.cpu_count() or 1
+    return None if cluster_address(options) else os.cpu_count() or 1
+
+
+def is_listening(address: str) -> bool:
+    """Return True if something listens at HOST:PORT."""
+    try:
+        require_listener(address)
+    except ClusterError:
+        return False
+    return True
 
 
 def require_listener(address: str) -> None:

@@ -27,6 +27,8 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed; 130 interrupted by "
     "Ctrl-C; 143 terminated by SIGTERM."
 )
+COMPLAINT = "colorize: "
+"""Beginning of the line that says why a command failed."""
 HELP = ("-h", "--help")
 
 _log = logging.getLogger(__name__)
@@ -114,7 +116,7 @@ def show(text: str) -> int:
 
 def complain(message: str, code: int = USAGE) -> int:
     """Print one line on stderr and return the exit code."""
-    print(f"colorize: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{COMPLAINT}{' '.join(message.split())}", file=sys.stderr)
     return code
 
 

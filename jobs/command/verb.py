@@ -66,8 +66,13 @@ VERBS = {
     ),
     "doctor": VerbEntry("checks of this machine or cluster, and of what a job needs, with advice", "jobs.doctor.job"),
     "demo": VerbEntry("prepare, train, archive and evaluate on sample photographs, in minutes", "jobs.demo"),
-    "submit": VerbEntry("run a verb as a job on a Ray cluster, from one file", "cluster.submit.command"),
+    "submit": VerbEntry("run a verb as a job on a Ray cluster, from one file", "jobs.submit"),
 }
+
+
+def verb_names() -> list[str]:
+    """Return the names of all verbs that run something, such as "archive" or "benchmark archive"."""
+    return [name for verb, entry in VERBS.items() for name in ([f"{verb} {kind}" for kind in entry.kinds] or [verb])]
 
 
 def load_verb(name: str) -> Verb:

@@ -88,12 +88,12 @@ class Bench:
         return kept | keys | client | path
 
     def start(self, config: dict[str, Any], *overrides: str, **environment: str) -> subprocess.Popen[str]:
-        """`python -m cluster.submit` with this file."""
+        """`colorize submit` with this file."""
         file = self.cluster.folder / f"submit-{time.monotonic_ns()}.yaml"
         shared = {"excludes": ["*.bin"], "pass_env": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]}
         file.write_text(yaml.safe_dump(shared | config))
         return subprocess.Popen(
-            [sys.executable, "-m", "cluster.submit", str(file), *overrides],
+            [sys.executable, "-m", "jobs.submit", str(file), *overrides],
             cwd=self.project,
             env=self.environment | environment,
             stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ from colorize_core.models.base import ColorModel
 
 # Published networks of 30 to 230 M parameters, which take seconds for each of the tests below. Their own tests compare
 # them with a second statement of the network.
-LARGE = {"deoldify_artistic", "deoldify_stable", "siggraph17"}
+LARGE = {"ddcolor_large", "ddcolor_tiny", "deoldify_artistic", "deoldify_stable", "siggraph17"}
 SMALL = sorted({*model_names()} - LARGE)
 every_small_model = pytest.mark.parametrize("name", SMALL)
 SIZES = [(32, 32), (64, 96), (96, 32), (32, 160)]

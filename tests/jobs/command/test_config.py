@@ -92,7 +92,7 @@ def test_value_out_of_range_says_the_range() -> None:
 
 
 def test_missing_key_says_what_it_is_for() -> None:
-    assert error_of(None, []) == "command line: source is required; Where from."
+    assert error_of(None, []) == "command line: source (where from) is required"
 
 
 def test_several_problems_are_counted() -> None:
