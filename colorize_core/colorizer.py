@@ -36,6 +36,7 @@ from colorize_core.status import Status
 
 OnColor = Literal["colorize", "skip", "copy"]
 OnTone = Literal["neutralize", "keep"]
+OnTruncated = Literal["fail", "colorize"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _DEFAULT = EncodingOptions()
@@ -184,6 +185,7 @@ class Colorizer:
         *,
         on_color: OnColor = "colorize",
         on_tone: OnTone = "neutralize",
+        on_truncated: OnTruncated = "fail",
         encoding: EncodingOptions = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
@@ -196,6 +198,7 @@ class Colorizer:
             on_color: treatment of inputs in color: colorize them from their lightness, skip them, or copy the bytes.
             on_tone: treatment of toned gray photographs (sepia, cyanotype): as gray ones, whose tone is replaced by the
                 predicted colors, or as photographs in color, which `on_color` decides about.
+            on_truncated: treatment of JPEG files that end early: a failure, or what can be decoded, with a note.
             encoding: quality, compression, subsampling and bit depth of the outputs.
             max_pixels: maximum width x height; larger inputs get the status TOO_LARGE before they are decoded.
             max_memory: maximum bytes for the pixels of photographs processed at the same time, as estimated from the
@@ -209,7 +212,8 @@ class Colorizer:
         opened = self._open(photos, max_pixels, max_memory, results)
         for group in split_within_budget(opened, lambda item: item.memory, max_memory):
             work = []
-            for item, decoded in zip(group, self._map(lambda item: self._decode(item, on_tone), group), strict=True):
+            decode = self._map(lambda item: self._decode(item, on_tone, on_truncated), group)
+            for item, decoded in zip(group, decode, strict=True):
                 if isinstance(decoded, ColorizedPhoto):
                     results[item.index] = decoded
                 elif decoded.is_color and on_color != "colorize":
@@ -257,12 +261,12 @@ class Colorizer:
                 Status.TOO_LARGE, error=reason, width=width, height=height, source_format=file.header.format
             )
 
-    def _decode(self, item: _OpenedPhoto, on_tone: OnTone) -> _DecodedPhoto | ColorizedPhoto:
+    def _decode(self, item: _OpenedPhoto, on_tone: OnTone, on_truncated: OnTruncated) -> _DecodedPhoto | ColorizedPhoto:
         file, item.file = item.file, None
         assert file is not None
         try:
             with self.stages.time(DECODE):
-                photo = decode_file(file)
+                photo = decode_file(file, allow_incomplete=on_truncated == "colorize")
         except PhotoError as error:
             return ColorizedPhoto(error.status, error=str(error))
         except MemoryError:

@@ -44,7 +44,7 @@ class Status(StrEnum):
         "truncated",
         "Incomplete file",
         "the file is incomplete or damaged",
-        "copy the file again from its original, then retry_failed=[truncated]",
+        "copy the file again from its original, or use on_truncated=colorize, then retry_failed=[truncated]",
     )
     TOO_LARGE = (
         "too_large",

@@ -82,6 +82,7 @@ def colorize(
         [output_format(key, config.format) for key in keys],
         on_color=config.on_color,
         on_tone=config.on_tone,
+        on_truncated=config.on_truncated,
         encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,

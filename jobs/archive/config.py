@@ -41,6 +41,8 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     on_tone: Literal["neutralize", "keep"] = "neutralize"
     """Handling of toned gray photographs (sepia, cyanotype): neutralize replaces their tone by the predicted colors,
     keep treats them as photographs in color, about which on_color decides."""
+    on_truncated: Literal["fail", "colorize"] = Field("fail", json_schema_extra=CHANGEABLE)
+    """Handling of JPEG files that end early: fail, or colorize what there is of the picture, with a note in the row."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
     """Selection of the inputs."""
     limit: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)

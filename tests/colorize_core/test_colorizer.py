@@ -14,7 +14,7 @@ from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.models.base import ColorModel
-from colorize_core.photo.decode import decode
+from colorize_core.photo.decode import INCOMPLETE, decode
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.runtime import strips
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
@@ -569,3 +569,13 @@ def test_the_time_of_each_stage_is_measured(tiny_model: ColorModel, photos: np.n
     assert all(seconds > 0 for seconds in spent.values())
     colorizer.colorize([file(photos[0])])
     assert list(colorizer.stages.pop()) == [DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE]
+
+
+def test_what_there_is_of_a_truncated_photograph_is_colorized_with_a_note(
+    colorizer: Colorizer, photos: np.ndarray
+) -> None:
+    cut = file(gray(photos[0]), "JPEG")[:-200]
+    (failed,), (kept,) = (colorizer.colorize([cut], on_truncated=policy) for policy in ("fail", "colorize"))
+    assert (failed.status, failed.image) == ("truncated", None)
+    assert (kept.status, kept.note) == ("ok", INCOMPLETE)
+    assert kept.image
