@@ -17,6 +17,8 @@ _LARGE_SIDE = 512  # pixels; a receptive field of this size covers all of a 256 
 _REPEATS = 5
 
 _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
+    ("deoldify_artistic", {}, "Antic 2018"),
+    ("deoldify_stable", {}, "Antic 2018"),
     ("encoder_decoder", {}, "Gray to Glory, widths ours"),
     ("lite", {}, "ours"),
     ("pix2pix_unet", {}, "Isola et al. 2017"),
@@ -26,6 +28,7 @@ _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
     ("resnet_unet", {}, "Gray to Glory, fastai 2.4"),
     ("resnet_unet", {"self_attention": True}, "fastai 2.4"),
     ("resnet_upsampler", {}, "the paper resnet18-losses"),
+    ("siggraph17", {}, "Zhang et al. 2017"),
     ("zhang_eccv16", {}, "Zhang et al. 2016"),
 ]
 

@@ -12,7 +12,7 @@ def _recognize(state: Tensors) -> bool:
 
 
 def _convert(state: Tensors, where: str) -> Conversion:
-    """The tensors do not show the convention of the mask: without an option, it is that of the converted Caffe model."""
+    """The tensors do not show the convention of the mask; without an option it is that of the converted Caffe model."""
     return Conversion(_MODEL, take(state, model_shapes(_MODEL), where, f"{_MODEL!r}"), _CAFFE_MASK)
 
 
