@@ -16,6 +16,7 @@ from colorize_core.encoders.state_dicts import load_strictly, read_state_dict
 from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 from colorize_core.models.fastai import generator_from_fastai
+from colorize_core.models.initialization import init_icnr
 
 
 def _conv(inputs: int, outputs: int, spectral: bool) -> nn.Module:
@@ -35,15 +36,6 @@ def conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs, spectral), nn.ReLU(inplace=True))
 
 
-def _icnr_(weight: Tensor, scale: int = 2) -> None:
-    """Initialize so that pixel shuffle starts as nearest-neighbor upsampling (Aitken et al. 2017)."""
-    outputs, inputs, height, width = weight.shape
-    kernel = torch.empty(outputs // scale**2, inputs, height, width)
-    nn.init.kaiming_normal_(kernel)
-    with torch.no_grad():
-        weight.copy_(kernel.repeat_interleave(scale**2, dim=0))
-
-
 class PixelShuffleUp(nn.Sequential):
     """1x1 convolution, ReLU and pixel shuffle to twice the side and `outputs` channels."""
 
@@ -60,7 +52,7 @@ class PixelShuffleUp(nn.Sequential):
             blur: average 2x2 pixels of the result against checkerboard artifacts (Sugawara et al. 2018).
         """
         conv = nn.Conv2d(inputs, outputs * 4, 1, bias=not norm)
-        _icnr_(conv.weight)
+        init_icnr(conv.weight, 2)
         if not norm:
             _fill_bias(conv, 0)
         if spectral:
