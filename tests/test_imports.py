@@ -141,7 +141,7 @@ def test_the_whole_core_can_be_imported_without_ray() -> None:
 def test_names_that_users_import() -> None:
     code = (
         "from colorize_core.color import lab_to_rgb, rgb_to_lab\n"
-        "from colorize_core.models import check_model, model_names\n"
+        "from colorize_core.models import build_model, model_names\n"
         "from colorize_core.checkpoint import load_checkpoint, save_checkpoint\n"
         "from colorize_core.colorizer import Colorizer\n"
     )
