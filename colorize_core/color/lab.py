@@ -80,6 +80,15 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return encoded.clamp_(0, 1)
 
 
+def network_rgb(L: Tensor, ab: Tensor) -> Tensor:
+    """Convert L (B, 1, H, W) and ab (B, 2, H, W) on the scale of networks to sRGB (B, 3, H, W) in [0, 1], float32.
+
+    Autocast is off in it: bfloat16 has no more than 8 bits, and the conversion takes differences.
+    """
+    with torch.autocast(L.device.type, enabled=False):
+        return lab_to_rgb(torch.cat((denormalize_L(L.float()), denormalize_ab(ab.float())), dim=1))
+
+
 def lightness_to_gray(L: Tensor) -> Tensor:
     """Convert lightness (B, 1, H, W) in [0, 100] to the sRGB value in [0, 1] of the gray of that lightness.
 

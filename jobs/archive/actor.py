@@ -32,7 +32,7 @@ MAX_CONCURRENT_BATCHES = 2
 """Maximum concurrent batches per actor."""
 
 _FROM_RESULT = ("status", "error", "note", "width", "height", "source_format", "bit_depth", "is_color", "tone")
-_SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
+_SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim", "disagreement")
 
 ROW_SCHEMA = pa.schema(
     [
@@ -54,23 +54,26 @@ ROW_SCHEMA = pa.schema(
 )
 """Columns of OUTPUT/metrics. `output_key` is relative to OUTPUT/images, null without a color image;
 `max_lightness_error` is the error of L in units of 1/255 of its range; `mae_ab`, `psnr` and `ssim` are null for gray
-inputs, which have no reference."""
+inputs, which have no reference; `disagreement` is null without an ensemble."""
 
 
 def load_colorizer(config: ArchiveConfig) -> "Colorizer":
-    """Load the checkpoint of a run with the settings of an actor."""
+    """Load the checkpoints of a run with the settings of an actor."""
     from colorize_core.colorizer import Colorizer
 
-    checkpoint = open_checkpoint(config.checkpoint, config.storage)
-    return Colorizer.load(
-        checkpoint.path(),
-        "cuda" if config.actors.gpus else "cpu",
-        checkpoint.filesystem,
-        working_size=config.working_size,
-        upsampling=config.upsampling,
-        precision=config.precision,
-        threads=max(int(config.actors.cpus), 1),
-    )
+    device = "cuda" if config.actors.gpus else "cpu"
+    settings: dict[str, Any] = {
+        "working_size": config.working_size,
+        "upsampling": config.upsampling,
+        "precision": config.precision,
+        "threads": max(int(config.actors.cpus), 1),
+    }
+    if isinstance(config.checkpoint, str):
+        checkpoint = open_checkpoint(config.checkpoint, config.storage)
+        return Colorizer.load(checkpoint.path(), device, checkpoint.filesystem, **settings)
+    stores = {name: open_checkpoint(location, config.storage) for name, location in config.checkpoint.items()}
+    members = {name: (store.path(), store.filesystem) for name, store in stores.items()}
+    return Colorizer.load_ensemble(members, config.ensemble, device, **settings)
 
 
 def colorize(

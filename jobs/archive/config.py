@@ -5,12 +5,14 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from cluster.config.keys import CHANGEABLE
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.run.actors import ActorsOptions
+from jobs.run.checkpoints import Checkpoints, check_ensemble
 
 FETCH_CPUS = 0.5
 """Logical CPUs that reading photographs needs in addition to the actors."""
@@ -30,8 +32,11 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     """Folder or s3:// prefix of the archive."""
     output: Output
     """Folder or s3:// prefix for images, metrics, report and run.json."""
-    checkpoint: str = STARTER
-    """Directory of the model, such as RUN/best; `starter` is the model that is part of the project."""
+    checkpoint: Checkpoints = STARTER
+    """Directory of the model, such as RUN/best; `starter` is the model that is part of the project. Several directories
+    by name, such as {calm: starter, bold: RUN/best}, are an ensemble, whose predictions are mixed."""
+    ensemble: EnsembleOptions = Field(default_factory=EnsembleOptions)
+    """Mixture of the predictions of several checkpoints; their mean when empty."""
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
     """Format of the color images; same follows the file name ending of the input (PNG for formats that cannot be
     written)."""
@@ -82,6 +87,7 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":
+        check_ensemble(self.checkpoint, self.ensemble)
         if self.limit and self.sample:
             raise ValueError("set either limit or sample, not both")
         if isinstance(self.retry_failed, list) and (unknown := set(self.retry_failed) - set(FAILURES)):

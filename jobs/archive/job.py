@@ -24,7 +24,7 @@ from jobs.archive.work import Survey, process_parts, selected_count, survey
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import LISTING, Listing, read_part, require_photographs, sample_inputs, write_manifest
-from jobs.run.checkpoints import check_checkpoint, checkpoint_reads
+from jobs.run.checkpoints import check_checkpoint, checkpoint_keys, checkpoint_reads, describe_checkpoints
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, check_run, now, write_record
 from jobs.run.report_files import report_at_end
@@ -44,8 +44,9 @@ def plan(config: ArchiveConfig) -> str:
     count = selected_count(config, listing)
     throughput = earlier_throughput(output, config) or measure_throughput(config, sample)
     return (
-        f"archive would colorize {count} of the {listing.count} photographs in {source.uri} with {config.checkpoint} "
-        f"and write to {output.uri}/{IMAGES}\nestimate: {describe_estimate(throughput, count, config)}"
+        f"archive would colorize {count} of the {listing.count} photographs in {source.uri} with "
+        f"{describe_checkpoints(config.checkpoint)} and write to {output.uri}/{IMAGES}\n"
+        f"estimate: {describe_estimate(throughput, count, config)}"
     )
 
 
@@ -63,12 +64,12 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         UserError: the source, the output or the checkpoint cannot be used, or the output holds a different run.
         ClusterError: Ray or the storage failed, or there was no progress for `stall_seconds`.
     """
-    source, output, weights = check_inputs(config)
+    source, output, checkpoints = check_inputs(config)
     with OutputLock(output) as lock:
         throughput = earlier_throughput(output, config)
         if config.new_run:
             _discard_run(output)
-        record = check_run(output, "archive", config, {"checkpoint": weights}, new_run=config.new_run)
+        record = check_run(output, "archive", config, checkpoints, new_run=config.new_run)
         context = ArchiveContext(config, source, output, lock, _list_once(config, source, output), throughput)
         found = survey(context)
         if _is_finished(output) and found.is_merged and not found.todo:
@@ -99,13 +100,18 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
     return TOO_MANY_FAILED if exceeds_limit(counts, config) else DONE
 
 
-def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, str]:
-    """Validate everything that can be validated without Ray; return source, output and the SHA-256 of the weights."""
+def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, dict[str, str]]:
+    """Validate everything that can be validated without Ray.
+
+    Returns:
+        Source, output, and the SHA-256 of the weights of each checkpoint by its key.
+    """
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _is_inside(source, output) or _is_inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; use an output outside of the source")
-    return source, output, check_checkpoint(config.checkpoint, config.storage)
+    checkpoints = checkpoint_keys(config.checkpoint)
+    return source, output, {key: check_checkpoint(each, config.storage) for key, each in checkpoints.items()}
 
 
 def requirements(config: ArchiveConfig) -> Requirements:
@@ -113,7 +119,7 @@ def requirements(config: ArchiveConfig) -> Requirements:
     source, output = (open_storage(location, config.storage) for location in (config.source, config.output))
     return Requirements(
         config.actors.processes(reserved=FETCH_CPUS),
-        reads={"source": (source, None), **checkpoint_reads({"checkpoint": config.checkpoint}, config.storage)},
+        reads={"source": (source, None), **checkpoint_reads(checkpoint_keys(config.checkpoint), config.storage)},
         writes={"output": output},
     )
 

@@ -31,15 +31,13 @@ def stage(output: Storage, folder: str, part: int, rows: "pa.Table") -> None:
 
 def read_staged(output: Storage, folder: str, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
     """Return all rows staged for a part, possibly with repeated keys; None if there are none."""
-    import pyarrow as pa
-
     files = output.child(f"{folder}/{_name(part)}")
     # These files are small: one request for the whole file is faster than requests for its footer and its columns.
     with ThreadPoolExecutor(_THREADS) as pool:
         tables = list(pool.map(lambda entry: read_parquet(files, entry.key), files.list()))
     if columns:
         tables = [table.select(list(columns)) for table in tables]
-    return pa.concat_tables(tables) if tables else None
+    return _concat(tables) if tables else None
 
 
 def read_merged(output: Storage, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
@@ -69,7 +67,7 @@ def merge(output: Storage, folder: str, part: int, inputs: "pa.Table") -> "pa.Ta
     if staged is None:
         return None
     merged = read_merged(output, part)
-    rows = staged if merged is None else pa.concat_tables([staged, merged])
+    rows = staged if merged is None else _concat([staged, merged])
     frame = pd.DataFrame({"key": rows.column("key").to_pandas(), "status": rows.column("status").to_pandas()})
     frame["age"] = [0] * len(staged) + [1] * (len(rows) - len(staged))
     frame["failed"] = frame.status.isin(FAILURES)
@@ -138,6 +136,13 @@ def read_unmerged(output: Storage) -> "Iterator[pa.Table]":
     for part in sorted(int(name.removeprefix("part-")) for name in parts):
         if not output.exists(_merged(part)) and (rows := read_staged(output, FIRST, part)) is not None:
             yield one_per_key(rows)
+
+
+def _concat(tables: "Sequence[pa.Table]") -> "pa.Table":
+    """Join tables; columns that rows of an earlier version do not have are null there."""
+    import pyarrow as pa
+
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _keys(rows: "pa.Table") -> "pa.Array":

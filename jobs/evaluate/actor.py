@@ -31,7 +31,7 @@ class ScoreActor:
         self._score = scoring.Scorer(dataset.color_prior, lpips, config.definitions)
         source = config.fid.source()
         self._inception = InceptionFeatures(source.location).to(self._device) if source else None
-        self._constant, self._scored = dataset.ab_median, scored
+        self._constant, self._ensemble, self._scored = dataset.ab_median, config.ensemble, scored
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score a batch.
@@ -46,7 +46,7 @@ class ScoreActor:
         rgb = torch.from_numpy(pixels.to_numpy_ndarray().copy()).to(self._device)
         keys = batch.column("key").combine_chunks()
         parts = []
-        predicted = scoring.predictions(self._models, rgb, self._constant)
+        predicted = scoring.predictions(self._models, rgb, self._constant, self._ensemble)
         L, _ = scoring.split_rgb(rgb)
         for name, scores in self._score(predicted, rgb).items():
             image = scoring.assemble(L, predicted[name]) if self._inception else None

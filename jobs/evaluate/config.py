@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.run.actors import ActorsOptions
@@ -49,6 +50,9 @@ class EvaluateConfig(PipelineJobConfig):
     checkpoint that comes with the project."""
     output: Output
     """Directory or URI of the results."""
+    ensemble: EnsembleOptions | None = None
+    """Mixture of the predictions of all checkpoints, as a further row of the table: {} for their mean. No such row when
+    empty."""
     split: Literal["test", "val"] = "test"
     """Split of the dataset to score."""
     definitions: list[str] = Field(

@@ -1,5 +1,6 @@
 """`colorize evaluate`: scores of checkpoints on photographs in color."""
 
+import hashlib
 import json
 import logging
 import math
@@ -45,7 +46,7 @@ class EvaluationInputs:
     output: Storage
     dataset: "DatasetInfo"
     checkpoints: dict[str, str]
-    """SHA-256 of the weights, by name in the table."""
+    """SHA-256 of the weights, by name in the table; that of an ensemble is of its members and options."""
     names: list[str]
     """Rows of the table, in order."""
 
@@ -104,7 +105,7 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
     """Validate the inputs before Ray is started; raises UserError. Models are not built."""
     from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
     from colorize_core.data.shards import read_dataset_info
-    from colorize_core.evaluation.scoring import BASELINES, ceiling_name
+    from colorize_core.evaluation.scoring import BASELINES, ENSEMBLE, ceiling_name
 
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = read_dataset_info(shards.path(), shards.filesystem)
@@ -120,8 +121,12 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
         sizes.add(loaded.working_size)
     references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
     for name in checkpoints:
-        if name in (*references, TRUTH):
+        if name in (*references, TRUTH, *([ENSEMBLE] if config.ensemble else [])):
             raise UserError(f"checkpoint.{name}: every evaluation has a row or image of this name; use another name")
+    if config.ensemble:
+        config.ensemble.require_members(checkpoints)
+        members = json.dumps([checkpoints, config.ensemble.model_dump()])
+        checkpoints[ENSEMBLE] = hashlib.sha256(members.encode()).hexdigest()
     if source := config.fid.source():
         from colorize_core.metrics.distribution import check_inception_weights
 
@@ -237,5 +242,6 @@ def _grid(config: EvaluateConfig, inputs: EvaluationInputs) -> bytes:
     shards, dataset = inputs.shards, inputs.dataset
     first = shards.path(dataset.files(config.split, shards.uri)[0])
     rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
-    images = color_images(load_models(config.checkpoint, config.storage), rgb, dataset.ab_median)
+    models = load_models(config.checkpoint, config.storage)
+    images = color_images(models, rgb, dataset.ab_median, config.ensemble)
     return sample_grid({name: each.numpy() for name, each in images.items()}, cell=max(rgb.shape[-1], _MIN_CELL))

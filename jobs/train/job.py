@@ -138,15 +138,17 @@ def requirements(config: TrainConfig) -> Requirements:
     starts = {"model.init_from": config.model.init_from} if config.model.init_from else {}
     reads = {"shards": (shards, "dataset.json"), **checkpoint_reads(starts, config.storage)}
     weights = config.fid.requirements()
-    if config.loss.weight("perceptual"):
-        weights["loss.vgg_weights"] = PretrainedWeights(config.loss.vgg_weights, "vgg16")
+    for loss in config.loss.active():
+        if loss.pretrained:
+            option, network = loss.pretrained
+            weights[f"loss.{option}"] = PretrainedWeights(getattr(config.loss, option), network)
     options = dict(config.model.options)
     if source := options.pop("backbone_weights", None):
         from colorize_core.models import check_model
 
-        network = check_model(config.model.name, **options).backbone
+        backbone = check_model(config.model.name, **options).backbone
         location = None if source == "imagenet" else source
-        weights["model.options.backbone_weights"] = PretrainedWeights(location, str(network))
+        weights["model.options.backbone_weights"] = PretrainedWeights(location, str(backbone))
     workers = config.workers
     processes = ResourceRequest("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
     return Requirements(processes, reads, {"output": output}, weights)

@@ -45,10 +45,11 @@ class ColorDecoder(nn.Module):
             memory = source(feature)
             memories.append(memory.flatten(2).transpose(1, 2) + scale)
             positions.append(position_encoding(memory).flatten(1).T)
-        x = self.queries.expand(len(features[0]), -1, -1)
+        batch = features[0].shape[0]  # not len(), which an export would take for a constant
+        x, x_positions = (each.repeat(batch, 1, 1) for each in (self.queries, self.query_positions))
         for number, layer in enumerate(self.layers):
             scale = number % len(memories)
-            x = layer(x, self.query_positions, memories[scale], positions[scale])
+            x = layer(x, x_positions, memories[scale], positions[scale])
         vectors: Tensor = self.to_vectors(self.norm(x))
         return vectors
 
@@ -79,7 +80,7 @@ class Layer(nn.Module):
 
         Args:
             x: (B, queries, width).
-            x_positions: (queries, width), added to queries and keys, not to values.
+            x_positions: (B, queries, width), added to queries and keys, not to values.
             memory: (B, pixels, width) features.
             positions: (pixels, width) encoded positions, added to keys, not to values.
 

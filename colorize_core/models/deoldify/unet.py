@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorize_core.color.lab import lightness_to_gray, normalize_ab, rgb_to_lab
+from colorize_core.color.lab import denormalize_L, lightness_to_gray, normalize_ab, rgb_to_lab
 from colorize_core.models.resnet_unet import PixelShuffleUp, SelfAttention, conv_relu
-from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN, L_CENTER
+from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 WORKING_SIZE = 544
 """Default working size of the generators: the multiple of 32 below 560 px, DeOldify's render factor 35."""
@@ -124,6 +124,6 @@ def predict_chroma(generator: GeneratorUnet, L: Tensor) -> Tensor:
         (B, 2, H, W) ab on the network's scale.
     """
     mean, deviation = (L.new_tensor(values).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-    gray = lightness_to_gray((L + 1) * L_CENTER)
+    gray = lightness_to_gray(denormalize_L(L))
     generated = generator((gray - mean) / deviation) * deviation + mean
     return normalize_ab(rgb_to_lab(generated.clamp(0, 1))[:, 1:])

@@ -64,6 +64,15 @@ MEASURES = (
         2,
         (1.0, "one step of 8 bits"),
     ),
+    Measure(
+        "disagreement",
+        "Disagreement",
+        "difference of the colors that the members of the ensemble predict, in CIELAB units, averaged over pixels and "
+        "pairs of members",
+        0,
+        150,
+        1,
+    ),
     _metric("mae_ab", "mean error of a and b", 0, 2, (0.09, "gray image of a typical photograph")),
     _metric("psnr", "similarity of RGB values; higher is better", 0, 100),
     _metric("ssim", "similarity of RGB structure; higher is better", -1, 1),

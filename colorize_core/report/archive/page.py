@@ -253,8 +253,7 @@ def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     config = record.get("config", {})
     return [
         ("source", str(config.get("source", ""))),
-        ("checkpoint", str(config.get("checkpoint", ""))),
-        ("SHA-256 of its weights", str(record.get("inputs", {}).get("checkpoint", ""))),
+        *_checkpoints(config.get("checkpoint", ""), record.get("inputs", {})),
         ("started", format_time(str(record.get("started", "")))),
         ("finished", format_time(str(record.get("finished", "not yet")))),
         *_speed(record),
@@ -269,6 +268,17 @@ def _speed(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         *([("time of the last attempt", format_duration(seconds))] if seconds is not None else []),
         *([("throughput after start-up", f"{rate:.1f} images/s")] if rate else []),
+    ]
+
+
+def _checkpoints(checkpoint: str | Mapping[str, str], hashes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the location of each checkpoint and the hash of its weights."""
+    if isinstance(checkpoint, str):
+        return [("checkpoint", checkpoint), ("SHA-256 of its weights", hashes.get("checkpoint", ""))]
+    return [
+        fact
+        for name, location in checkpoint.items()
+        for fact in ((f"checkpoint {name}", location), ("SHA-256 of its weights", hashes.get(f"checkpoint.{name}", "")))
     ]
 
 

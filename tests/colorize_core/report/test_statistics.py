@@ -57,6 +57,16 @@ def test_extremes_are_those_of_all_rows(table: pa.Table) -> None:
     assert keys(made, "max_lightness_error-high") == frame.nlargest(24, "max_lightness_error").key.tolist()
 
 
+def test_the_largest_disagreements_of_an_ensemble_come_after_the_sample(table: pa.Table) -> None:
+    assert "disagreement-high" not in statistics(table).groups()
+    values = np.where(np.array(table.column("status")) == "ok", np.random.default_rng(2).random(2000) * 40, np.nan)
+    made = statistics(table.append_column("disagreement", pa.array(values)))
+    assert list(made.groups())[:2] == ["sample", "disagreement-high"]
+    frame = table.to_pandas().assign(disagreement=values)
+    assert keys(made, "disagreement-high") == frame.nlargest(24, "disagreement").key.tolist()
+    assert made.distributions["disagreement"].mean == pytest.approx(np.nanmean(values))
+
+
 def test_the_random_sample_does_not_depend_on_the_parts(table: pa.Table) -> None:
     whole = RowStatistics(100)
     whole.add(table)

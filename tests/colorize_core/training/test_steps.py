@@ -12,11 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.transforms.functional import adjust_saturation
 
 from colorize_core.checkpoint.state import pack_state, unpack_state
+from colorize_core.color.lab import network_rgb
+from colorize_core.discriminators.patchgan import PatchGAN
+from colorize_core.discriminators.rgb import RGBDiscriminator
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.training.color_loss import ColorLoss
 from colorize_core.training.losses import LossOptions
 from colorize_core.training.optimizer import ScheduledOptimizer
@@ -428,6 +431,48 @@ def test_r1_restrains_the_discriminator() -> None:
     assert slopes[1] < slopes[0] / 2
 
 
+class Recorder(nn.Module):
+    """A discriminator that keeps what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, L: torch.Tensor, ab: torch.Tensor) -> torch.Tensor:
+        self.seen.append((L.detach(), ab.detach()))
+        return self.weight * ab.mean(dim=(1, 2, 3))
+
+
+def test_the_discriminator_sees_enhanced_photographs_and_plain_predictions() -> None:
+    generator, _ = networks()
+    step, one = adversarial(generator, Recorder()), batch(0)
+    step.color_enhance = 1.2
+    fake = generator(one.seen).detach()
+    step(one)
+    assert isinstance(step.discriminator, Recorder)
+    (L, ab), (L_of_generator, _) = step.discriminator.seen
+    rgb = network_rgb(one.L, one.ab)
+    torch.testing.assert_close(network_rgb(L[:4], ab[:4]), adjust_saturation(rgb, 1.2), atol=1e-3, rtol=0)
+    assert torch.equal(L[4:], one.L)
+    torch.testing.assert_close(ab[4:], fake)
+    assert torch.equal(L_of_generator, one.L)
+
+
+def test_a_step_works_with_the_discriminator_of_rgb() -> None:
+    generator, _ = networks()
+    torch.manual_seed(1)
+    discriminator = RGBDiscriminator(layers=1, width=8)
+    before = deepcopy((generator, discriminator))
+    losses = adversarial(generator, discriminator)(batch(0))
+    assert all(value.isfinite() for value in losses.values())
+    assert changed(generator, before[0])
+    attention = ("query", "key", "value")  # reached by no gradient while gamma is 0, at the start
+    assert changed(discriminator, before[1]) == [
+        name for name, _ in discriminator.named_parameters() if not any(f".{part}." in name for part in attention)
+    ]
+
+
 # The moving average
 
 
@@ -534,7 +579,7 @@ from colorize_core.training.losses import LossOptions
 from colorize_core.training.options import DiscriminatorOptions
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
-from colorize_core.models.patchgan import PatchGAN
+from colorize_core.discriminators.patchgan import PatchGAN
 from colorize_core.training.steps import AdversarialStep, Batch, Outputs, SupervisedStep
 
 class Apart(ColorModel):  # keeps images apart, as BatchNorm does not

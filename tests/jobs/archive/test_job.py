@@ -16,6 +16,8 @@ from skimage.color import rgb2lab
 
 from cluster.errors import ClusterError
 from cluster.storage.stores import StorageOptions, open_storage
+from colorize_core.checkpoint.weights import save_checkpoint
+from colorize_core.models import build_model
 from colorize_core.runtime.stage_timer import STAGES
 from colorize_core.status import FAILURES
 from jobs.archive import job, tasks, work
@@ -150,6 +152,27 @@ def test_only_inputs_in_color_have_reference_scores(rows: pd.DataFrame) -> None:
     assert {"in color.jpg", "palette.gif", "cmyk.jpg"} <= set(in_color.index)
     assert in_color[["mae_ab", "psnr", "ssim"]].notna().all(axis=None)
     assert good[~good.is_color.astype(bool)][["mae_ab", "psnr", "ssim"]].isna().all(axis=None)
+
+
+def test_an_ensemble_colors_an_archive_and_its_disagreement_is_a_group(
+    tiny_checkpoint: str, ray_local: None, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    save_checkpoint(tmp_path / "other", build_model("encoder_decoder", widths=[8, 8], latent=8), 64)
+    members = f"checkpoint={{calm: {tiny_checkpoint}, bold: {tmp_path}/other}}"
+    arguments = [f"source={photo_folder}", f"output={output}", members, "ensemble={calm: calm, limit: 8}", "limit=5"]
+    assert main(["archive", *arguments]) == 0
+    rows = pd.read_parquet(output / "metrics")
+    assert (rows.status == "ok").all()
+    assert (rows.disagreement > 0).all()
+    record = json.loads((output / "run.json").read_text())
+    assert record["inputs"].keys() == {"checkpoint.calm", "checkpoint.bold"}
+    data = data_of(output / "report" / "index.html")
+    (group,) = (group for group in data["groups"] if group["id"] == "disagreement-high")
+    shown = [data["rows"][index]["key"] for index in group["rows"]]
+    assert shown == rows.sort_values("disagreement", ascending=False).key.tolist()
+    assert main(["archive", *arguments[:3], "ensemble={calm: calm, limit: 9}", "limit=5"]) == 2
+    assert "ensemble.limit 8.0 -> 9.0" in capsys.readouterr().err
 
 
 def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -> None:

@@ -25,14 +25,16 @@ from tests.jobs.report_runs import data_of
 
 @pytest.fixture(scope="module")
 def evaluated(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run with everything but FID: two equal checkpoints, LPIPS with random weights, definitions of two papers."""
+    """One run with everything but FID: two equal checkpoints and their ensemble, LPIPS with random weights, definitions
+    of two papers.
+    """
     folder = tmp_path_factory.mktemp("evaluated") / "Köln 写真 📷"
     folder.mkdir()
     features = {f"features.{key}": value for key, value in alexnet_features().state_dict().items()}
     torch.save(features, folder / "alexnet.pth")
     names = f"checkpoint={{one: {tiny_checkpoint}, two: {tiny_checkpoint}}}"
     arguments = [f"shards={dataset}", f"output={folder}/out", names, "split=val", "grid_rows=2", "resamples=100"]
-    arguments += ["definitions=[unet-gan, resnet18-losses]"]
+    arguments += ["definitions=[unet-gan, resnet18-losses]", "ensemble={weights: {one: 1, two: 3}}"]
     arguments += ["lpips.backbone=alex", f"lpips.weights={folder}/alexnet.pth"]
     assert main(["evaluate", *arguments]) == 0
     return folder / "out"
@@ -50,11 +52,16 @@ def result(evaluated: Path) -> dict:
     return json.loads((evaluated / "metrics.json").read_text())
 
 
-ROWS = ("gray", "constant color", "oracle color", "ceiling 32 px", "one", "two")
+ROWS = ("gray", "constant color", "oracle color", "ceiling 32 px", "one", "two", "ensemble")
 
 
 def test_baselines_come_first_then_the_models_as_named(result: dict) -> None:
     assert tuple(result["models"]) == ROWS
+
+
+def test_the_ensemble_of_equal_checkpoints_has_their_scores(evaluated: Path) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["model", "key"]).sort_index()
+    pd.testing.assert_frame_equal(rows.loc["ensemble"], rows.loc["one"], rtol=1e-4)
 
 
 def test_every_photograph_is_scored_by_every_model(evaluated: Path, dataset: str) -> None:
@@ -112,9 +119,9 @@ def test_equal_models_get_equal_scores(result: dict) -> None:
     assert result["models"]["one"] == result["models"]["two"]
 
 
-def test_grid_has_a_column_for_gray_each_model_and_truth(evaluated: Path) -> None:
+def test_grid_has_a_column_for_gray_each_model_their_ensemble_and_truth(evaluated: Path) -> None:
     grid = Image.open(evaluated / "grid.png")
-    assert grid.width == 4 * 164 + 4
+    assert grid.width == 5 * 164 + 4
     assert grid.height > 2 * 160
 
 
@@ -123,7 +130,7 @@ def test_the_evaluation_ends_with_a_page(evaluated: Path, result: dict) -> None:
     assert len(data["rows"]) == result["photographs"]
     rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["key", "model"])
     for row in data["rows"]:
-        assert [each["name"] for each in row["variants"]] == ["gray", "one", "two", "truth"]
+        assert [each["name"] for each in row["variants"]] == ["gray", "one", "two", "ensemble", "truth"]
         for each in row["variants"][:-1]:
             assert each["score"] == f"{rows.ciede2000[row['key'], each['name']]:.2f}"
         assert row["values"]["one"] == pytest.approx(rows.ciede2000[row["key"], "one"])

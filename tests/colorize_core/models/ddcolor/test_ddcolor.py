@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
 
+from colorize_core.checkpoint.export import TOLERANCE, export_model
 from colorize_core.color.lab import denormalize_ab, normalize_L
 from colorize_core.errors import UserError
 from colorize_core.models import build_model, check_model
@@ -132,6 +133,12 @@ def test_the_short_cut_of_the_head_is_exact(layout: torch.memory_format) -> None
         plain = network.head(torch.cat((maps, captured["rgb"]), dim=1))
     assert features.shape == (2, 16, 64, 96)
     assert (ab - plain).abs().max() < 1e-5 * plain.abs().max()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_it_is_exported_for_any_batch_and_size(ending: str, tmp_path: Path) -> None:
+    assert export_model(small().eval(), tmp_path / f"model.{ending}", 512) <= TOLERANCE
 
 
 def test_colors_are_limited_to_128() -> None:
