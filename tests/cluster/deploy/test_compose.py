@@ -117,8 +117,8 @@ def test_the_bucket_is_made_with_python_that_compiles(services: dict[str, dict[s
 
 def test_yaml_has_no_key_twice() -> None:
     """PyYAML keeps the last one silently; Docker, Kubernetes and Ray's launcher refuse or drop it."""
-    for file in [*HERE.glob("*.yaml"), *HERE.glob("kuberay/*.yaml"), *(ROOT / "configs").rglob("*.yaml")]:
-        for node in _mappings(yaml.compose(file.read_text())):
+    for file in [*HERE.rglob("*.yaml"), *(ROOT / "configs").rglob("*.yaml")]:
+        for node in [found for document in yaml.compose_all(file.read_text()) for found in _mappings(document)]:
             names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
             assert len(names) == len(set(names)), file
 
