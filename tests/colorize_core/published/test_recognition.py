@@ -92,6 +92,17 @@ def test_every_known_file_is_described() -> None:
         assert [find_file(file.sha256) for file in family.files] == [(family, file) for file in family.files]
 
 
+def test_the_guide_lists_every_known_file() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "published-weights.md").read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in guide if re.search("`[0-9a-f]{64}`", line)}
+    known = {file.sha256: (family, file) for family in families() for file in family.files}
+    assert rows.keys() == known.keys()
+    for sha256, (family, file) in known.items():
+        size = f"{file.size:,}" if file.size else "about"
+        assert all(part in rows[sha256] for part in (f"{family.name} {file.variant}", file.name, size))
+    assert all(f"`{file.model}`" in "\n".join(guide) for _, file in known.values())
+
+
 def test_an_unknown_hash_is_no_file() -> None:
     assert find_file("0" * 64) == (None, None)
 
