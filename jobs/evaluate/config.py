@@ -73,11 +73,9 @@ class EvaluateConfig(PipelineJobConfig):
     reference: str | None = None
     """Dataset written by `prepare` with other photographs, with whose split of the same name FID and KID compare; the
     scored photographs themselves when empty."""
-    protocol: ProtocolName | None = Field(
-        None,
-        description="Protocol of published tables, which fixes the number of photographs, how they were made square, "
-        f"what FID compares, and the variant of its network: {', '.join(PROTOCOLS)}. Other photographs are refused.",
-    )
+    protocol: ProtocolName | None = None
+    """Protocol of published tables (docs/reference/metrics.md), which fixes the number of photographs, how they are
+    made square, and what FID compares by which network. Other photographs are refused."""
     batch_size: int = Field(16, ge=1)
     """Number of photographs per batch."""
     actors: ActorsOptions = Field(default_factory=ActorsOptions)
