@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints clean
+.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -70,6 +70,14 @@ constraints:  ## renew constraints.txt with the newest versions that pyproject.t
 	(echo "# The exact versions the tests pass with, on Python 3.11. Made by: make constraints"; \
 	  $(BIN)/python -m pip freeze --exclude-editable) > constraints.txt
 	@touch $(VENV)/.installed
+
+LOCK := cluster/deploy/requirements.txt
+lock: setup  ## renew the packages of the image, with hashes, from constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	(echo "# The packages of the image with their hashes: the versions of constraints.txt. Made by: make lock"; \
+	  $(BIN)/uv pip compile pyproject.toml --quiet --constraint constraints.txt --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) > $(LOCK).new
+	mv $(LOCK).new $(LOCK)
 
 clean:  ## remove what the targets made
 	rm -rf demo $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info
