@@ -28,7 +28,9 @@ def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_verb_is_one_line(one_line: Callable[[list[str], int], str]) -> None:
-    assert "unknown verb 'color'" in one_line(["color"], 2)
+    assert "unknown verb 'color'; choose from prepare, train" in one_line(["color"], 2)
+    assert "unknown verb 'archiv'; did you mean archive?" in one_line(["archiv"], 2)
+    assert "benchmark 'trian': unknown; did you mean train?" in one_line(["benchmark", "trian"], 2)
 
 
 @pytest.mark.parametrize("verb", VERBS)
