@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import LISTING, Listing, read_part, require_photographs, sample_inputs, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_keys, checkpoint_reads, describe_checkpoints
 from jobs.run.lock import OutputLock
+from jobs.run.prometheus import active
 from jobs.run.record import RUN_FILE, check_run, now, write_record
 from jobs.run.report_files import report_at_end
 from jobs.run.requirements import Requirements
@@ -78,8 +79,10 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         write_record(output, record)
         _announce(context, found)
         start = time.monotonic()
-        with ray_session(config.ray, verbose=verbose) if found.todo else nullcontext():
+        with ExitStack() as session:
             if found.todo:
+                session.enter_context(ray_session(config.ray, verbose=verbose))
+                session.enter_context(active(output.uri))
                 check_start(requirements(config))
             processed, counts = process_parts(context)
         seconds = time.monotonic() - start

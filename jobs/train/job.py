@@ -16,6 +16,7 @@ from colorize_core.metrics.registry import METRICS
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start, require_resources
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
+from jobs.run.prometheus import active
 from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 from jobs.train.checkpoints import is_complete
@@ -69,7 +70,7 @@ def run(config: TrainConfig, verbose: bool = False) -> int:
             "%s has all its %d epochs; a higher optim.epochs continues it", inputs.output.uri, config.optim.epochs
         )
     else:
-        with ray_session(config.ray, verbose=verbose):
+        with ray_session(config.ray, verbose=verbose), active(inputs.output.uri):
             needed = requirements(config)
             require_resources(needed.processes, config.ray)
             check_start(needed)
