@@ -29,6 +29,7 @@ def plan(config: SubmitConfig) -> str:
 
 def run(config: SubmitConfig, verbose: bool = False) -> int:
     """Check the configuration of the job, upload, submit and follow it; returns its exit code."""
+    command.use_token()  # the check imports the verb, which may import Ray
     return command.run(config, _check(config))
 
 

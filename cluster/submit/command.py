@@ -57,7 +57,6 @@ def run(config: SubmitConfig, package: Package | None) -> int:
     Raises:
         ClusterError: the cluster cannot be reached, or does not accept the job.
     """
-    _use_token()
     client = _connect(_address(config))
     job = config.follow or _submit(client, config, package)
     again = f"colorize submit address={client.get_address()} follow={job}"
@@ -103,8 +102,8 @@ def _environment(config: SubmitConfig) -> dict[str, str]:
     return stop | config.env_vars | passed
 
 
-def _use_token() -> None:
-    """Use the token of this machine. It is read when Ray's client is imported; a head finds it itself."""
+def use_token() -> None:
+    """Use the token of this machine: call it before Ray is imported, which reads it then. A head finds it itself."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if given or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

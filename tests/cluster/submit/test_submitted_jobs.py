@@ -227,7 +227,7 @@ def test_a_user_error_is_one_line_and_exit_code_2(bench: Bench) -> None:
     keys = {"shards": f"s3://{BUCKET}/shards", "output": "runs/x"}
     code, said = bench.submit({"verb": "train", "config": "configs/local_smoke.yaml", "keys": keys})
     assert code == 2
-    assert "command line: output = 'runs/x': would be deleted with the uploaded" in said
+    assert "keys of train: output = 'runs/x': would be deleted with the uploaded" in said
     assert "Traceback" not in said
 
 
