@@ -87,20 +87,21 @@ def _convert(state: Tensors, where: str) -> Conversion:
     return Conversion(model, tensors)
 
 
-def _file(variant: str, name: str, sha256: str, size: int | None, model: str = _LARGE, data: str = "") -> PublishedFile:
+_IMAGENET = "ImageNet; its terms of access limit the use of the photographs to research and education"
+_PRIVATE = "private data that the authors do not describe"
+
+
+def _file(
+    variant: str, name: str, sha256: str, size: int | None, model: str = _LARGE, data: str = _IMAGENET
+) -> PublishedFile:
     return PublishedFile(variant, f"huggingface.co/piddnad/{name}", sha256, size, model, data=data)
 
-
-_PRIVATE = (
-    "ImageNet, whose terms of access limit the use of the photographs to research and education, and private data that "
-    "the authors do not describe"
-)
 
 FAMILY = Family(
     name="DDColor",
     source="Kang et al. 2023, https://github.com/piddnad/DDColor",
     license="Apache-2.0 (declared by the publisher)",
-    data="ImageNet; its terms of access limit the use of the photographs to research and education",
+    data=f"{_IMAGENET}; the variant artistic also on {_PRIVATE}",
     files=(
         _file(
             "paper_tiny",
@@ -126,14 +127,14 @@ FAMILY = Family(
             "ddcolor_artistic/pytorch_model.bin",
             "5a076e84efce59848394f572a105f7b78f7f6e917f615d1ee88537241b96dca3",
             911_914_869,
-            data=_PRIVATE,
+            data=f"{_IMAGENET}; and {_PRIVATE}",
         ),
         _file(
             "artistic",
             "DDColor-models/ddcolor_artistic.pth",
             "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9",
             911_950_059,
-            data=_PRIVATE,
+            data=f"{_IMAGENET}; and {_PRIVATE}",
         ),
         _file(
             "paper",
