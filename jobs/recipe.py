@@ -96,7 +96,7 @@ def run(config: RecipeConfig, verbose: bool = False) -> int:
             _log.info("prepare into %s", steps.prepare.output)
             prepare.run(steps.prepare, verbose)
         if config.published:
-            _write_published(config.published, steps.evaluate, output.child(_PUBLISHED))
+            _write_published(config.published, output.child(_PUBLISHED))
         for name, stage in steps.stages.items():
             _log.info("stage %s", name)
             train.run(stage, verbose)
@@ -162,16 +162,14 @@ def _is_prepared(config: PrepareConfig, shards: Storage) -> bool:
     return True
 
 
-def _write_published(model: ModelOptions, evaluation: EvaluateConfig, checkpoint: Storage) -> None:
+def _write_published(model: ModelOptions, checkpoint: Storage) -> None:
     """Write the checkpoint of a model with published weights, which no training run writes."""
     from colorize_core.checkpoint.weights import checkpoint_files
-    from colorize_core.data.shards import read_dataset_info
     from colorize_core.models import build_model
 
-    shards = reach(evaluation.storage, evaluation.shards, evaluation.output)[0]
-    size = read_dataset_info(shards.path(), shards.filesystem).size
     network = build_model(model.name, **model.options)
-    for name, data in checkpoint_files(network, size, {"published": model.model_dump(mode="json")}).items():
+    origin = {"published": model.model_dump(mode="json")}
+    for name, data in checkpoint_files(network, network.working_size, origin).items():
         checkpoint.write(name, data)
 
 

@@ -1,6 +1,5 @@
 """`colorize submit FILE.yaml [key=value ...]`: check a verb's configuration here, then run it as a job on a cluster."""
 
-import difflib
 import logging
 import sys
 from collections.abc import Container, Mapping
@@ -16,7 +15,7 @@ from cluster.submit.upload import Package
 from colorize_core.formatting import flatten
 from jobs.command.config import UPLOADED
 from jobs.command.runner import run_verb
-from jobs.command.verb import Verb, load_verb, verb_names
+from jobs.command.verb import Verb, load_verb, suggest, verb_names
 
 CONFIG = SubmitConfig
 
@@ -34,7 +33,7 @@ def run(config: SubmitConfig, verbose: bool = False) -> int:
 
 
 def _check(config: SubmitConfig) -> Package | None:
-    command.use_token()  # before the upload is counted, which imports Ray
+    command.use_token()  # the rest of the check imports Ray, to count the upload
     package = command.check_upload(config)
     check_job(config)
     return package
@@ -67,9 +66,7 @@ def _load(name: str) -> Verb:
     """Import a verb; raises ConfigError for an unknown one."""
     if name in verb_names():
         return load_verb(name)
-    nearest = difflib.get_close_matches(name, verb_names(), n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"verbs are {', '.join(verb_names())}"
-    raise ConfigError(f"verb = {name!r}: unknown; {hint}")
+    raise ConfigError(f"verb = {name!r}: unknown; {suggest(name, verb_names())}")
 
 
 def _check_keys(config: SubmitConfig, verb: Verb, file: str | None) -> None:

@@ -130,8 +130,8 @@ def test_the_whole_core_can_be_imported_without_ray() -> None:
         "import sys, importlib\n"
         "for name in ('ray', 'jobs', 'cluster'): sys.modules[name] = None\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
-        "from colorize_core.models import build_model, model_names\n"
-        "for name in model_names(): build_model(name)\n"
+        "from colorize_core.models import check_model, model_names\n"
+        "for name in model_names(): check_model(name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -198,6 +198,7 @@ def _section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     return model
 
 
-def to_yaml(config: BaseModel) -> str:
-    """Return the resolved configuration as YAML for --config."""
-    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+def to_yaml(config: BaseModel, *, with_defaults: bool = True) -> str:
+    """Return the resolved configuration as YAML for --config: every key, or those that differ from their defaults."""
+    values = config.model_dump(mode="json", by_alias=True, exclude_defaults=not with_defaults)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else ""

@@ -103,7 +103,7 @@ def _environment(config: SubmitConfig) -> dict[str, str]:
 
 
 def use_token() -> None:
-    """Use the token of this machine. To be called before Ray is imported, which reads it; a head finds it itself."""
+    """Use the token of this machine: call it before Ray is imported, which reads it then. A head finds it itself."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if given or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -9,14 +9,18 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorize_core.benchmark.tables import figure_table
+from colorize_core.discriminators.patchgan import PatchGAN
 from colorize_core.models import build_model
-from colorize_core.models.patchgan import PatchGAN
 
 _SIDE = 256  # pixels, of the inputs for everything except the receptive field
 _LARGE_SIDE = 512  # pixels; a receptive field of this size covers all of a 256 px image from each of its corners
 _REPEATS = 5
 
 _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
+    ("ddcolor_large", {}, "Kang et al. 2023"),
+    ("ddcolor_tiny", {}, "Kang et al. 2023"),
+    ("deoldify_artistic", {}, "Antic 2018"),
+    ("deoldify_stable", {}, "Antic 2018"),
     ("encoder_decoder", {}, "Gray to Glory, widths ours"),
     ("lite", {}, "ours"),
     ("pix2pix_unet", {}, "Isola et al. 2017"),
@@ -26,6 +30,7 @@ _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
     ("resnet_unet", {}, "Gray to Glory, fastai 2.4"),
     ("resnet_unet", {"self_attention": True}, "fastai 2.4"),
     ("resnet_upsampler", {}, "the paper resnet18-losses"),
+    ("siggraph17", {}, "Zhang et al. 2017"),
     ("zhang_eccv16", {}, "Zhang et al. 2016"),
 ]
 

@@ -147,7 +147,8 @@ def _write_onnx(program: ExportedProgram, target: Path, working_size: int) -> No
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'colorize[export]'") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for library in ("torch.onnx", "onnxscript"):  # both warn about what they do not optimize
+        logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         written = torch.onnx.export(

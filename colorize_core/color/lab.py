@@ -25,7 +25,13 @@ GAMUT_BISECTIONS = 10  # resolve chroma to 1/1024
 
 
 def _matmul(matrix: Tensor, pixels: Tensor) -> Tensor:
-    return torch.einsum("ij,bjhw->bihw", matrix, pixels)
+    """Multiply the channels (B, 3, H, W) by a matrix (3, 3).
+
+    This takes the time of a matrix product, which autocast would compute in bfloat16.
+    """
+    first, second, third = matrix[:, :, None, None].unbind(1)
+    x, y, z = pixels.split(1, dim=1)
+    return torch.addcmul(first * x, second, y).addcmul_(third, z)
 
 
 def _column(values: tuple[float, float, float], like: Tensor) -> Tensor:
@@ -72,6 +78,27 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     linear = lab_to_linear(lab)
     encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
     return encoded.clamp_(0, 1)
+
+
+def network_rgb(L: Tensor, ab: Tensor) -> Tensor:
+    """Convert L (B, 1, H, W) and ab (B, 2, H, W) on the scale of networks to sRGB (B, 3, H, W) in [0, 1], float32.
+
+    Autocast is off in it: bfloat16 has no more than 8 bits, and the conversion takes differences.
+    """
+    with torch.autocast(L.device.type, enabled=False):
+        return lab_to_rgb(torch.cat((denormalize_L(L.float()), denormalize_ab(ab.float())), dim=1))
+
+
+def lightness_to_gray(L: Tensor) -> Tensor:
+    """Convert lightness (B, 1, H, W) in [0, 100] to the sRGB value in [0, 1] of the gray of that lightness.
+
+    R, G and B of this gray are equal; `lab_to_rgb` would make them differ by up to 1e-4, because the rows of its matrix
+    do not add up exactly to the white point. The result has the dtype of L.
+    """
+    f = (L + 16) / 116
+    linear = torch.where(f > 0.2068966, f.pow(3), (f - 16 / 116) / 7.787)
+    encoded = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308).pow(1 / 2.4) - 0.055, 12.92 * linear)
+    return encoded.clamp(0, 1)
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
@@ -125,6 +152,11 @@ def _scale_chroma(pixels: Tensor, factor: Tensor) -> Tensor:
 def normalize_L(L: Tensor) -> Tensor:
     """Scale lightness from [0, 100] to the network range [-1, 1]."""
     return L / L_CENTER - 1
+
+
+def denormalize_L(L: Tensor) -> Tensor:
+    """Scale network values back to lightness in [0, 100]."""
+    return (L + 1) * L_CENTER
 
 
 def normalize_ab(ab: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def build_encoder(name: EncoderName, weights: str | None) -> EfficientNetLite | 
     """
     encoder = EfficientNetLite(name) if name in VERSIONS else TorchvisionEncoder(name)
     if weights is not None:
-        state = encoder.adapt(_read(name, weights))
+        state = encoder.adapt(read_encoder_weights(name, weights))
         load_strictly(encoder, state, weights, name)
     return encoder
 
@@ -50,7 +50,8 @@ def has_imagenet_weights(name: str) -> bool:
     return is_cached(models.get_model_weights(name).DEFAULT.url)
 
 
-def _read(name: str, weights: str) -> dict[str, Tensor]:
+def read_encoder_weights(name: str, weights: str) -> dict[str, Tensor]:
+    """Read the state dict of an encoder, or of another network of torchvision; see `build_encoder`."""
     if weights != "imagenet":
         return read_state_dict(weights)
     if name not in VERSIONS:

@@ -3,8 +3,9 @@
 `model(L: float (B, 1, H, W) in [-1, 1]) -> ab: float (B, 2, H, W)` on the network's scale, H and W multiples of 32.
 
 A new architecture is one file in this package with a class that derives from ColorModel: the statement
-`class NAME(ColorModel):` at the start of a line declares it, and the file's name is the architecture's. Names are found
-by reading the files, so that command lines need not import torch.
+`class NAME(ColorModel):` at the start of a line declares it, and the file's name is the architecture's. Architectures
+that share their layers may be in a package of this package. Names are found by reading the files, so that command lines
+need not import torch.
 """
 
 import difflib
@@ -33,11 +34,14 @@ class OptionError(UserError, ValueError):
     """Value that an option does not accept; also a ValueError, which readers of files, such as checkpoints, catch."""
 
 
-def _model_classes() -> dict[str, str]:
-    """Return the name of the class in each file that declares an architecture, by the file's name."""
-    files = (file for folder in __path__ for file in Path(folder).glob("*.py"))
-    found = {file.stem: _DECLARATION.search(file.read_text(encoding="utf-8")) for file in files}
-    return {name: match[1] for name, match in found.items() if match}
+def _model_classes() -> dict[str, tuple[str, str]]:
+    """Return the module, relative to this package, and the class of each architecture, by the file's name."""
+    found: dict[str, tuple[str, str]] = {}
+    for folder in map(Path, __path__):
+        for file in folder.rglob("*.py"):
+            if match := _DECLARATION.search(file.read_text(encoding="utf-8")):
+                found[file.stem] = ".".join(file.relative_to(folder).with_suffix("").parts), match[1]
+    return found
 
 
 def model_names() -> list[str]:
@@ -67,7 +71,8 @@ def build_model(name: str, **options: Any) -> "ColorModel":
         OptionError: a value that the option does not accept.
     """
     check_model_name(name)
-    model_class = getattr(importlib.import_module(f"{__name__}.{name}"), _model_classes()[name])
+    module, class_name = _model_classes()[name]
+    model_class = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)
     known = get_type_hints(model_class.__init__, include_extras=True)
     known.pop("return", None)
     for option, value in options.items():

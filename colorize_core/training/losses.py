@@ -40,6 +40,18 @@ class LossInputs:
     state: Any
     """Tensor or module that the loss's `setup` returned, on the device of the batch; None without `setup`."""
 
+    def predicted_rgb(self) -> "Tensor":
+        """Return the predicted image (B, 3, H, W), sRGB in [0, 1], with the true lightness."""
+        from colorize_core.color.lab import network_rgb
+
+        return network_rgb(self.L, self.predicted)
+
+    def true_rgb(self) -> "Tensor":
+        """Return the photograph (B, 3, H, W), sRGB in [0, 1]."""
+        from colorize_core.color.lab import network_rgb
+
+        return network_rgb(self.L, self.target)
+
 
 Setup = Callable[["LossOptions", ColorPrior], "Tensor | nn.Module"]
 
@@ -60,6 +72,8 @@ class Loss:
     """Function that checks the loss's options and pretrained weights without loading these; raises UserError."""
     needs_bins: bool
     """True if the model must output logits over the 313 color bins."""
+    pretrained: tuple[str, str] | None
+    """Option with the location of pretrained weights that the loss needs, and the network's name in torchvision."""
 
 
 LOSSES: dict[str, Loss] = {}
@@ -73,12 +87,13 @@ def loss(
     check: Callable[["LossOptions"], None] | None = None,
     uses_target: bool = True,
     needs_bins: bool = False,
+    pretrained: tuple[str, str] | None = None,
 ) -> Callable[[Callable[[LossInputs], "Tensor"]], Callable[[LossInputs], "Tensor"]]:
     """Register the decorated function as a loss under its name; see `Loss` for the arguments."""
 
     def register(compute: Callable[[LossInputs], "Tensor"]) -> Callable[[LossInputs], "Tensor"]:
         name = compute.__name__
-        LOSSES[name] = Loss(name, help, compute, setup, uses_target, check, needs_bins)
+        LOSSES[name] = Loss(name, help, compute, setup, uses_target, check, needs_bins, pretrained)
         return compute
 
     return register
@@ -92,15 +107,27 @@ def _bin_weights(options: "LossOptions", color_prior: ColorPrior) -> "Tensor":
 
 
 def _vgg(options: "LossOptions", color_prior: ColorPrior) -> "nn.Module":
-    from colorize_core.training.perceptual import VGGDistance
+    from colorize_core.training.perceptual import RELU_FEATURES, VGGDistance
 
-    return VGGDistance(options.vgg_weights)
+    return VGGDistance(RELU_FEATURES, options.vgg_weights)
 
 
 def _check_vgg(options: "LossOptions") -> None:
-    from colorize_core.training.perceptual import check_vgg_weights
+    from colorize_core.training.perceptual import RELU_FEATURES, check_vgg_weights
 
-    check_vgg_weights(options.vgg_weights)
+    check_vgg_weights(RELU_FEATURES, options.vgg_weights)
+
+
+def _vgg_bn(options: "LossOptions", color_prior: ColorPrior) -> "nn.Module":
+    from colorize_core.training.perceptual import CONV_FEATURES, VGGDistance
+
+    return VGGDistance(CONV_FEATURES, options.vgg_bn_weights)
+
+
+def _check_vgg_bn(options: "LossOptions") -> None:
+    from colorize_core.training.perceptual import CONV_FEATURES, check_vgg_weights
+
+    check_vgg_weights(CONV_FEATURES, options.vgg_bn_weights)
 
 
 @loss("Mean absolute error of ab on the network's scale.")
@@ -140,10 +167,42 @@ def color_weighted(inputs: LossInputs) -> "Tensor":
     return (weights * (inputs.predicted - inputs.target).square()).mean()
 
 
-@loss("Distance in the features of VGG-16.", setup=_vgg, check=_check_vgg)
+@loss("Distance in the features of VGG-16.", setup=_vgg, check=_check_vgg, pretrained=("vgg_weights", "vgg16"))
 def perceptual(inputs: LossInputs) -> "Tensor":
-    """Perceptual distance of the two images with the true lightness (see `perceptual.VGGDistance`)."""
-    return inputs.state(inputs.L, inputs.predicted, inputs.target)
+    """Perceptual distance of the two images with the true lightness (see `perceptual.RELU_FEATURES`)."""
+    distance: Tensor = inputs.state(inputs.predicted_rgb(), inputs.true_rgb())
+    return distance
+
+
+@loss(
+    "Distance in convolutions of VGG-16 with BatchNorm, weighted by depth (DDColor).",
+    setup=_vgg_bn,
+    check=_check_vgg_bn,
+    pretrained=("vgg_bn_weights", "vgg16_bn"),
+)
+def perceptual_conv(inputs: LossInputs) -> "Tensor":
+    """Perceptual distance from the photograph, whose color may be enhanced (see `perceptual.CONV_FEATURES`)."""
+    from colorize_core.training.enhancement import enhance
+
+    truth = enhance(inputs.true_rgb(), inputs.options.color_enhance)
+    distance: Tensor = inputs.state(inputs.predicted_rgb(), truth)
+    return distance
+
+
+@loss("1 minus the colorfulness of the predicted image, for vivid colors (DDColor).", uses_target=False)
+def colorfulness(inputs: LossInputs) -> "Tensor":
+    """Mean of 1 - M3 (Hasler and Suesstrunk 2003) of sRGB in [0, 1], with absolute opponent channels as in DDColor.
+
+    DDColor sums over the images of a batch (basicsr/losses/losses.py): its weight is to be multiplied by their number.
+    """
+    import torch
+
+    red, green, blue = inputs.predicted_rgb().flatten(2).unbind(1)
+    opponents = torch.stack(((red - green).abs(), ((red + green) / 2 - blue).abs()), dim=1)
+    # Of a gray image both norms are 0, where their gradient is not defined: the variance is kept above it.
+    deviation = (opponents.var(dim=2).sum(dim=1) + 1e-12).sqrt()
+    mean = (opponents.mean(dim=2).square().sum(dim=1) + 1e-12).sqrt()
+    return (1 - deviation - 0.3 * mean).mean()
 
 
 @loss(
@@ -180,7 +239,7 @@ class _LossOptions(Options):
     """Weights of the losses; a loss with weight 0 is off."""
 
     adversarial: float = Field(0.0, ge=0)
-    """Adversarial loss of a PatchGAN discriminator that sees L and ab (pix2pix); its kind is discriminator.loss."""
+    """Adversarial loss; its kind is discriminator.loss, and discriminator.kind is the network (PatchGAN, pix2pix)."""
     smooth_l1_beta: float = Field(1.0, gt=0)
     """Error on the network's scale (ab/110) at which smooth_l1 changes from squared to absolute."""
     prior_smoothing: float = Field(0.5, ge=0, le=1)
@@ -188,9 +247,17 @@ class _LossOptions(Options):
     al. 2016 use 0.5."""
     vgg_weights: str | None = None
     """Path or URI of torchvision's VGG-16 state dict, for perceptual; downloaded when empty."""
+    vgg_bn_weights: str | None = None
+    """Path or URI of torchvision's state dict of VGG-16 with BatchNorm (vgg16_bn), for perceptual_conv; downloaded when
+    empty."""
+    color_enhance: float = Field(1.0, gt=0)
+    """Factor by which the colors of the photograph are moved away from gray for perceptual_conv and the discriminator,
+    so that predictions become less pale; DDColor uses 1.2."""
 
     @model_validator(mode="after")
     def _check(self) -> "_LossOptions":
+        if self.color_enhance != 1 and not (self.adversarial or self.weight("perceptual_conv")):
+            raise ValueError("color_enhance has no effect without loss.perceptual_conv or loss.adversarial")
         if not any(each.uses_target for each in self.active()):
             raise ValueError("no loss compares with the true colors; give loss.l1 or another one a weight")
         return self

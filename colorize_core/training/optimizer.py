@@ -1,7 +1,7 @@
 """Optimizer with learning rate schedule and gradient clipping."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,15 +11,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from colorize_core.training.options import Scaling, Schedule
 
 
-def learning_rate_factor(schedule: Schedule, step: int, steps: int, warmup: int = 0) -> float:
+def learning_rate_factor(
+    schedule: Schedule, step: int, steps: int, warmup: int = 0, milestones: Sequence[float] = (), gamma: float = 1.0
+) -> float:
     """Return the factor on the learning rate at a step of a run.
 
     Args:
         schedule: constant; linear (pix2pix: constant for the first half, then linear decay to 0); cosine (Loshchilov
-            and Hutter 2017, without restarts: decay to 0).
+            and Hutter 2017, without restarts: decay to 0); multistep.
         step: number of the step, from 0.
         steps: number of steps in the whole run.
         warmup: number of steps of linear increase at the beginning.
+        milestones: shares of the run after each of which multistep multiplies the factor by `gamma`.
+        gamma: see `milestones`.
     """
     rise = min(1.0, (step + 1) / (warmup + 1))
     share = min(max(step - warmup, 0) / max(steps - warmup, 1), 1.0)
@@ -30,6 +34,8 @@ def learning_rate_factor(schedule: Schedule, step: int, steps: int, warmup: int 
             return rise * min(1.0, 2 * (1 - share))
         case "cosine":
             return rise * (1 + math.cos(math.pi * share)) / 2
+        case "multistep":
+            return rise * gamma ** sum(step >= round(milestone * steps) for milestone in milestones)
 
 
 def learning_rate_scale(scaling: Scaling, workers: int) -> float:

@@ -8,19 +8,22 @@ from colorize_core.options import Options
 
 GanLoss = Literal["bce", "lsgan", "hinge", "wgan_gp"]
 """Adversarial losses (see `gan_losses`)."""
-Schedule = Literal["constant", "linear", "cosine"]
+Schedule = Literal["constant", "linear", "cosine", "multistep"]
 """Learning rate schedules (see `optimizer.learning_rate_factor`)."""
 Scaling = Literal["none", "linear", "sqrt"]
 """Scaling rules of the learning rate (see `optimizer.learning_rate_scale`)."""
 
 
 class DiscriminatorOptions(Options):
-    """The PatchGAN discriminator, used with loss.adversarial."""
+    """The discriminator, used with loss.adversarial."""
 
+    kind: Literal["patchgan", "rgb"] = "patchgan"
+    """Network: the PatchGAN of pix2pix, which sees L and ab; or that of DDColor, which sees the sRGB image."""
     layers: int = Field(3, ge=0, le=5)
-    """Number of stride-2 convolutions: 3 has a receptive field of 70 pixels, 0 classifies each pixel by itself."""
+    """Number of stride-2 convolutions: 3 has a receptive field of 70 pixels, 0 classifies each pixel by itself.
+    kind=rgb has one more."""
     norm: Literal["batch", "instance", "spectral", "none"] = "batch"
-    """Normalization; batch is synchronized across workers with GPUs."""
+    """Normalization of kind=patchgan; batch is synchronized across workers with GPUs. kind=rgb is always spectral."""
     loss: GanLoss = "bce"
     """Adversarial loss of both networks."""
     lr: float | None = Field(None, gt=0)
@@ -36,7 +39,9 @@ class DiscriminatorOptions(Options):
 
     @model_validator(mode="after")
     def _check(self) -> "DiscriminatorOptions":
-        if self.norm == "batch" and (self.r1 or self.loss == "wgan_gp"):
+        if self.kind == "rgb" and "norm" in self.model_fields_set:
+            raise ValueError("norm has no effect with kind: rgb, whose norm is spectral")
+        if self.kind == "patchgan" and self.norm == "batch" and (self.r1 or self.loss == "wgan_gp"):
             raise ValueError(
                 "a gradient penalty needs logits that depend on one image only, and norm=batch mixes images; "
                 "use discriminator.norm=instance, spectral or none"

@@ -18,6 +18,7 @@ from colorize_core.models.base import ColorModel
 from colorize_core.runtime.precision import Autocast
 from colorize_core.training import gan_losses
 from colorize_core.training.color_loss import ColorLoss
+from colorize_core.training.enhancement import enhance_truth
 from colorize_core.training.optimizer import ScheduledOptimizer
 from colorize_core.training.options import DiscriminatorOptions
 
@@ -31,9 +32,16 @@ class Batch(NamedTuple):
     """(B, 1, H, W) lightness of the true photograph."""
     ab: Tensor
     """(B, 2, H, W) target colors."""
+    hints: Tensor | None = None
+    """(B, 3, H, W) hints for a model that takes them (`ColorModel.takes_hints`)."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Arguments of the model: the lightness, and the hints if there are any."""
+        return (self.seen,) if self.hints is None else (self.seen, self.hints)
 
 
-Network = Callable[[Tensor], dict[str, Tensor]]
+Network = Callable[..., dict[str, Tensor]]
 """An `Outputs` module, possibly wrapped in DDP or compiled."""
 
 
@@ -62,9 +70,9 @@ class Outputs(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, L: Tensor) -> dict[str, Tensor]:
-        """Map L (B, 1, H, W) to outputs by name."""
-        return self.model.outputs(L)
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Map L (B, 1, H, W), and hints (B, 3, H, W) if the model takes them, to outputs by name."""
+        return self.model.outputs(*inputs)
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -114,7 +122,7 @@ class SupervisedStep:
         for batch, context in _sync_last(batches, self.network):
             with context:
                 with self.autocast():
-                    outputs = self.network(batch.seen)
+                    outputs = self.network(*batch.inputs)
                 loss, parts = self.loss(outputs, batch.L, batch.ab)
                 self.optimizer.accumulate(loss / len(batches))
             means.add({"loss": loss.detach(), **parts})
@@ -174,11 +182,15 @@ class AdversarialStep:
         generator_optimizer: ScheduledOptimizer,
         discriminator_optimizer: ScheduledOptimizer,
         autocast: Autocast = nullcontext,
+        color_enhance: float = 1.0,
     ) -> None:
-        """Take both networks (the generator as an `Outputs`), their losses and optimizers, and the autocast context."""
+        """Take both networks (the generator as an `Outputs`), their losses and optimizers, and the autocast context.
+
+        `color_enhance` is the factor by which the true colors are moved away from gray for the discriminator.
+        """
         self.generator, self.discriminator = generator, discriminator
         self.loss, self.options, self.autocast = loss, options, autocast
-        self.adversarial_weight = adversarial_weight
+        self.adversarial_weight, self.color_enhance = adversarial_weight, color_enhance
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
 
     @property
@@ -193,7 +205,7 @@ class AdversarialStep:
         for batch, context in _sync_last(batches, self.discriminator):
             with context:
                 fake = (outputs_of_single or self._generate_without_gradient(batch))["ab"].detach().float()
-                discriminator_loss, penalties = self._discriminate(batch.L, batch.ab, fake)
+                discriminator_loss, penalties = self._discriminate(batch, fake)
                 self.discriminator_optimizer.accumulate((discriminator_loss + sum(penalties.values())) / len(batches))
             means.add({"discriminator": discriminator_loss.detach()})
             means.add({name: value.detach() for name, value in penalties.items()})
@@ -216,20 +228,22 @@ class AdversarialStep:
 
     def _generate(self, batch: Batch) -> dict[str, Tensor]:
         with self.autocast():
-            return self.generator(batch.seen)
+            return self.generator(*batch.inputs)
 
     @torch.no_grad()
     def _generate_without_gradient(self, batch: Batch) -> dict[str, Tensor]:
         return self._generate(batch)
 
-    def _discriminate(self, L: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _discriminate(self, batch: Batch, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the discriminator's loss and its weighted penalties by name."""
         options = self.options
-        colors = [real.detach().requires_grad_(options.r1 > 0), fake]
+        real_L, real = enhance_truth(batch.L, batch.ab, self.color_enhance)
+        lightness, colors = [real_L, batch.L], [real.detach().requires_grad_(options.r1 > 0), fake]
         if options.loss == "wgan_gp":
+            lightness.append(batch.L)
             colors.append(gan_losses.mix(real, fake))
         with self.autocast():
-            all_logits = self.discriminator(L.repeat(len(colors), 1, 1, 1), torch.cat(colors))
+            all_logits = self.discriminator(torch.cat(lightness), torch.cat(colors))
         logits = all_logits.float().chunk(len(colors))
         penalties = {}
         if options.loss == "wgan_gp":

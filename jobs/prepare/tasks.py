@@ -50,7 +50,7 @@ def _inspect(key: str, file: Fetched, config: "PrepareConfig") -> dict[str, str]
         found = screening.ScreeningResult("", file.status, file.error)
     else:
         policy = screening.ResizePolicy(config.size, config.resize)
-        found = screening.screen(file.data, policy, config.max_pixels)
+        found = screening.screen(file.data, policy, config.max_pixels, keep_gray=not config.screen)
     split, reason, detail = None, found.reason, found.detail
     if config.split == "folders":
         split = screening.split_by_folder(key)

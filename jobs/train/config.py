@@ -1,7 +1,7 @@
 """Configuration of `colorize train`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -57,7 +57,11 @@ class OptimOptions(Section):
     average when empty."""
     schedule: Schedule = "constant"
     """Learning rate schedule: constant; linear (constant for the first half, then linear decay to 0, as pix2pix);
-    cosine (decay to 0)."""
+    cosine (decay to 0); multistep (multiplied by gamma at each of milestones)."""
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
+    """Shares of the run, such as 0.2, after which schedule=multistep multiplies the learning rate by gamma."""
+    gamma: float = Field(0.5, gt=0, lt=1)
+    """Factor on the learning rate at each of milestones."""
     warmup_epochs: float = Field(0.0, ge=0)
     """Length of the linear increase of the learning rate at the beginning, in epochs; may be a fraction."""
     clip_norm: float | None = Field(None, gt=0)
@@ -88,6 +92,14 @@ class OptimOptions(Section):
     fails."""
     samples: int = Field(8, ge=1)
     """Number of validation photographs in the sample grid of each epoch."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "OptimOptions":
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("schedule: multistep needs milestones, such as [0.5, 0.75]")
+        if self.schedule != "multistep" and self.model_fields_set & {"milestones", "gamma"}:
+            raise ValueError(f"milestones and gamma have no effect with schedule: {self.schedule}")
+        return self
 
 
 class WorkersOptions(Section):
@@ -132,7 +144,7 @@ class TrainConfig(StorageJobConfig):
     loss: LossOptions
     """Weights and options of the losses."""
     discriminator: DiscriminatorOptions = Field(default_factory=DiscriminatorOptions)
-    """The PatchGAN discriminator, used with loss.adversarial."""
+    """The discriminator, used with loss.adversarial."""
     augment: AugmentOptions = Field(default_factory=AugmentOptions)
     """Random changes of training photographs."""
     optim: OptimOptions = Field(default_factory=OptimOptions)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
+from colorize_core.data.options import HintOptions
 from colorize_core.errors import UserError
 from colorize_core.formatting import format_duration
 from colorize_core.metrics.registry import METRICS
@@ -106,6 +107,8 @@ def check_inputs(config: TrainConfig) -> TrainInputs:
     except UserError as error:
         raise UserError(f"augment.{error} ({shards.uri})") from None
     model = check_model(config.model.name, **config.model.options)
+    if config.augment.hints != HintOptions() and not model.takes_hints:
+        raise UserError(f"augment.hints: has no effect, because {config.model.name} takes no hints; siggraph17 does")
     for loss in config.loss.active():
         if loss.needs_bins and not model.has_bins:
             raise UserError(f"loss.{loss.name}: {config.model.name} predicts no color bins; zhang_eccv16 does")
@@ -136,15 +139,17 @@ def requirements(config: TrainConfig) -> Requirements:
     starts = {"model.init_from": config.model.init_from} if config.model.init_from else {}
     reads = {"shards": (shards, "dataset.json"), **checkpoint_reads(starts, config.storage)}
     weights = config.fid.requirements()
-    if config.loss.weight("perceptual"):
-        weights["loss.vgg_weights"] = PretrainedWeights(config.loss.vgg_weights, "vgg16")
+    for loss in config.loss.active():
+        if loss.pretrained:
+            option, network = loss.pretrained
+            weights[f"loss.{option}"] = PretrainedWeights(getattr(config.loss, option), network)
     options = dict(config.model.options)
     if source := options.pop("backbone_weights", None):
         from colorize_core.models import check_model
 
-        network = check_model(config.model.name, **options).backbone
+        backbone = check_model(config.model.name, **options).backbone
         location = None if source == "imagenet" else source
-        weights["model.options.backbone_weights"] = PretrainedWeights(location, str(network))
+        weights["model.options.backbone_weights"] = PretrainedWeights(location, str(backbone))
     workers = config.workers
     processes = ResourceRequest("workers", workers.min or workers.count, workers.cpus, float(workers.gpu))
     return Requirements(processes, reads, {"output": output}, weights)

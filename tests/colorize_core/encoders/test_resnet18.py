@@ -149,7 +149,7 @@ def test_code_in_a_plain_pickle_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("state", [{"state_dict": {"a": torch.zeros(1)}}, [torch.zeros(1)], torch.zeros(1)])
+@pytest.mark.parametrize("state", [{"weights": {"a": torch.zeros(1)}}, [torch.zeros(1)], torch.zeros(1)])
 def test_files_without_a_state_dict_are_refused(state: object, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "nested.pth")
     with pytest.raises(UserError, match=r"nested\.pth: not a state dict of tensors"):

@@ -11,16 +11,21 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors.torch import save_file
-from torch import Tensor
-from torchvision.models import vgg16
+from skimage.color import lab2rgb
+from torch import Tensor, nn
+from torchvision.models import vgg, vgg16
+from torchvision.transforms.functional import adjust_saturation, normalize
 
 from cluster.config.keys import list_keys
 from colorize_core.color import bins
 from colorize_core.errors import UserError
 from colorize_core.training import losses
 from colorize_core.training.color_loss import ColorLoss
+from colorize_core.training.enhancement import enhance
 from colorize_core.training.losses import LOSSES, LossOptions
 
+PLAIN = [name for name, each in LOSSES.items() if not (each.needs_bins or each.pretrained)]
+"""Losses that compare colors alone."""
 PRIOR = [[0.0, 0.0, 0.6], [10.0, 20.0, 0.3], [-40.0, 40.0, 0.1]]
 
 
@@ -136,8 +141,6 @@ def test_the_best_logits_are_the_log_of_the_labels(pair: tuple[Tensor, Tensor]) 
 
 @pytest.mark.slow
 def test_perceptual_is_the_mean_l1_of_the_four_stages(vgg_file: Path) -> None:
-    from skimage.color import lab2rgb
-
     generator = torch.Generator().manual_seed(5)
     L = torch.rand(1, 1, 32, 32, generator=generator) - 0.5
     predicted, truth = (torch.rand(2, 1, 2, 32, 32, generator=generator) - 0.5) * 0.2
@@ -178,6 +181,83 @@ def test_perceptual_refuses_weights_of_another_network(tmp_path: Path) -> None:
         alone("perceptual", vgg_weights=str(tmp_path / "other.pth"))
 
 
+@pytest.fixture(scope="session")
+def vgg_bn_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of torchvision's VGG-16 with BatchNorm, with random weights and statistics."""
+    torch.manual_seed(0)
+    layers = vgg.make_layers(vgg.cfgs["D"], batch_norm=True)
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    path = tmp_path_factory.mktemp("vgg") / "vgg16_bn.pth"
+    torch.save({f"features.{key}": value for key, value in layers.state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.2])
+def test_perceptual_conv_is_the_weighted_l1_of_five_convolutions(factor: float, vgg_bn_file: Path) -> None:
+    """Convolutions are found by their names: the first after each pooling, before its BatchNorm."""
+    generator = torch.Generator().manual_seed(5)
+    L = torch.rand(1, 1, 32, 32, generator=generator) - 0.5
+    predicted, truth = (torch.rand(2, 1, 2, 32, 32, generator=generator) - 0.5) * 0.4
+    loss = alone("perceptual_conv", vgg_bn_weights=str(vgg_bn_file), color_enhance=factor)
+    value, _ = loss({"ab": predicted}, L, truth)
+
+    layers = vgg.make_layers(vgg.cfgs["D"], batch_norm=True).eval()
+    layers.load_state_dict({key[9:]: tensor for key, tensor in torch.load(vgg_bn_file, weights_only=True).items()})
+    seen: list[list[Tensor]] = []
+    for ab, saturation in ((predicted, 1.0), (truth, factor)):
+        lab = torch.cat(((L + 1) * 50, ab * 110), 1)[0].permute(1, 2, 0).numpy()
+        rgb = torch.from_numpy(lab2rgb(lab).transpose(2, 0, 1)[None]).float()
+        x = normalize(adjust_saturation(rgb, saturation), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        after_pooling, features = True, []
+        for layer in layers:
+            x = layer(x)
+            if isinstance(layer, nn.Conv2d) and after_pooling:
+                features.append(x.clone())
+                after_pooling = False
+            after_pooling |= isinstance(layer, nn.MaxPool2d)
+        seen.append(features)
+    weights = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+    expected = sum(w * (a - b).abs().mean().item() for w, a, b in zip(weights, *seen, strict=True))
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_color_is_enhanced_as_torchvision_adjusts_saturation() -> None:
+    rgb = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(6))
+    torch.testing.assert_close(enhance(rgb, 1.2), adjust_saturation(rgb, 1.2), atol=1e-6, rtol=0)
+    assert torch.equal(enhance(rgb, 1.0), rgb)
+
+
+def test_color_enhancement_needs_something_that_it_changes() -> None:
+    with pytest.raises(ValidationError, match="color_enhance has no effect without"):
+        LossOptions.model_validate({"l1": 1, "color_enhance": 1.2})
+    assert LossOptions.model_validate({"l1": 1, "adversarial": 1, "color_enhance": 1.2}).color_enhance == 1.2
+
+
+def test_colorfulness_is_that_of_ddcolor(pair: tuple[Tensor, Tensor]) -> None:
+    """1 - M3 with absolute opponents of sRGB in 0 to 1; numpy and scikit-image, an image at a time."""
+    ab = pair[0] * 0.3
+    values = []
+    for each in ab:
+        lab = np.concatenate((np.full((1, 8, 6), 50.0), each.numpy() * 110)).transpose(1, 2, 0)
+        red, green, blue = lab2rgb(lab).transpose(2, 0, 1)
+        rg, yb = np.abs(red - green), np.abs((red + green) / 2 - blue)
+        m3 = np.hypot(rg.std(ddof=1), yb.std(ddof=1)) + 0.3 * np.hypot(rg.mean(), yb.mean())
+        values.append(1 - m3)
+    assert only("colorfulness", ab, ab).item() == pytest.approx(np.mean(values), abs=1e-4)
+
+
+def test_the_gradient_of_colorfulness_is_finite_at_gray() -> None:
+    ab = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    loss, _ = alone("colorfulness")({"ab": ab}, torch.zeros(1, 1, 8, 8), ab.detach())
+    loss.backward()
+    assert loss.item() == pytest.approx(1, abs=1e-3)
+    assert ab.grad is not None
+    assert ab.grad.isfinite().all()
+
+
 # All together
 
 
@@ -196,16 +276,14 @@ def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted(pair: tupl
     torch.testing.assert_close(parts["l1"], (pair[0] - pair[1]).abs().mean())
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in LOSSES if LOSSES[name].uses_target and name not in ("cross_entropy", "perceptual")]
-)
+@pytest.mark.parametrize("name", [name for name in PLAIN if LOSSES[name].uses_target])
 def test_a_perfect_prediction_costs_nothing_and_a_worse_one_more(name: str, pair: tuple[Tensor, Tensor]) -> None:
     truth = pair[1]
     assert only(name, truth.clone(), truth).item() == 0
     assert only(name, truth + 0.2, truth) > only(name, truth + 0.1, truth) > 0
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("cross_entropy", "perceptual")])
+@pytest.mark.parametrize("name", PLAIN)
 def test_gradients_are_those_of_finite_differences(name: str, pair: tuple[Tensor, Tensor]) -> None:
     predicted, truth = (part[:1, :, :3, :3].double().clone() for part in pair)
     loss = alone(name).double()

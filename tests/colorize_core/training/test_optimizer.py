@@ -39,6 +39,16 @@ def test_cosine_is_torchs() -> None:
         torchs.step()
 
 
+def test_multistep_is_torchs() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    torchs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [8, 12, 36], gamma=0.5)
+    for step in range(40):
+        factor = learning_rate_factor("multistep", step, 40, milestones=[0.2, 0.3, 0.9], gamma=0.5)
+        assert factor == pytest.approx(torchs.get_last_lr()[0])
+        optimizer.step()
+        torchs.step()
+
+
 def minimize(scheduled: ScheduledOptimizer, weight: nn.Parameter, steps: int) -> None:
     for _ in range(steps):
         scheduled.accumulate((weight - 3).square().sum())

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from colorize_core.discriminators.patchgan import PatchGAN
 from colorize_core.errors import UserError
-from colorize_core.models.patchgan import PatchGAN
 from colorize_core.training.gan_losses import r1_penalty
 
 FIELDS = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}

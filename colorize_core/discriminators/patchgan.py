@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from colorize_core.errors import UserError
+from colorize_core.discriminators import require_size
 from colorize_core.models.initialization import init_pix2pix
 
 
@@ -57,12 +57,7 @@ class PatchGAN(nn.Module):
         Raises:
             UserError: the images are too small for the number of layers.
         """
-        height, width = L.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            raise UserError(
-                f"discriminator.layers: images of {width}x{height} are too small, "
-                f"the side must be {self.smallest_side} or more; use fewer layers"
-            )
+        require_size(L.shape[2], L.shape[3], self.smallest_side)
         return self.net(torch.cat((L, ab), dim=1))
 
 
