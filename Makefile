@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints clean
+.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -36,10 +36,10 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 # Two processes: one for the tests that share a Ray session, one for all others (tests/conftest.py).
 PARALLEL := -n 2
 
-test: setup browser  ## all tests that CI runs: about nine minutes on two cores
+test: setup browser  ## all tests that CI runs: eight minutes on two cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-quick: setup browser  ## tests for the inner loop, without Ray: under two minutes on two cores
+test-quick: setup browser  ## tests for the inner loop, without Ray: a minute and a half on two cores
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not ray and not slow and not long and not papers'
 
 test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
@@ -70,6 +70,14 @@ constraints:  ## renew constraints.txt with the newest versions that pyproject.t
 	(echo "# The exact versions the tests pass with, on Python 3.11. Made by: make constraints"; \
 	  $(BIN)/python -m pip freeze --exclude-editable) > constraints.txt
 	@touch $(VENV)/.installed
+
+LOCK := cluster/deploy/requirements.txt
+lock: setup  ## renew the packages of the image, with hashes, from constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	(echo "# The packages of the image with their hashes: the versions of constraints.txt. Made by: make lock"; \
+	  $(BIN)/uv pip compile pyproject.toml --quiet --constraint constraints.txt --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) > $(LOCK).new
+	mv $(LOCK).new $(LOCK)
 
 clean:  ## remove what the targets made
 	rm -rf demo $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

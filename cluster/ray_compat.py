@@ -3,8 +3,10 @@
 Ray is imported inside the functions: `colorize --help` must not wait for it.
 """
 
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -53,6 +55,34 @@ def is_token_refused(address: str) -> bool:
     except Exception:  # any other fault is not a matter of the token
         return False
     return False
+
+
+def may_grow() -> bool:
+    """Return True if the cluster of this process has an autoscaler that may add nodes, or if that is unknown.
+
+    Ray has no public answer. Version 2 of its autoscaler runs under KubeRay and the cluster launcher only. Version 1
+    also watches machines that were started by hand, and reports each as a type of its own: there is no configuration.
+    """
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if is_autoscaler_v2(fetch_from_server=True):
+        return True
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report")
+    return report is None or has_configured_type(report["active_nodes"] or ())
+
+
+def has_configured_type(types: Iterable[str]) -> bool:
+    """Return True if one of the types of nodes that an autoscaler reports is not just named after a node's id."""
+    return any(not re.fullmatch("node_[0-9a-f]+", name) for name in types)
+
+
+def running_address() -> str | None:
+    """Return HOST:PORT of the Ray cluster that was last started or joined on this machine; None if it has ended."""
+    from ray._private.utils import read_ray_address
+
+    return read_ray_address() or None
 
 
 def hide_worker_output(phrases: Sequence[str]) -> None:

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from cluster.errors import ClusterError
 from cluster.ray_compat import any_agent_port, hide_worker_output, is_token_refused, worker_logging
+from cluster.signals import sigterm_as_exception
 from colorize_core.formatting import first_line
 
 # A pipeline needs CPUs for its readers, its actors and its writer at the same time. These are logical CPUs, not
@@ -63,7 +62,7 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     _connect(options, verbose=verbose)
     try:
         _set_ray_output(verbose)
-        with _sigterm_as_interrupt():
+        with sigterm_as_exception():  # Ray has set a handler that exits at once
             yield
     finally:
         ray.shutdown()
@@ -74,7 +73,7 @@ def _connect(options: RayOptions, *, verbose: bool) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
-    address = options.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(options)
     settings: dict[str, Any] = {
         "job_config": worker_logging(),
         "log_to_driver": verbose,
@@ -105,9 +104,23 @@ def _connect(options: RayOptions, *, verbose: bool) -> None:
     raise ClusterError(f"Ray at {where} cannot be reached ({first_line(fault)})") from fault
 
 
+def cluster_address(options: RayOptions) -> str | None:
+    """Return the address of the cluster to connect to; None if Ray would be started on this machine."""
+    return options.address or os.environ.get("RAY_ADDRESS") or None
+
+
 def local_cores(options: RayOptions) -> int | None:
     """Return the number of CPU cores of this machine if Ray would be started on it; None if a cluster is configured."""
-    return None if options.address or os.environ.get("RAY_ADDRESS") else os.cpu_count() or 1
+    return None if cluster_address(options) else os.cpu_count() or 1
+
+
+def is_listening(address: str) -> bool:
+    """Return True if something listens at HOST:PORT."""
+    try:
+        require_listener(address)
+    except ClusterError:
+        return False
+    return True
 
 
 def require_listener(address: str) -> None:
@@ -123,19 +136,6 @@ def require_listener(address: str) -> None:
         socket.create_connection((parts.hostname, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise ClusterError(f"Ray at {address} cannot be reached ({error.strerror or error})") from error
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, which `ray job stop`, Kubernetes and the system send; Ray would exit."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

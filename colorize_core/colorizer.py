@@ -1,6 +1,6 @@
-"""Colorization of encoded photographs with one checkpoint: batches of files in, one result per file out."""
+"""Colorization of encoded photographs by one or several checkpoints: batches of files in, one result per file out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -17,9 +17,10 @@ from colorize_core.color.lab import chroma
 from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.color.tone import find_tone
 from colorize_core.formatting import format_bytes
-from colorize_core.inference.batching import BatchPredictor
+from colorize_core.inference.chroma_predictor import ChromaPredictor, Prediction
 from colorize_core.inference.compositing import compose_rgb
 from colorize_core.inference.memory_budget import estimate_memory, split_within_budget
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
@@ -36,6 +37,7 @@ from colorize_core.status import Status
 
 OnColor = Literal["colorize", "skip", "copy"]
 OnTone = Literal["neutralize", "keep"]
+OnTruncated = Literal["fail", "colorize"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _DEFAULT = EncodingOptions()
@@ -63,7 +65,7 @@ class ColorizedPhoto:
     scores: dict[str, float] = field(default_factory=dict)
     """Scores at full size: mean_chroma, gamut_clipped (share of pixels whose chroma was reduced to fit sRGB) and
     max_lightness_error (of L, in 8-bit steps, after rounding and before lossy encoding). Inputs in color also have
-    mae_ab, psnr and ssim against the input."""
+    mae_ab, psnr and ssim against the input. An ensemble adds disagreement (`inference.ensemble.disagreement`)."""
 
 
 @dataclass
@@ -83,8 +85,8 @@ class _DecodedPhoto:
 
     index: int
     photo: Photo
-    L: Tensor
-    """(1, 1, h, w) lightness at its content shape."""
+    L: dict[int, Tensor]
+    """(1, 1, h, w) lightness at its content shape, by working size."""
     is_color: bool
     tone: str | None
 
@@ -116,39 +118,43 @@ class _DecodedPhoto:
 
 
 class Colorizer:
-    """A model that colors photographs at full size and keeps their lightness."""
+    """One or several models that color photographs at full size and keep their lightness."""
 
     def __init__(
         self,
-        model: nn.Module,
-        working_size: int,
+        model: nn.Module | Mapping[str, tuple[nn.Module, int]],
+        working_size: int | None = None,
         device: str | torch.device | None = None,
         *,
+        ensemble: EnsembleOptions | None = None,
         upsampling: Upsampling = "guided",
         provenance: Provenance | None = None,
         precision: Precision = "auto",
         threads: int = 1,
     ) -> None:
-        """Prepare a model for inference.
+        """Prepare models for inference.
 
         Args:
-            model: a network as of `models.build_model`.
-            working_size: approximate side in pixels at which the model runs.
-            device: device of the model; None selects CUDA if available, otherwise the CPU.
+            model: a network as of `models.build_model`; or several by name, each with its working size.
+            working_size: approximate side in pixels at which a single network runs.
+            device: device of the networks; None selects CUDA if available, otherwise the CPU.
+            ensemble: how the predictions of several networks are mixed; their mean if None.
             upsampling: method that enlarges chroma from the working size to full size.
             provenance: recorded in the metadata of color images; None records nothing.
-            precision: precision of the model (`precision.autocast`).
+            precision: precision of the networks (`precision.autocast`).
             threads: number of threads that decode and encode.
+
+        Raises:
+            UserError: the options of the ensemble do not fit the networks.
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._predictor = BatchPredictor(model, self.device, precision)
-        self.model = self._predictor.model
-        self.working_size, self.upsampling, self.provenance, self.threads = (
-            working_size,
-            upsampling,
-            provenance,
-            threads,
-        )
+        if not isinstance(model, Mapping):
+            assert working_size is not None
+            model = {"": (model, working_size)}
+        self._predictor = ChromaPredictor(model, self.device, precision, ensemble)
+        self.working_size = self._predictor.working_sizes[0]
+        """Working size; the largest one of several networks."""
+        self.upsampling, self.provenance, self.threads = upsampling, provenance, threads
         self.stages = StageTimer()
         """Seconds spent so far, by stage."""
 
@@ -177,6 +183,54 @@ class Colorizer:
             model, size, device, upsampling=upsampling, provenance=provenance, precision=precision, threads=threads
         )
 
+    @classmethod
+    def load_ensemble(
+        cls,
+        checkpoints: Mapping[str, tuple[str, fs.FileSystem | None]],
+        ensemble: EnsembleOptions,
+        device: str | torch.device | None = None,
+        *,
+        working_size: int | None = None,
+        upsampling: Upsampling = "guided",
+        precision: Precision = "auto",
+        threads: int = 1,
+    ) -> "Colorizer":
+        """Load several checkpoints whose predictions are mixed.
+
+        Args:
+            checkpoints: location and file system of each (as of `load`), by name.
+            ensemble: how the predictions are mixed.
+            device: device of the networks.
+            working_size: working size of all networks; those of the checkpoints if None.
+            upsampling: as of the constructor.
+            precision: as of the constructor.
+            threads: as of the constructor.
+
+        Raises:
+            UserError: a checkpoint cannot be used, or the options of the ensemble do not fit the checkpoints.
+        """
+        ensemble.require_members(checkpoints)
+        loaded = {
+            name: load_checkpoint(location if filesystem else locate_checkpoint(location), filesystem)
+            for name, (location, filesystem) in checkpoints.items()
+        }
+        configs = [config for _, config in loaded.values()]
+        provenance = Provenance(
+            software(),
+            " + ".join(config.architecture["name"] for config in configs),
+            " + ".join(config.weights_sha256 for config in configs),
+        )
+        models = {name: (model, working_size or config.working_size) for name, (model, config) in loaded.items()}
+        return cls(
+            models,
+            device=device,
+            ensemble=ensemble,
+            upsampling=upsampling,
+            provenance=provenance,
+            precision=precision,
+            threads=threads,
+        )
+
     def colorize(
         self,
         photos: Sequence[bytes],
@@ -184,6 +238,7 @@ class Colorizer:
         *,
         on_color: OnColor = "colorize",
         on_tone: OnTone = "neutralize",
+        on_truncated: OnTruncated = "fail",
         encoding: EncodingOptions = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
@@ -196,6 +251,7 @@ class Colorizer:
             on_color: treatment of inputs in color: colorize them from their lightness, skip them, or copy the bytes.
             on_tone: treatment of toned gray photographs (sepia, cyanotype): as gray ones, whose tone is replaced by the
                 predicted colors, or as photographs in color, which `on_color` decides about.
+            on_truncated: treatment of JPEG files that end early: a failure, or what can be decoded, with a note.
             encoding: quality, compression, subsampling and bit depth of the outputs.
             max_pixels: maximum width x height; larger inputs get the status TOO_LARGE before they are decoded.
             max_memory: maximum bytes for the pixels of photographs processed at the same time, as estimated from the
@@ -209,7 +265,8 @@ class Colorizer:
         opened = self._open(photos, max_pixels, max_memory, results)
         for group in split_within_budget(opened, lambda item: item.memory, max_memory):
             work = []
-            for item, decoded in zip(group, self._map(lambda item: self._decode(item, on_tone), group), strict=True):
+            decode = self._map(lambda item: self._decode(item, on_tone, on_truncated), group)
+            for item, decoded in zip(group, decode, strict=True):
                 if isinstance(decoded, ColorizedPhoto):
                     results[item.index] = decoded
                 elif decoded.is_color and on_color != "colorize":
@@ -218,11 +275,11 @@ class Colorizer:
                 else:
                     work.append(decoded)
             with self.stages.time(INFER, torch.get_num_threads() if self.device.type == "cpu" else 1):
-                shapes = [working_shape(*item.size, self.working_size) for item in work]
-                chromas = self._predictor.predict([item.L for item in work], shapes)
+                predictions = self._predictor.predict([item.L for item in work], [item.size for item in work])
                 self._synchronize()
             finished = self._map(
-                lambda pair: self._finish(*pair, each_format[pair[0].index], encoding), zip(work, chromas, strict=True)
+                lambda pair: self._finish(*pair, each_format[pair[0].index], encoding),
+                zip(work, predictions, strict=True),
             )
             results |= {item.index: result for item, result in zip(work, finished, strict=True)}
         return [results[index] for index in range(len(photos))]
@@ -257,12 +314,12 @@ class Colorizer:
                 Status.TOO_LARGE, error=reason, width=width, height=height, source_format=file.header.format
             )
 
-    def _decode(self, item: _OpenedPhoto, on_tone: OnTone) -> _DecodedPhoto | ColorizedPhoto:
+    def _decode(self, item: _OpenedPhoto, on_tone: OnTone, on_truncated: OnTruncated) -> _DecodedPhoto | ColorizedPhoto:
         file, item.file = item.file, None
         assert file is not None
         try:
             with self.stages.time(DECODE):
-                photo = decode_file(file)
+                photo = decode_file(file, allow_incomplete=on_truncated == "colorize")
         except PhotoError as error:
             return ColorizedPhoto(error.status, error=str(error))
         except MemoryError:
@@ -275,36 +332,46 @@ class Colorizer:
             item.index, photo, L, is_color and (tone is None or on_tone == "keep"), tone.name if tone else None
         )
 
-    def _shrink(self, photo: Photo) -> tuple[Tensor, bool]:
-        """Return lightness (1, 1, h, w) at the content shape, and True if the photograph is in color.
+    def _shrink(self, photo: Photo) -> tuple[dict[int, Tensor], bool]:
+        """Return lightness (1, 1, h, w) at each content shape, and True if the photograph is in color.
 
         Strips are shrunk horizontally first; the result is shrunk vertically at the end.
         """
-        height, width = photo.height, photo.width
-        content = content_shape(height, width, working_shape(height, width, self.working_size))
-        narrow = torch.empty((1, 1, height, content[1]), device=self.device)
+        size = height, width = photo.height, photo.width
+        shapes = {
+            working_size: content_shape(*size, working_shape(*size, working_size))
+            for working_size in self._predictor.working_sizes
+        }
+        narrow = {key: torch.empty((1, 1, height, shape[1]), device=self.device) for key, shape in shapes.items()}
         chroma_sum = 0.0
         for rows in row_slices(height, width):
             lab = pixels_to_lab(photo.pixels[rows], self.device)
-            narrow[:, :, rows] = shrink(lab[:, :1], (lab.shape[2], content[1]))
+            for key, shape in shapes.items():
+                narrow[key][:, :, rows] = shrink(lab[:, :1], (lab.shape[2], shape[1]))
             if lab.shape[1] == 3:
                 chroma_sum += float(chroma(lab[:, 1:]).sum())
-        return shrink(narrow, content), chroma_sum / (height * width) >= GRAY_CHROMA
+        lightness = {key: shrink(narrow[key], shape) for key, shape in shapes.items()}
+        return lightness, chroma_sum / (height * width) >= GRAY_CHROMA
 
     def _synchronize(self) -> None:
         """Wait for the GPU, so that its work counts for the stage that queued it."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _finish(self, item: _DecodedPhoto, ab: Tensor | None, format: str, encoding: EncodingOptions) -> ColorizedPhoto:
-        """Compose the color image at full size from the predicted chroma (1, 2, h, w), and encode it."""
-        if ab is None:
+    def _finish(
+        self, item: _DecodedPhoto, prediction: Prediction | None, format: str, encoding: EncodingOptions
+    ) -> ColorizedPhoto:
+        """Compose the color image at full size from the predicted chroma, and encode it."""
+        if prediction is None:
             return item.out_of_memory("the model")
+        ab = prediction.ab
         if not ab.sum().isfinite():
             return item.result(Status.MODEL_ERROR, error="the model predicted colors that are not finite numbers")
         try:
             with self.stages.time(PAINT):
                 rgb, scores = self._compose(item, ab, output_depth(encoding, format, item.photo))
+            if prediction.disagreement is not None:
+                scores["disagreement"] = prediction.disagreement
             if item.is_color:
                 with self.stages.time(SCORE):
                     scores |= _reference_scores(to_depth(rgb, 8), item.photo.rgb(), self.device)
@@ -324,7 +391,7 @@ class Colorizer:
     def _compose(self, item: _DecodedPhoto, ab: Tensor, depth: int) -> tuple[np.ndarray, dict[str, float]]:
         """Return the color image (H, W, 3), uint8 or uint16, and the scores that are sums, computed strip by strip."""
         photo = item.photo
-        chroma_rows = ChromaRows(ab, item.L, item.size, self.upsampling)
+        chroma_rows = ChromaRows(ab, item.L[self.working_size], item.size, self.upsampling)
         rgb = np.empty((*item.size, 3), np.uint16 if depth == 16 else np.uint8)
         chroma_sum = error_sum = clipped_sum = L_error = 0.0
         for rows in row_slices(photo.height, photo.width):

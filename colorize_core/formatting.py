@@ -28,6 +28,15 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return a text in one line of at most `limit` characters; what is left out is marked by "..." in the middle."""
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    kept = limit - len("...")
+    return f"{line[: kept // 2]}...{line[-(kept - kept // 2) :]}"
+
+
 def first_line(error: BaseException | str, limit: int = _MAX_ERROR_CHARACTERS) -> str:
     """Return the first line of an error's message, at most `limit` characters; its type if the message is empty."""
     lines = str(error).strip().splitlines()

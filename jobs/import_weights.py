@@ -68,6 +68,7 @@ def run(config: ImportConfig, verbose: bool = False) -> int:
             ("trained on", origin["data"]),
             ("tensors", f"{loaded.tensors}, all matched by name and shape"),
             ("parameters", f"{parameters / 1e6:.2f} M"),
+            *(("option", f"{name} = {value}") for name, value in model.architecture["options"].items()),
             ("working size", f"{size} px"),
             ("checkpoint", config.output),
         ],

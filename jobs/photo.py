@@ -4,16 +4,18 @@ import atexit
 import gc
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.photo.options import EncodingOptions
-from colorize_core.starter import STARTER, locate_checkpoint
+from colorize_core.starter import STARTER
 from jobs.command.config import VerbConfig
 from jobs.command.runner import run_verb
+from jobs.run.checkpoints import Checkpoints, check_ensemble, describe_checkpoints
 
 
 class PhotoConfig(VerbConfig, EncodingOptions):
@@ -25,12 +27,20 @@ class PhotoConfig(VerbConfig, EncodingOptions):
     """Path of the photograph: JPEG, PNG, TIFF, WebP, AVIF, GIF, BMP, JPEG 2000 or PNM."""
     output: str
     """Path of the color image; the suffix selects the format: .jpg, .jpeg, .png, .webp, .tif or .tiff."""
-    checkpoint: str = STARTER
-    """Directory or s3:// URI of the model; starter is the model that ships with the project."""
+    checkpoint: Checkpoints = STARTER
+    """Directory or s3:// URI of the model; starter is the model that ships with the project. Several by name, such as
+    {calm: starter, bold: RUN/best}, are an ensemble, whose predictions are mixed."""
+    ensemble: EnsembleOptions = Field(default_factory=EnsembleOptions)
+    """Mixture of the predictions of several checkpoints; their mean when empty."""
     working_size: int | None = Field(None, ge=32)
     """Approximate side in pixels at which the model runs; the checkpoint's own size when not given."""
     upsampling: Literal["guided", "bilinear"] = "guided"
     """Method that enlarges chroma to full size: guided by the lightness, which keeps it within edges, or bilinear."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PhotoConfig":
+        check_ensemble(self.checkpoint, self.ensemble)
+        return self
 
 
 CONFIG = PhotoConfig
@@ -39,7 +49,7 @@ CONFIG = PhotoConfig
 def plan(config: PhotoConfig) -> str:
     """Describe what `run(config)` would do; raises UserError as `run` would."""
     _read_input(config)
-    return f"photo would color {config.input} into {config.output} with {config.checkpoint}"
+    return f"photo would color {config.input} into {config.output} with {describe_checkpoints(config.checkpoint)}"
 
 
 def run(config: PhotoConfig, verbose: bool = False) -> int:
@@ -55,8 +65,12 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     from colorize_core.photo.formats import output_format
 
     atexit.register(gc.freeze)  # otherwise garbage collection at exit traverses all of torch, for half a second
-    checkpoint = locate_checkpoint(config.checkpoint)
-    colorizer = Colorizer.load(checkpoint, working_size=config.working_size, upsampling=config.upsampling)
+    settings: dict[str, Any] = {"working_size": config.working_size, "upsampling": config.upsampling}
+    if isinstance(config.checkpoint, str):
+        colorizer = Colorizer.load(config.checkpoint, **settings)
+    else:
+        members = {name: (location, None) for name, location in config.checkpoint.items()}
+        colorizer = Colorizer.load_ensemble(members, config.ensemble, **settings)
     target = Path(config.output)
     result = colorizer.colorize([data], output_format(target.name, "same"), encoding=config)[0]
     if result.image is None:

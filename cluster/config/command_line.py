@@ -16,17 +16,24 @@ from cluster.config.loading import Section, to_yaml
 from cluster.errors import ClusterError, ConfigError
 from cluster.log import LogOptions, logging_to
 from cluster.ray_compat import root_cause
+from cluster.signals import Terminated, sigterm_as_exception
 from cluster.storage.advice import with_advice
 from colorize_core.errors import UserError
 from colorize_core.formatting import last_line
 
 DONE, FAILED, USAGE, TOO_MANY_FAILED = 0, 1, 2, 3
-EXIT_CODES = "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed."
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the number of the signal, as shells report it
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed; 130 interrupted by "
+    "Ctrl-C; 143 terminated by SIGTERM."
+)
+COMPLAINT = "colorize: "
+"""Beginning of the line that says why a command failed."""
 HELP = ("-h", "--help")
 
 _log = logging.getLogger(__name__)
 _FLAGS = {
-    "--dry-run": "print the resolved configuration and what would run",
+    "--dry-run": "print the keys that differ from their defaults (with --verbose all keys) and what would run",
     "--verbose": "show debug messages, those of the workers, and Ray's log",
 }
 _KEY = re.compile(r"[A-Za-z_][\w.-]*=")
@@ -64,15 +71,17 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
         file, overrides, flags = split_arguments(arguments, command.CONFIG)
         config = command.CONFIG.load(file, overrides)
         if "--dry-run" in flags:
-            return show(f"{to_yaml(config)}\n{command.plan(config)}")
-        with logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
+            return show(f"{to_yaml(config, with_defaults=verbose)}\n{command.plan(config)}")
+        with sigterm_as_exception(), logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
             return _run(name, command, config, verbose=verbose)
     except UserError as error:
         return complain(str(error))
     except ClusterError as error:
         return complain(str(error), FAILED)
+    except Terminated:
+        return complain("terminated; the same command continues", TERMINATED)
     except KeyboardInterrupt:
-        return complain("interrupted; the same command continues", FAILED)
+        return complain("interrupted; the same command continues", INTERRUPTED)
     except Exception as error:
         if verbose:
             raise
@@ -107,7 +116,7 @@ def show(text: str) -> int:
 
 def complain(message: str, code: int = USAGE) -> int:
     """Print one line on stderr and return the exit code."""
-    print(f"colorize: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{COMPLAINT}{' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -25,30 +25,39 @@ class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True
     "--config" stands for the configuration file."""
 
     @classmethod
-    def load(cls: type[AnySection], file: str | None, overrides: list[str]) -> AnySection:
+    def load(
+        cls: type[AnySection],
+        file: str | None,
+        overrides: list[str],
+        *,
+        source: str = "command line",
+        context: Mapping[str, Any] | None = None,
+    ) -> AnySection:
         """Read a YAML file, apply key=value overrides, and validate the result.
 
+        Args:
+            file: YAML file; none when None.
+            overrides: keys with their values, which take precedence over those of the file.
+            source: origin of the overrides, for messages.
+            context: facts about where the configuration will be used, for validators (pydantic's validation context).
+
         Raises:
-            ConfigError: one line with the file (or "command line"), the key path, the value, and what is valid.
+            ConfigError: one line with the file (or `source`), the key path, the value, and what is valid.
         """
         values = read_yaml(file) if file else {}
         overridden = {_apply(values, override) for override in overrides}
-        return _validate(cls, values, file, overridden)
+        try:
+            return cls.model_validate(values, context=context)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, file, overridden, source)) from None
 
     @classmethod
     def part(cls: type[AnySection], values: Mapping[str, Any], where: str) -> AnySection:
         """Validate a configuration that is the value of the key `where` of another one; raises ConfigError."""
-        return _validate(cls, values, where)
-
-
-def _validate(
-    model: type[AnySection], values: Mapping[str, Any], file: str | None, overridden: Collection[str] = ()
-) -> AnySection:
-    """Validate values of a file, of which the keys `overridden` come from the command line; raises ConfigError."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_explain(model, error, file, overridden)) from None
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, where)) from None
 
 
 def read_yaml(file: str) -> dict[str, Any]:
@@ -79,16 +88,32 @@ def _apply(values: dict[str, Any], override: str) -> str:
     return key
 
 
-def _explain(model: type[BaseModel], error: ValidationError, file: str | None, overridden: Collection[str]) -> str:
-    """Return one line about the first problem, and the number of others."""
+def _explain(
+    model: type[BaseModel],
+    error: ValidationError,
+    file: str | None,
+    overridden: Collection[str] = (),
+    source: str = "command line",
+) -> str:
+    """Return one line about the first problem, and the number of others; missing keys are all named.
+
+    Args:
+        model: the configuration.
+        error: what is wrong with it.
+        file: file that the values come from, but for the keys `overridden`.
+        overridden: keys whose values come from `source`.
+        source: origin of those, and of all values where there is no file.
+    """
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]  # a misspelled key is often the reason why another one is missing
     path = _key_path(model, first["loc"])
     key = ".".join(path)
     on_command_line = any(key == name or key.startswith(f"{name}.") for name in overridden)
-    where = file if file and not on_command_line else "command line"
+    where = file if file and not on_command_line else source
     if first["type"] == "missing":
-        line = f"{where}: {key} is required; {meaning(_section_at(model, path[:-1]).model_fields[path[-1]])}"
+        missing = [_key_path(model, problem["loc"]) for problem in problems if problem["type"] == "missing"]
+        problems = [first, *(problem for problem in problems if problem["type"] != "missing")]
+        line = f"{where}: {_describe_missing(model, missing)}"
     elif renamed := _renamed(model, path, first):
         line = f"{where}: {renamed}"
     elif first["type"] == "extra_forbidden":
@@ -105,6 +130,15 @@ def _explain(model: type[BaseModel], error: ValidationError, file: str | None, o
         line = f"{where}: {key}{value}: {message[:1].lower()}{message[1:]}" if key else f"{where}: {message}"
     more = len({tuple(_key_path(model, problem["loc"])) for problem in problems}) - 1
     return f"{line} (and {more} more)" if more else line
+
+
+def _describe_missing(model: type[BaseModel], paths: list[list[str]]) -> str:
+    """Return one line with every missing key and its meaning."""
+    described = []
+    for path in paths:
+        words = meaning(_section_at(model, path[:-1]).model_fields[path[-1]]).rstrip(".")
+        described.append(f"{'.'.join(path)} ({words[:1].lower()}{words[1:]})")
+    return f"{', '.join(described)} {'is' if len(paths) == 1 else 'are'} required"
 
 
 _PLAIN_WORDS = {
@@ -164,6 +198,7 @@ def _section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     return model
 
 
-def to_yaml(config: BaseModel) -> str:
-    """Return the resolved configuration as YAML for --config."""
-    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+def to_yaml(config: BaseModel, *, with_defaults: bool = True) -> str:
+    """Return the resolved configuration as YAML for --config: every key, or those that differ from their defaults."""
+    values = config.model_dump(mode="json", by_alias=True, exclude_defaults=not with_defaults)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else ""

@@ -65,18 +65,27 @@ def collect_node_facts(packages: Sequence[str], temp_dirs: Mapping[str, str]) ->
     }
 
 
-def source_hash() -> str | None:
-    """Return the SHA-256 of the names and contents of all modules of `PACKAGES`; None if a package is missing."""
+def source_hash(root: str | None = None) -> str | None:
+    """Return the SHA-256 of the names and contents of all modules of `PACKAGES`; None if a package is missing.
+
+    Args:
+        root: folder that contains the packages; those that this process imports when None.
+    """
     import hashlib
     import importlib.util
     from pathlib import Path
 
+    def folder_of(package: str) -> Path | None:
+        if root is not None:
+            return Path(root, package)
+        spec = importlib.util.find_spec(package)
+        return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
     digest = hashlib.sha256()
     for package in PACKAGES:
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
+        folder = folder_of(package)
+        if folder is None or not folder.is_dir():
             return None
-        folder = Path(spec.submodule_search_locations[0])
         for file in sorted(folder.rglob("*.py")):
             digest.update(f"{package}/{file.relative_to(folder).as_posix()}\n".encode())
             digest.update(file.read_bytes())

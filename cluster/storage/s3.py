@@ -120,7 +120,8 @@ class S3Storage:
         try:
             with_retries(lambda: _s3_client(self.options).list_objects_v2(**where, MaxKeys=1), attempts=2)
         except (ClientError, NoCredentialsError, RedirectError) as error:
-            raise StorageError(f"{self.uri}: refused ({_one_line(error)})") from error
+            problem = "there is no such bucket" if _refusal(error).get("Code") == "NoSuchBucket" else "refused"
+            raise StorageError(f"{self.uri}: {problem} ({_one_line(error)})") from error
         except _faults() as error:
             server = _endpoint(self.options) or "AWS S3"
             raise StorageError(f"{self.uri}: {server} cannot be reached ({_one_line(error)})") from error

@@ -1,9 +1,7 @@
 """`python -m cluster.submit`: the same as `colorize submit`."""
 
-import sys
-
-from cluster.config.command_line import run_command
-from cluster.submit import command
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(run_command("submit", command, sys.argv[1:]))
+    # By name, because this package does not import jobs, whose configurations the verb checks.
+    runpy.run_module("jobs.submit", run_name="__main__")

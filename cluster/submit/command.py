@@ -1,4 +1,4 @@
-"""`colorize submit FILE.yaml [key=value ...]`: run a verb as a job on a Ray cluster.
+"""Run a command as a job on a Ray cluster; `jobs.submit` makes it the verb, and checks the configuration of the job.
 
 Exit codes: that of the job; 1 also if the job was stopped or left running, or the cluster cannot be reached; 2 for an
 error in the file or on the command line.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cluster.config.command_line import DONE, FAILED, USAGE, complain
+from cluster.config.command_line import DONE, FAILED, TOO_MANY_FAILED, USAGE, complain
 from cluster.errors import ClusterError, ConfigError
 from cluster.session import require_listener
 from cluster.submit.config import SubmitConfig
@@ -23,32 +23,40 @@ from colorize_core.formatting import last_line
 if TYPE_CHECKING:
     from cluster.submit.client import JobClient, JobDetails
 
-CONFIG = SubmitConfig
-
 _log = logging.getLogger(__name__)
 
 _LOCAL_URL = "http://127.0.0.1:8265"
-_NOT_FOUND = 127
+_REASONS = {
+    TOO_MANY_FAILED: "more inputs failed than max_failed_fraction allows",
+    127: "the program was not found on the head, see the key python",
+    137: "killed on the head, as when memory runs out",
+}
+"""Why a job failed that said nothing about it, by exit code."""
 _NO_AGENT = (
     "no agent answers on the head: it has just been started, or another Ray uses port 52365 there and this one "
     "requires --dashboard-agent-listen-port"
 )
 
 
-def plan(config: SubmitConfig) -> str:
+def plan(config: SubmitConfig, package: Package | None) -> str:
     """Describe what would be uploaded and run, without connecting to the cluster."""
     if config.follow:
         return f"submit would follow {config.follow} on {_address(config)}"
-    package = _check_package(config)
     upload = f"upload {package} from {package.folder}" if package else "upload nothing"
     environment = ", ".join(sorted(_environment(config))) or "nothing"
     return f"submit would {upload} to {_address(config)}, set {environment}, and run\n  {shlex.join(config.words())}"
 
 
-def run(config: SubmitConfig, verbose: bool = False) -> int:
-    """Check the configuration, upload, submit and follow the job; returns its exit code."""
-    _use_token()
-    package = None if config.follow else _check_package(config)
+def run(config: SubmitConfig, package: Package | None) -> int:
+    """Upload, submit and follow the job; returns its exit code.
+
+    Args:
+        config: what to submit, or to follow.
+        package: files to upload, from `check_upload`.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or does not accept the job.
+    """
     client = _connect(_address(config))
     job = config.follow or _submit(client, config, package)
     again = f"colorize submit address={client.get_address()} follow={job}"
@@ -58,9 +66,9 @@ def run(config: SubmitConfig, verbose: bool = False) -> int:
     return _follow(client, job, config, again)
 
 
-def _check_package(config: SubmitConfig) -> Package | None:
-    """Return the upload; raises ConfigError if it is too large or lacks the configuration file."""
-    if config.working_dir is None:
+def check_upload(config: SubmitConfig) -> Package | None:
+    """Return the files to upload, if any; raises ConfigError if they are too large or lack the configuration file."""
+    if config.working_dir is None or config.follow:
         return None
     package = read_package(config.working_dir, [*EXCLUDES, *config.excludes])
     if config.config and not Path(config.config).is_absolute() and os.path.normpath(config.config) not in package.sizes:
@@ -94,8 +102,8 @@ def _environment(config: SubmitConfig) -> dict[str, str]:
     return stop | config.env_vars | passed
 
 
-def _use_token() -> None:
-    """Use the token of this machine. It is read when Ray's client is imported; a head finds it itself."""
+def use_token() -> None:
+    """Use the token of this machine: call it before Ray is imported, which reads it then. A head finds it itself."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if given or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -151,7 +159,7 @@ def _follow(client: "JobClient", job: str, config: SubmitConfig, again: str) -> 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     follower = Follower(client, job)
     try:
-        return _conclude(job, follower.to_end(config.stop_after))
+        return _conclude(job, follower.to_end(config.stop_after), follower.complaint)
     except KeyboardInterrupt:
         if config.on_interrupt == "leave":
             stop = f"ray job stop {job} --address {client.get_address()}"
@@ -159,14 +167,20 @@ def _follow(client: "JobClient", job: str, config: SubmitConfig, again: str) -> 
             return FAILED
         _log.info("stopping %s", job)
         client.stop(job)
-        _conclude(job, follower.to_end())
+        _conclude(job, follower.to_end(), "")
         return FAILED
     except ClusterError as error:
         return complain(f"{error}; if {job} is still running, follow it: {again}", FAILED)
 
 
-def _conclude(job: str, details: "JobDetails") -> int:
-    """Report how a job ended; returns its exit code, or 1 if it has none."""
+def _conclude(job: str, details: "JobDetails", complaint: str) -> int:
+    """Report how a job ended, and why; returns its exit code, or 1 if it has none.
+
+    Args:
+        job: id of the job.
+        details: its final state.
+        complaint: what its command printed about a failure; empty if nothing.
+    """
     status, code = details.status.value, details.driver_exit_code
     if status == "SUCCEEDED":
         _log.info("%s is done", job)
@@ -175,6 +189,6 @@ def _conclude(job: str, details: "JobDetails") -> int:
         return complain(f"{job} was stopped; submitting it again continues", FAILED)
     if code is None:
         return complain(f"{job} failed: {last_line(details.message or 'no reason given')}", FAILED)
-    hint = "; the program was not found on the head, see the key python" if code == _NOT_FOUND else ""
-    complain(f"{job} failed with exit code {code}{hint}")
+    reason = complaint or _REASONS.get(code, "its log is above")
+    complain(f"{job} failed with exit code {code}: {reason}")
     return code if USAGE <= code <= 255 else FAILED

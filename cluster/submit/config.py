@@ -31,7 +31,8 @@ class DriverOptions(Section):
 
 
 class SubmitConfig(Section):
-    """Run a verb, or any command, as a job on a Ray cluster: upload the code, print the log, exit with the job's code.
+    """Run a verb, or any command, as a job on a Ray cluster: check the verb's configuration here, upload the code,
+    print the log, exit with the job's code.
 
     The nodes of the cluster must have colorize's dependencies installed (by an image or an environment); the code is
     uploaded with the working directory. Submitting the same job again continues an interrupted run.
@@ -124,7 +125,7 @@ class SubmitConfig(Section):
         if self.command:
             return list(self.command)
         file = ["--config", self.config] if self.config else []
-        return [self.python, "-m", "jobs.cli", str(self.verb), *file, *key_arguments(self.keys)]
+        return [self.python, "-m", "jobs.cli", *str(self.verb).split(), *file, *key_arguments(self.keys)]
 
 
 def key_arguments(keys: Mapping[str, Any]) -> list[str]:

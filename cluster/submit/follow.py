@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import aiohttp
 
+from cluster.config.command_line import COMPLAINT
 from cluster.errors import ClusterError
 from cluster.submit.client import JobClient, JobDetails, JobStatus
 
@@ -17,6 +18,7 @@ _STATUS_SECONDS = 20.0  # without a log line, after which the state of the job i
 _SILENT_SECONDS = 600.0  # without a log line, after which the connection is renewed
 _PAUSE_SECONDS = 2.0
 _MAX_OUTAGE_SECONDS = 600.0
+_TAIL_CHARACTERS = 10_000  # a traceback and the summary of a run may follow the reason of its failure
 
 
 class Follower:
@@ -24,11 +26,19 @@ class Follower:
 
     def __init__(self, client: JobClient, job: str) -> None:
         self._client, self._job = client, job
+        self._tail = ""
+        """The last characters that were printed."""
         self._printed = 0
         """Number of printed characters of the log: a new connection sends the log from its beginning."""
         self._answered = time.monotonic()
         self._lost = False
         self._waiting = False
+
+    @property
+    def complaint(self) -> str:
+        """Last line that the job's command printed about a failure, without its prefix; empty if there is none."""
+        lines = [line for line in self._tail.splitlines() if line.startswith(COMPLAINT)]
+        return lines[-1].removeprefix(COMPLAINT) if lines else ""
 
     def to_end(self, stop_after: float | None = None) -> JobDetails:
         """Print the log until the job has ended, and return its final state.
@@ -112,4 +122,5 @@ class Follower:
         new = text[max(self._printed - position, 0) :]
         if new:
             print(new, end="", flush=True)
+            self._tail = (self._tail + new)[-_TAIL_CHARACTERS:]
             self._printed = position + len(text)

@@ -19,6 +19,8 @@ _REPEATS = 5
 _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
     ("ddcolor_large", {}, "Kang et al. 2023"),
     ("ddcolor_tiny", {}, "Kang et al. 2023"),
+    ("deoldify_artistic", {}, "Antic 2018"),
+    ("deoldify_stable", {}, "Antic 2018"),
     ("encoder_decoder", {}, "Gray to Glory, widths ours"),
     ("lite", {}, "ours"),
     ("pix2pix_unet", {}, "Isola et al. 2017"),
@@ -28,6 +30,7 @@ _MODELS: list[tuple[str, dict[str, int | str | bool], str]] = [
     ("resnet_unet", {}, "Gray to Glory, fastai 2.4"),
     ("resnet_unet", {"self_attention": True}, "fastai 2.4"),
     ("resnet_upsampler", {}, "the paper resnet18-losses"),
+    ("siggraph17", {}, "Zhang et al. 2017"),
     ("zhang_eccv16", {}, "Zhang et al. 2016"),
 ]
 

@@ -14,6 +14,7 @@ from typing import Any
 from pyarrow import fs
 
 from colorize_core.errors import UserError
+from colorize_core.models import check_model_name
 from colorize_core.normalization import AB_SCALE, L_CENTER
 from colorize_core.runtime.files import read_file
 
@@ -41,7 +42,7 @@ class CheckpointConfig:
 
 
 def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | None = None) -> CheckpointConfig:
-    """Read and check `config.json`; raises UserError if it is missing, damaged or of another format."""
+    """Read and check `config.json`; raises UserError if it is missing, damaged, or of another format or version."""
     where = str(path_or_uri).rstrip("/")
     try:
         raw = read_file(f"{where}/{CONFIG}", filesystem)
@@ -57,6 +58,10 @@ def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | 
         raise UserError(f"{where}: checkpoint format {found}; this version reads format {_FORMAT}")
     if not isinstance(config.architecture, dict) or not {"name", "options"} <= config.architecture.keys():
         raise UserError(f"{where}/{CONFIG}: damaged: architecture must have a name and options")
+    try:
+        check_model_name(config.architecture["name"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     if not isinstance(config.working_size, int) or config.working_size < 1:
         raise UserError(f"{where}/{CONFIG}: damaged: working_size is {config.working_size!r}, not a number of pixels")
     if config.normalization != _NORMALIZATION:

@@ -43,6 +43,16 @@ class DegradationOptions(Options):
     """Maximum reduction of the JPEG quality from 100: 60 draws qualities from 40 to 100."""
 
 
+class HintOptions(Options):
+    """Random color hints, for models that take them (siggraph17)."""
+
+    stop_probability: float = Field(0.125, gt=0, le=1)
+    """Probability, before each hint, that no more follow: 0.125 gives 7 hints on average and none in 1 of 8
+    photographs (Zhang et al. 2017). 1 trains without hints."""
+    patch: int = Field(9, ge=1, le=32)
+    """Maximum side of a hint in pixels; sides from 1 to it are equally likely."""
+
+
 class AugmentOptions(Options):
     """Random changes of training photographs; they depend on photograph, epoch and seed, not on batch or worker."""
 
@@ -58,6 +68,8 @@ class AugmentOptions(Options):
     chroma: float = Field(1.0, gt=0)
     """Chroma scale of the training target. L1 and L2 losses produce desaturated colors; 1.25 compensates, at some cost
     in every score except colorfulness."""
+    hints: HintOptions = Field(default_factory=HintOptions)
+    """Random color hints, for models that take them (siggraph17)."""
 
     def require_fit(self, size: int) -> None:
         """Raise UserError if the crop does not fit into photographs with a side of `size` pixels."""

@@ -40,14 +40,16 @@ def content_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def screen(data: bytes, policy: ResizePolicy, max_pixels: int = MAX_PIXELS) -> ScreeningResult:
-    """Check that a file decodes and is in color: its mean chroma is at least `GRAY_CHROMA`."""
+def screen(
+    data: bytes, policy: ResizePolicy, max_pixels: int = MAX_PIXELS, *, keep_gray: bool = False
+) -> ScreeningResult:
+    """Check that a file decodes and, unless `keep_gray`, is in color: its mean chroma is at least `GRAY_CHROMA`."""
     identity = content_id(data)
     try:
         found = mean_chroma(to_square(decode(data, max_pixels), policy))
     except PhotoError as fault:
         return ScreeningResult(identity, fault.status, str(fault))
-    if found < GRAY_CHROMA:
+    if found < GRAY_CHROMA and not keep_gray:
         return ScreeningResult(identity, "near_gray", f"mean chroma {found:.2f} is below {GRAY_CHROMA}")
     return ScreeningResult(identity)
 

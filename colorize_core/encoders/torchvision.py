@@ -7,9 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-# Mean and standard deviation of ImageNet's R, G and B in [0, 1], with which torchvision's networks are trained.
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
+from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class TorchvisionEncoder(nn.Module):
 
     def forward(self, L: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map L (B, 1, H, W) in [-1, 1] to features at strides 4 to 32 and a vector (B, scene_channels)."""
-        mean, deviation = (L.new_tensor(values).reshape(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+        mean, deviation = (L.new_tensor(values).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         x = ((L + 1) / 2 - mean) / deviation
         features = []
         for number, layer in enumerate(self._layers()):

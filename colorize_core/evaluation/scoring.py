@@ -9,12 +9,16 @@ from torch import Tensor, nn
 from colorize_core import metrics
 from colorize_core.color.bins import bin_prior
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
+from colorize_core.inference.ensemble import mix
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics.comparison import Comparison, Photographs
 from colorize_core.metrics.registry import METRICS, Metric, columns_of, validation_metrics
 
 GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
 BASELINES = (GRAY, CONSTANT, ORACLE)
+ENSEMBLE = "ensemble"
+"""Name of the row of the mixture of all models."""
 
 
 def ceiling_name(working_size: int) -> str:
@@ -90,14 +94,18 @@ def _scores(predicted_ab: Tensor, truth: Photographs, computed: Iterable[Metric]
 
 @torch.inference_mode()
 def predictions(
-    models: Mapping[str, tuple[nn.Module, int]], rgb: Tensor, constant: tuple[float, float]
+    models: Mapping[str, tuple[nn.Module, int]],
+    rgb: Tensor,
+    constant: tuple[float, float],
+    ensemble: EnsembleOptions | None = None,
 ) -> dict[str, Tensor]:
-    """Predict the ab (B, 2, H, W) of every baseline, ceiling and model by name.
+    """Predict the ab (B, 2, H, W) of every baseline, ceiling and model, and of their ensemble, by name.
 
     Args:
         models: network and working size by name.
         rgb: photographs (B, 3, H, W) uint8 sRGB; models get only their lightness.
         constant: a and b of the constant-color baseline.
+        ensemble: how the predictions of the models are mixed; None for no ensemble.
     """
     L, ab = split_rgb(rgb)
     by_name = {
@@ -109,4 +117,6 @@ def predictions(
         by_name[ceiling_name(working_size)] = metrics.ceiling(ab, working_size)
     for name, (model, working_size) in models.items():
         by_name[name] = colorize_lightness(model, L, working_size)
+    if ensemble:
+        by_name[ENSEMBLE] = mix({name: by_name[name] for name in models}, ensemble)
     return by_name

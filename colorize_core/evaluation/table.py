@@ -148,9 +148,12 @@ def _notes(result: Mapping[str, Any]) -> str:
     if "fid" in first:
         from colorize_core.metrics.distribution import FULL_RANK
 
-        note += f" FID and KID are against the same {count} photographs."
+        against = result.get("reference") or f"the same {count} photographs"
+        note += f" FID and KID are against {against}."
         if count < FULL_RANK:
             note += f" With fewer than {FULL_RANK} FID is far too large: compare it in this table only, or read KID."
+    if protocol := result.get("protocol"):
+        note += f"\n\n{protocol}"
     if worse := below_gray(result):
         note += f"\n\n⚠ worse than leaving the photographs gray, by MAE: {', '.join(worse)}."
     return note

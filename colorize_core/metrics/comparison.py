@@ -41,6 +41,11 @@ class Photographs:
         return colorfulness(self.rgb)
 
     @cached_property
+    def colorfulness_absolute(self) -> Tensor:
+        """(B,) colorfulness M3 of absolute opponent channels."""
+        return colorfulness(self.rgb, absolute=True)
+
+    @cached_property
     def features(self) -> list[Tensor]:
         """LPIPS features of RGB in [-1, 1]."""
         assert self.network

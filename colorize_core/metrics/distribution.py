@@ -5,36 +5,48 @@ from contextlib import redirect_stderr
 from io import StringIO
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorize_core.encoders.state_dicts import is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
+from colorize_core.metrics.registry import InceptionVariant
 
 FEATURES = 2048
 FULL_RANK = FEATURES + 1
 """Number of images below which the covariance of features is singular and FID is far too large."""
 _KERNEL_ROWS = 1024
 
+_INCEPTION_SIDE = 299
+_LAST_LAYER = "AvgPool"
 _FIRST_WEIGHTS, _FIRST_SHAPE = "Conv2d_1a_3x3.conv.weight", (32, 3, 3, 3)
 
 
 class InceptionFeatures(nn.Module):
     """Inception-v3 that FID is defined with (Heusel et al. 2017), through torch-fidelity.
 
-    Its weights were ported from TensorFlow; torchvision's Inception gives other numbers. The network upscales images
-    to 299 px as TensorFlow 1 did.
+    Its weights were ported from TensorFlow; torchvision's Inception gives other numbers. Packages with these weights
+    differ in how they enlarge images to 299 px and scale them: torch-fidelity, and TF-GAN, as the network of TensorFlow
+    1 did; pytorch-fid by torch's bilinear interpolation and to [-1, 1].
     """
 
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(
+        self, weights: str | None = None, variant: InceptionVariant = "torch-fidelity", side: int | None = None
+    ) -> None:
         """Load the network.
 
         Args:
             weights: path or URI of torch-fidelity's weights-inception-2015-12-05-6726825d.pth; None downloads it.
+            variant: package whose values are computed.
+            side: side in pixels to which larger images are reduced first, by the mean over areas, and rounded; None
+                keeps their size.
 
         Raises:
             UserError: the weights cannot be loaded or do not fit; random weights are never used.
         """
         super().__init__()
+        self._prepare = {"torch-fidelity": _as_tensorflow, "pytorch-fid": _as_pytorch_fid}[variant]
+        self._side = side
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         try:
@@ -57,7 +69,27 @@ class InceptionFeatures(nn.Module):
     @torch.inference_mode()
     def forward(self, rgb: Tensor) -> Tensor:
         """Compute features (B, 2048) float32 of (B, 3, H, W) uint8 sRGB."""
-        return self.net(rgb)[0]
+        if self._side and rgb.shape[-1] > self._side:
+            rgb = F.interpolate(rgb.float(), (self._side, self._side), mode="area").round().to(torch.uint8)
+        x = self._prepare(rgb.float())
+        for name, layer in self.net.named_children():
+            x = layer(x)
+            if name == _LAST_LAYER:
+                break
+        return x.flatten(1)
+
+
+def _as_tensorflow(rgb: Tensor) -> Tensor:
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+    size = (_INCEPTION_SIDE, _INCEPTION_SIDE)
+    enlarged: Tensor = interpolate_bilinear_2d_like_tensorflow1x(rgb, size=size, align_corners=False)
+    return (enlarged - 128) / 128
+
+
+def _as_pytorch_fid(rgb: Tensor) -> Tensor:
+    size = (_INCEPTION_SIDE, _INCEPTION_SIDE)
+    return F.interpolate(rgb / 255, size, mode="bilinear", align_corners=False) * 2 - 1
 
 
 def has_inception_weights() -> bool:

@@ -8,7 +8,7 @@ and `metrics.NAME`, which is imported when it is first used.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from colorize_core import metrics
 
@@ -22,10 +22,14 @@ Scores = Mapping[str, "np.ndarray"]
 """(N,) float64 by name: one value per image, in the order of their keys."""
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
+InceptionVariant = Literal["torch-fidelity", "pytorch-fid"]
+"""Preparation of images for the Inception network of FID (`distribution.InceptionFeatures`)."""
 MAIN, FURTHER = "main", "further"
 """Tables of every evaluation. Other tables have the name of the paper whose definitions they hold."""
 PSNR_CAP = 100.0  # dB; identical images would be infinite and dominate a mean
 _COLORFULNESS = ("colorfulness", "colorfulness_truth")
+_ABSOLUTE_COLORFULNESS = ("colorfulness_absolute", "colorfulness_absolute_truth")
+_ABSOLUTE = "absolute values"
 _FIXED_BATCH = 32  # the paper unet-gan always scores the same 32 photographs
 
 
@@ -263,6 +267,31 @@ def colorfulness(batch: "Comparison") -> "Tensor":
 def colorfulness_truth(batch: "Comparison") -> "Tensor":
     """Colorfulness M3 of the photograph."""
     return batch.truth.colorfulness
+
+
+@per_image("colorfulness", 2, higher_is_better=True, qualifier=_ABSOLUTE, tables=(FURTHER,))
+def colorfulness_absolute(batch: "Comparison") -> "Tensor":
+    """Colorfulness of the prediction as the code of CT2 and DDColor computes it."""
+    return metrics.colorfulness(batch.image, absolute=True)
+
+
+@per_image("colorfulness of the photograph", 2, higher_is_better=True, qualifier=_ABSOLUTE, tables=())
+def colorfulness_absolute_truth(batch: "Comparison") -> "Tensor":
+    """Colorfulness of the photograph as the code of CT2 and DDColor computes it."""
+    return batch.truth.colorfulness_absolute
+
+
+@of_set(
+    "Δ colorfulness",
+    2,
+    higher_is_better=False,
+    qualifier=_ABSOLUTE,
+    tables=(FURTHER,),
+    needs=_ABSOLUTE_COLORFULNESS,
+)
+def colorfulness_absolute_delta(scores: Scores) -> float:
+    """Difference between the means of `colorfulness_absolute` of predictions and of photographs."""
+    return abs(scores["colorfulness_absolute"].mean() - scores["colorfulness_absolute_truth"].mean())
 
 
 @of_set("Δ colorfulness per image", 2, higher_is_better=False, tables=(FURTHER,), needs=_COLORFULNESS)

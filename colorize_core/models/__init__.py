@@ -27,7 +27,7 @@ _DECLARATION = re.compile(r"^class (\w+)\(ColorModel\):", re.MULTILINE)
 # so checkpoints do not store them, and a run starts from a checkpoint that was trained with others.
 _TRAINING_OPTIONS = {"backbone_weights", "weights", "trainable_stages"}
 
-__all__ = ["OptionError", "build_model", "check_model", "model_names"]
+__all__ = ["OptionError", "build_model", "check_model", "check_model_name", "model_names"]
 
 
 class OptionError(UserError, ValueError):
@@ -49,6 +49,12 @@ def model_names() -> list[str]:
     return sorted(_model_classes())
 
 
+def check_model_name(name: str) -> None:
+    """Raise UserError if there is no architecture of this name; the message suggests the nearest one."""
+    if name not in (names := model_names()):
+        raise UserError(f"model {name!r} is unknown; {_suggest(name, names)}")
+
+
 def build_model(name: str, **options: Any) -> "ColorModel":
     """Build an untrained network.
 
@@ -64,10 +70,8 @@ def build_model(name: str, **options: Any) -> "ColorModel":
             be loaded.
         OptionError: a value that the option does not accept.
     """
-    classes = _model_classes()
-    if name not in classes:
-        raise UserError(f"model {name!r} is unknown; {_suggest(name, sorted(classes))}")
-    module, class_name = classes[name]
+    check_model_name(name)
+    module, class_name = _model_classes()[name]
     model_class = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)
     known = get_type_hints(model_class.__init__, include_extras=True)
     known.pop("return", None)

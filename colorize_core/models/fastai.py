@@ -6,12 +6,16 @@ from torch import Tensor
 
 from colorize_core.errors import UserError
 
-RENAMED_PREFIXES = {
+ENCODER_PREFIXES = {
     "layers.0.0.": "body.conv1.",
     "layers.0.1.": "body.bn1.",
     **{f"layers.0.{number + 3}.": f"body.layer{number}." for number in (1, 2, 3, 4)},
     "layers.1.": "norm.",
     "layers.3.": "middle.",
+}
+"""Prefixes of weight names in a DynamicUnet of any version of fastai, and those in our networks, up to the decoder."""
+RENAMED_PREFIXES = {
+    **ENCODER_PREFIXES,
     **{f"layers.{number + 3}.shuf.0.0.": f"block{number}.up.0." for number in (1, 2, 3, 4)},
     **{f"layers.{number + 3}.bn.": f"block{number}.norm." for number in (1, 2, 3, 4)},
     **{f"layers.{number + 3}.conv": f"block{number}.conv" for number in (1, 2, 3, 4)},

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from colorize_core.color.bins import BINS, TEMPERATURE, bin_centers
+from colorize_core.color.lab import normalize_ab
 from colorize_core.encoders.pyramid import EncoderName, build_encoder
 from colorize_core.models.base import ColorModel
 from colorize_core.models.lite import chroma_head, conv_norm_relu
@@ -19,13 +21,19 @@ class PretrainedUnet(ColorModel):
 
     What an object is decides its color, and a few thousand photographs do not teach that: ImageNet's do. Color varies
     slowly, so ab is predicted at a quarter of the side and upsampled bilinearly. A vector of the whole image, from
-    which ImageNet's classes are told, is added at the coarsest level.
+    which ImageNet's classes are told, is added at the coarsest level. The decoder ends in ab, or in a distribution over
+    313 color bins (Zhang et al. 2016), of which the annealed mean is the color.
     """
+
+    centers: Tensor
+    """With bins: (2, 313, 1, 1) their colors, on the network's scale."""
 
     def __init__(
         self,
         encoder: EncoderName = "efficientnet_lite2",
         widths: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (256, 160, 64),
+        bins: bool = False,
+        temperature: PositiveFloat = TEMPERATURE,
         trainable_stages: Annotated[int, Field(ge=0, le=4)] = 0,
         backbone_weights: str | None = None,
     ) -> None:
@@ -34,6 +42,9 @@ class PretrainedUnet(ColorModel):
         Args:
             encoder: name of the encoder.
             widths: channels of the decoder at 1/16, 1/8 and 1/4 of the side.
+            bins: predict a distribution over color bins instead of ab; train it with the loss `cross_entropy`.
+            temperature: with bins, that of the annealed mean: 1 gives the mean of the distribution, values near 0 its
+                mode.
             trainable_stages: number of the encoder's last stages that are trained, of four (strides 4, 8, 16, 32); the
                 weights and statistics of the others stay as they are.
             backbone_weights: initial weights of the encoder; see `build_encoder`.
@@ -53,7 +64,14 @@ class PretrainedUnet(ColorModel):
         self.decoder = nn.ModuleList(
             Up(below, skip, outputs) for (below, outputs), skip in zip(pairwise(inputs), channels[-2::-1], strict=True)
         )
-        self.to_ab = chroma_head(widths[-1])
+        self.has_bins = bins
+        self._temperature = temperature
+        if bins:
+            self.to_logits = nn.Conv2d(widths[-1], BINS, 1)
+            centers = normalize_ab(bin_centers()).T[:, :, None, None]
+            self.register_buffer("centers", centers, persistent=False)
+        else:
+            self.to_ab = chroma_head(widths[-1])
 
     def train(self, mode: bool = True) -> "PretrainedUnet":
         """Set the mode of the trained modules; the frozen ones stay in evaluation mode."""
@@ -62,13 +80,26 @@ class PretrainedUnet(ColorModel):
             module.eval()
         return self
 
-    def forward(self, L: Tensor) -> Tensor:
-        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
+    def outputs(self, L: Tensor) -> dict[str, Tensor]:
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) and, with bins, their logits (B, 313, H/4, W/4)."""
         features, scene = self.encoder(L)
         x = F.relu(self.norm(self.bottom(features[-1])) + self.scene(scene)[:, :, None, None], inplace=True)
         for up, skip in zip(self.decoder, features[-2::-1], strict=True):
             x = up(x, skip)
-        return F.interpolate(self.to_ab(x), scale_factor=4, mode="bilinear")
+        outputs = {}
+        if self.has_bins:
+            outputs["logits"] = self.to_logits(x)
+            ab = F.conv2d(F.softmax(outputs["logits"] / self._temperature, dim=1), self.centers)
+        else:
+            ab = self.to_ab(x)
+        return {"ab": F.interpolate(ab, scale_factor=4, mode="bilinear"), **outputs}
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded or, with bins, within them.
+
+        H and W are multiples of 32.
+        """
+        return self.outputs(L)["ab"]
 
 
 class Up(nn.Module):

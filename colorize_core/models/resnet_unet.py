@@ -31,21 +31,36 @@ def _fill_bias(conv: nn.Conv2d, deviation: float) -> None:
     nn.init.normal_(conv.bias, 0, deviation)
 
 
-def _conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
+def conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
+    """Build a 3x3 convolution with a bias, and ReLU; `spectral` normalizes the convolution."""
     return nn.Sequential(_conv(inputs, outputs, spectral), nn.ReLU(inplace=True))
 
 
 class PixelShuffleUp(nn.Sequential):
     """1x1 convolution, ReLU and pixel shuffle to twice the side and `outputs` channels."""
 
-    def __init__(self, inputs: int, outputs: int, *, spectral: bool = False, blur: bool = False) -> None:
-        """Build with ICNR weights and zero bias; `blur` then averages 2x2 pixels against checkerboard artifacts."""
-        conv = nn.Conv2d(inputs, outputs * 4, 1)
+    def __init__(
+        self, inputs: int, outputs: int, *, spectral: bool = False, norm: bool = False, blur: bool = False
+    ) -> None:
+        """Build with ICNR weights.
+
+        Args:
+            inputs: channels of the input.
+            outputs: channels of the output.
+            spectral: normalize the convolution by its largest singular value.
+            norm: normalize its output by a BatchNorm, instead of adding a bias, which starts at 0.
+            blur: average 2x2 pixels of the result against checkerboard artifacts (Sugawara et al. 2018).
+        """
+        conv = nn.Conv2d(inputs, outputs * 4, 1, bias=not norm)
         init_icnr(conv.weight, 2)
-        _fill_bias(conv, 0)
+        if not norm:
+            _fill_bias(conv, 0)
         if spectral:
             parametrizations.spectral_norm(conv)
-        super().__init__(conv, nn.ReLU(inplace=True), nn.PixelShuffle(2))
+        super().__init__(conv)
+        if norm:
+            self.append(nn.BatchNorm2d(outputs * 4))
+        self.extend([nn.ReLU(inplace=True), nn.PixelShuffle(2)])
         if blur:
             self.extend([nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, stride=1)])
 
@@ -53,23 +68,25 @@ class PixelShuffleUp(nn.Sequential):
 class SelfAttention(nn.Module):
     """Attention between all pixels, added with a weight that starts at 0 (Zhang et al. 2019, SAGAN).
 
-    The projections are spectrally normalized. As in fastai, the softmax is over queries, not keys. Memory grows with
-    the square of the number of pixels.
+    As in fastai, the softmax is over queries, not keys. Memory grows with the square of the number of pixels.
     """
 
-    def __init__(self, channels: int) -> None:
-        """Build for `channels` input and output channels; queries and keys have an eighth of them."""
+    def __init__(self, channels: int, *, spectral: bool = True) -> None:
+        """Build for `channels` input and output channels; queries and keys have an eighth of them.
+
+        The projections are spectrally normalized if `spectral` is true, as fastai has them.
+        """
         super().__init__()
-        self.query = self._projection(channels, channels // 8)
-        self.key = self._projection(channels, channels // 8)
-        self.value = self._projection(channels, channels)
+        self.query = self._projection(channels, channels // 8, spectral)
+        self.key = self._projection(channels, channels // 8, spectral)
+        self.value = self._projection(channels, channels, spectral)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     @staticmethod
-    def _projection(inputs: int, outputs: int) -> nn.Module:
+    def _projection(inputs: int, outputs: int, spectral: bool) -> nn.Module:
         conv = nn.Conv1d(inputs, outputs, 1, bias=False)
         nn.init.kaiming_normal_(conv.weight)
-        return parametrizations.spectral_norm(conv)
+        return parametrizations.spectral_norm(conv) if spectral else conv
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
@@ -97,8 +114,8 @@ class UNetBlock(nn.Module):
         self.norm = nn.BatchNorm2d(skip)
         joined = inputs // 2 + skip
         self.channels = joined // 2 if halve else joined
-        self.conv1 = _conv_relu(joined, self.channels, spectral)
-        self.conv2 = _conv_relu(self.channels, self.channels, spectral)
+        self.conv1 = conv_relu(joined, self.channels, spectral)
+        self.conv2 = conv_relu(self.channels, self.channels, spectral)
         if attention:
             self.conv2.append(SelfAttention(self.channels))
 
@@ -113,7 +130,7 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int, *, spectral: bool = False) -> None:
         """Build for `channels` input and output channels."""
         super().__init__()
-        self.conv1 = _conv_relu(channels, channels, spectral)
+        self.conv1 = conv_relu(channels, channels, spectral)
         self.conv2 = _conv(channels, channels, spectral)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,7 +172,7 @@ class ResNetUNet(ColorModel):
             raise UserError("model 'resnet_unet': give weights or backbone_weights, not both")
         self.body = gray_resnet18(backbone_weights)
         self.norm = nn.BatchNorm2d(512)
-        self.middle = nn.Sequential(_conv_relu(512, 1024, spectral_norm), _conv_relu(1024, 512, spectral_norm))
+        self.middle = nn.Sequential(conv_relu(512, 1024, spectral_norm), conv_relu(1024, 512, spectral_norm))
         decoder = {"spectral": spectral_norm, "blur": blur}
         self.block1 = UNetBlock(512, 256, **decoder)
         self.block2 = UNetBlock(self.block1.channels, 128, attention=self_attention, **decoder)

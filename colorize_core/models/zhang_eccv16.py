@@ -1,7 +1,5 @@
 """Colorful Image Colorization (Zhang et al. 2016): a distribution over 313 color bins at 1/4 of the side."""
 
-from typing import ClassVar
-
 import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from colorize_core.encoders.state_dicts import load_strictly, read_state_dict
 from colorize_core.models.base import ColorModel
 
 
-def _block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Build `count` 3x3 convolutions with ReLU, the last with `stride`, then BatchNorm."""
     block = nn.Sequential()
     for number in range(1, count + 1):
@@ -30,7 +28,7 @@ def _block(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: 
     return block.append(nn.BatchNorm2d(outputs))
 
 
-def _init(module: nn.Module) -> None:
+def init_he(module: nn.Module) -> None:
     """Initialize as He et al. 2015: with torch's default, the logits after 23 layers hardly depend on the image."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight)
@@ -47,7 +45,7 @@ class ZhangECCV16(ColorModel):
     temperature 1, which is less saturated.
     """
 
-    has_bins: ClassVar[bool] = True
+    has_bins = True
 
     def __init__(self, temperature: PositiveFloat = TEMPERATURE, weights: str | None = None) -> None:
         """Build the network.
@@ -61,13 +59,13 @@ class ZhangECCV16(ColorModel):
         """
         super().__init__()
         self._temperature = temperature
-        self.model1 = _block(1, 64, 2, stride=2)
-        self.model2 = _block(64, 128, 2, stride=2)
-        self.model3 = _block(128, 256, 3, stride=2)
-        self.model4 = _block(256, 512, 3)
-        self.model5 = _block(512, 512, 3, dilation=2)
-        self.model6 = _block(512, 512, 3, dilation=2)
-        self.model7 = _block(512, 512, 3)
+        self.model1 = conv_block(1, 64, 2, stride=2)
+        self.model2 = conv_block(64, 128, 2, stride=2)
+        self.model3 = conv_block(128, 256, 3, stride=2)
+        self.model4 = conv_block(256, 512, 3)
+        self.model5 = conv_block(512, 512, 3, dilation=2)
+        self.model6 = conv_block(512, 512, 3, dilation=2)
+        self.model7 = conv_block(512, 512, 3)
         self.model8 = nn.Sequential(
             nn.ConvTranspose2d(512, 256, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
@@ -77,7 +75,7 @@ class ZhangECCV16(ColorModel):
             nn.ReLU(inplace=True),
             nn.Conv2d(256, BINS, 1),
         )
-        self.apply(_init)
+        self.apply(init_he)
         self.model_out = nn.Conv2d(BINS, 2, 1, bias=False).requires_grad_(False)
         self.model_out.weight.copy_(normalize_ab(bin_centers()).T[:, :, None, None])
         if weights is not None:

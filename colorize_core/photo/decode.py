@@ -48,6 +48,10 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _FIRST_QUARTER_TURN = 5  # orientations from this one on swap width and height
 
 
+INCOMPLETE = "the file ends early: a part of the picture is missing"
+"""Note of a photograph that was decoded although it is incomplete."""
+
+
 class PhotoError(UserError):
     """Bytes that cannot be used as a photograph."""
 
@@ -141,11 +145,16 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     return decode_file(open_photo(data, max_pixels))
 
 
-def decode_file(file: PhotoFile) -> Photo:
+def decode_file(file: PhotoFile, *, allow_incomplete: bool = False) -> Photo:
     """Decode an opened photograph; each file can be decoded once.
 
     Orientation is applied. An embedded profile is converted to sRGB, palettes and CMYK become RGB. The first frame is
     used, and of a TIFF the page that the header names. More than 8 bits per channel become 16, except in CMYK.
+
+    Args:
+        file: the photograph.
+        allow_incomplete: decode what there is of a JPEG of 8 bits that ends early, and note it. Other formats must be
+            complete in any case.
 
     Raises:
         PhotoError: with status TRUNCATED or UNSUPPORTED.
@@ -155,7 +164,7 @@ def decode_file(file: PhotoFile) -> Photo:
     try:
         samples = _read_samples(file)
         if samples is None:
-            image = _load(file, notes)
+            image = _load(file, notes, allow_incomplete=allow_incomplete)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise almost any exception for damaged data
@@ -196,18 +205,21 @@ def _read_samples(file: PhotoFile) -> Samples | None:
     return None
 
 
-def _load(file: PhotoFile, notes: list[str]) -> Image.Image:
-    """Load an image with Pillow; of a JPEG, the end marker may be missing."""
+def _load(file: PhotoFile, notes: list[str], *, allow_incomplete: bool) -> Image.Image:
+    """Load an image with Pillow; of a JPEG, the end marker may be missing, and more if that is allowed."""
     image = file.header.image
     assert image is not None
     try:
         image.load()
     except OSError:
-        if image.format != "JPEG" or not lacks_only_its_end(file.data):
+        if image.format != "JPEG":
+            raise
+        is_whole = lacks_only_its_end(file.data)
+        if not is_whole and not allow_incomplete:
             raise
         image = Image.open(io.BytesIO(file.data + END_OF_IMAGE))
         image.load()
-        notes.append("the end marker of the JPEG is missing")
+        notes.append("the end marker of the JPEG is missing" if is_whole else INCOMPLETE)
     return image
 
 

@@ -1,4 +1,4 @@
-"""Conversion of published state dicts: strict comparison by their own names, renaming, removal of spectral norm."""
+"""Conversion of published state dicts: strict comparison by their own names, renaming, removal of weight norms."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -25,6 +25,7 @@ def take(
     *,
     published_name: Callable[[str], str] = str,
     spectral: Collection[str] = (),
+    weight_norm: Collection[str] = (),
     unused: Mapping[str, Shape] | None = None,
 ) -> dict[str, Tensor]:
     """Take the tensors of a model from a published state dict.
@@ -36,6 +37,7 @@ def take(
         kind: name of the published network, for the message.
         published_name: function from our name of a tensor to the published one.
         spectral: our names of the weights that were published under spectral norm (`fold_spectral_norm`).
+        weight_norm: our names of the weights that were published under weight norm (`fold_weight_norm`).
         unused: shapes of published tensors that the model has no use for, by their names.
 
     Returns:
@@ -47,12 +49,21 @@ def take(
     expected = dict(unused or {})
     for name, shape in shapes.items():
         published = published_name(name)
-        expected |= spectral_norm_shapes(published, shape) if name in spectral else {published: shape}
+        if name in spectral:
+            expected |= spectral_norm_shapes(published, shape)
+        elif name in weight_norm:
+            expected |= weight_norm_shapes(published, shape)
+        else:
+            expected[published] = shape
     require_shapes(state, expected, where, kind)
-    return {
-        name: fold_spectral_norm(state, published_name(name)) if name in spectral else state[published_name(name)]
-        for name in shapes
-    }
+
+    def folded(name: str) -> Tensor:
+        published = published_name(name)
+        if name in spectral:
+            return fold_spectral_norm(state, published)
+        return fold_weight_norm(state, published) if name in weight_norm else state[published]
+
+    return {name: folded(name) for name in shapes}
 
 
 def spectral_norm_shapes(name: str, shape: Shape) -> dict[str, Shape]:
@@ -68,3 +79,18 @@ def fold_spectral_norm(state: Tensors, name: str) -> Tensor:
     """
     weight, u, v = (state[f"{name}_{part}"].double() for part in ("orig", "u", "v"))
     return (weight / (u @ weight.flatten(1) @ v)).to(state[f"{name}_orig"].dtype)
+
+
+def weight_norm_shapes(name: str, shape: Shape) -> dict[str, Shape]:
+    """Return names and shapes of the two tensors that `torch.nn.utils.weight_norm` stores for a weight."""
+    return {f"{name}_g": (shape[0], *(1 for _ in shape[1:])), f"{name}_v": shape}
+
+
+def fold_weight_norm(state: Tensors, name: str) -> Tensor:
+    """Return the weight that a layer under `torch.nn.utils.weight_norm` uses.
+
+    Each row of the stored direction v, the weights of one output, is scaled to the length g (Salimans and Kingma 2016).
+    """
+    gain, direction = (state[f"{name}_{part}"].double() for part in ("g", "v"))
+    lengths = direction.flatten(1).norm(dim=1).view_as(gain)
+    return (gain / lengths * direction).to(state[f"{name}_v"].dtype)

@@ -6,7 +6,7 @@ import torch
 
 from colorize_core.errors import UserError
 from colorize_core.models.ddcolor.convnext import meta_name
-from colorize_core.models.ddcolor.network import DEVIATION, MEAN
+from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 from colorize_core.published.conversion import Shape, model_shapes, take
 from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
 
@@ -81,7 +81,7 @@ def _convert(state: Tensors, where: str) -> Conversion:
     spectral = {name for name in shapes if _SPECTRAL.fullmatch(name)}
     unused = _unused(shapes["network.encoder.norms.3.weight"])
     tensors = take(state, shapes, where, f"{model!r}", published_name=_published_name, spectral=spectral, unused=unused)
-    for name, values in (("mean", MEAN), ("std", DEVIATION)):
+    for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_DEVIATION)):
         if not torch.allclose(state[name].flatten(), torch.tensor(values), atol=1e-4):
             raise UserError(f"{where}: {name} is {state[name].flatten().tolist()}, where DDColor has {list(values)}")
     return Conversion(model, tensors)

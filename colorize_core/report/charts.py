@@ -61,14 +61,16 @@ def histogram_chart(bars: Bars, reference: tuple[float, str] | None, label: str)
 
     def draw(axes: "Axes") -> None:
         axes.stairs(bars.counts, bars.edges, fill=True, color=_ACCENT)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_ylabel("photographs")
         axes.set_xlim(bars.edges[0], bars.edges[-1])
         if reference is not None and bars.edges[0] <= reference[0] <= bars.edges[-1]:
             axes.axvline(reference[0], color=_INK, linestyle="--", linewidth=1)
             is_right = reference[0] > (bars.edges[0] + bars.edges[-1]) / 2
-            text = f"{reference[1]} " if is_right else f" {reference[1]}"
-            axes.text(reference[0], axes.get_ylim()[1], text, va="top", ha="right" if is_right else "left", fontsize=7)
+            above = axes.get_xaxis_transform()
+            side = "right" if is_right else "left"
+            axes.text(reference[0], 1.02, reference[1], transform=above, va="bottom", ha=side, fontsize=7)
 
     return _svg(draw, _SMALL, label)
 

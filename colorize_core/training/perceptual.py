@@ -10,11 +10,7 @@ from torch import Tensor, nn
 
 from colorize_core.encoders.state_dicts import download_state_dict, is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
-
-_MEAN, _DEVIATION = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of ImageNet, on which VGG-16 was trained
+from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ class VGGDistance(nn.Module):
         self.stages = nn.ModuleList(layers[start:stop] for start, stop in pairwise((0, *features.stops)))
         self._weights = features.weights
         self.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """Compute the distance between two images.

@@ -32,9 +32,16 @@ class Batch(NamedTuple):
     """(B, 1, H, W) lightness of the true photograph."""
     ab: Tensor
     """(B, 2, H, W) target colors."""
+    hints: Tensor | None = None
+    """(B, 3, H, W) hints for a model that takes them (`ColorModel.takes_hints`)."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Arguments of the model: the lightness, and the hints if there are any."""
+        return (self.seen,) if self.hints is None else (self.seen, self.hints)
 
 
-Network = Callable[[Tensor], dict[str, Tensor]]
+Network = Callable[..., dict[str, Tensor]]
 """An `Outputs` module, possibly wrapped in DDP or compiled."""
 
 
@@ -63,9 +70,9 @@ class Outputs(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, L: Tensor) -> dict[str, Tensor]:
-        """Map L (B, 1, H, W) to outputs by name."""
-        return self.model.outputs(L)
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Map L (B, 1, H, W), and hints (B, 3, H, W) if the model takes them, to outputs by name."""
+        return self.model.outputs(*inputs)
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -115,7 +122,7 @@ class SupervisedStep:
         for batch, context in _sync_last(batches, self.network):
             with context:
                 with self.autocast():
-                    outputs = self.network(batch.seen)
+                    outputs = self.network(*batch.inputs)
                 loss, parts = self.loss(outputs, batch.L, batch.ab)
                 self.optimizer.accumulate(loss / len(batches))
             means.add({"loss": loss.detach(), **parts})
@@ -221,7 +228,7 @@ class AdversarialStep:
 
     def _generate(self, batch: Batch) -> dict[str, Tensor]:
         with self.autocast():
-            return self.generator(batch.seen)
+            return self.generator(*batch.inputs)
 
     @torch.no_grad()
     def _generate_without_gradient(self, batch: Batch) -> dict[str, Tensor]:

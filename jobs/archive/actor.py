@@ -19,6 +19,7 @@ from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.stage_timer import PUT, StageTimer, add_stages
 from colorize_core.status import Status
 from jobs.archive.config import IMAGES, ArchiveConfig
+from jobs.archive.rows import stage
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
 from jobs.run.checkpoints import open_checkpoint
@@ -31,7 +32,7 @@ MAX_CONCURRENT_BATCHES = 2
 """Maximum concurrent batches per actor."""
 
 _FROM_RESULT = ("status", "error", "note", "width", "height", "source_format", "bit_depth", "is_color", "tone")
-_SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim")
+_SCORES = ("mean_chroma", "gamut_clipped", "max_lightness_error", "mae_ab", "psnr", "ssim", "disagreement")
 
 ROW_SCHEMA = pa.schema(
     [
@@ -53,23 +54,26 @@ ROW_SCHEMA = pa.schema(
 )
 """Columns of OUTPUT/metrics. `output_key` is relative to OUTPUT/images, null without a color image;
 `max_lightness_error` is the error of L in units of 1/255 of its range; `mae_ab`, `psnr` and `ssim` are null for gray
-inputs, which have no reference."""
+inputs, which have no reference; `disagreement` is null without an ensemble."""
 
 
 def load_colorizer(config: ArchiveConfig) -> "Colorizer":
-    """Load the checkpoint of a run with the settings of an actor."""
+    """Load the checkpoints of a run with the settings of an actor."""
     from colorize_core.colorizer import Colorizer
 
-    checkpoint = open_checkpoint(config.checkpoint, config.storage)
-    return Colorizer.load(
-        checkpoint.path(),
-        "cuda" if config.actors.gpus else "cpu",
-        checkpoint.filesystem,
-        working_size=config.working_size,
-        upsampling=config.upsampling,
-        precision=config.precision,
-        threads=max(int(config.actors.cpus), 1),
-    )
+    device = "cuda" if config.actors.gpus else "cpu"
+    settings: dict[str, Any] = {
+        "working_size": config.working_size,
+        "upsampling": config.upsampling,
+        "precision": config.precision,
+        "threads": max(int(config.actors.cpus), 1),
+    }
+    if isinstance(config.checkpoint, str):
+        checkpoint = open_checkpoint(config.checkpoint, config.storage)
+        return Colorizer.load(checkpoint.path(), device, checkpoint.filesystem, **settings)
+    stores = {name: open_checkpoint(location, config.storage) for name, location in config.checkpoint.items()}
+    members = {name: (store.path(), store.filesystem) for name, store in stores.items()}
+    return Colorizer.load_ensemble(members, config.ensemble, device, **settings)
 
 
 def colorize(
@@ -81,6 +85,7 @@ def colorize(
         [output_format(key, config.format) for key in keys],
         on_color=config.on_color,
         on_tone=config.on_tone,
+        on_truncated=config.on_truncated,
         encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,
@@ -88,29 +93,31 @@ def colorize(
 
 
 class ColorizeActor:
-    """Holds the model; colorizes a batch, writes each color image, and returns a row for every key.
+    """Holds the model; colorizes a batch, writes each color image, and then stages a row for every key.
 
-    Called by `MAX_CONCURRENT_BATCHES` threads: one colorizes while the others wait for storage.
+    An interrupted run repeats at most the batches in progress. `MAX_CONCURRENT_BATCHES` threads call it: one colorizes
+    while the others wait for storage.
     """
 
-    def __init__(self, config: ArchiveConfig, output: Storage, counter: ClusterCounter) -> None:
-        """Load the checkpoint; color images go to OUTPUT/images."""
+    def __init__(self, config: ArchiveConfig, output: Storage, counter: ClusterCounter, folder: str, part: int) -> None:
+        """Load the checkpoint; color images go to OUTPUT/images, rows to the staged ones of a part in `folder`."""
         retain_freed_memory()
         self._load_error: UserError | None = None
         try:
             self._colorizer = load_colorizer(config)
         except UserError as error:
             self._load_error = error  # raised by the first batch: from a constructor only its text reaches the driver
-        self._config, self._images, self._counter = config, output.child(IMAGES), counter
-        self._run = output.uri
+        self._config, self._output, self._images = config, output, output.child(IMAGES)
+        self._counter, self._folder, self._part = counter, folder, part
         self._model_lock = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Turn rows of `fetch` into rows of `ROW_SCHEMA`."""
+        """Colorize rows of `fetch`; return one row with the number of color images and their bytes."""
         from colorize_core.colorizer import ColorizedPhoto
 
         if self._load_error:
             raise self._load_error
+        self._counter.start()
         keys, contents = batch.column("key").to_pylist(), batch.column("data").to_pylist()
         results = [
             ColorizedPhoto(Status(status), error=error) if status else None
@@ -126,18 +133,20 @@ class ColorizeActor:
         timer = StageTimer()
         with timer.time(PUT), ThreadPoolExecutor(THREADS) as pool:
             rows = list(pool.map(self._write, keys, contents, results))
+            stage(self._output, self._folder, self._part, pa.Table.from_pylist(rows, ROW_SCHEMA))
         seconds = add_stages([seconds, timer.pop()])
         self._counter.add_seconds(seconds)
         self._counter.add(len(rows))
         self._record(rows, seconds)
-        return pa.Table.from_pylist(rows, ROW_SCHEMA)
+        sizes = [row["output_bytes"] for row in rows if row["output_key"]]
+        return pa.table({"images": [len(sizes)], "output_bytes": [sum(sizes)]})
 
     def _record(self, rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> None:
-        metrics.record_stages(self._run, seconds, len(rows))
+        metrics.record_stages(self._output.uri, seconds, len(rows))
         for status, count in Counter(row["status"] for row in rows).items():
-            metrics.IMAGES.record(self._run, count, status)
-        metrics.OUTPUT_BYTES.record(self._run, sum(row.get("output_bytes", 0) for row in rows))
-        metrics.RETRIES.record(self._run, take_retries())
+            metrics.IMAGES.record(self._output.uri, count, status)
+        metrics.OUTPUT_BYTES.record(self._output.uri, sum(row.get("output_bytes", 0) for row in rows))
+        metrics.RETRIES.record(self._output.uri, take_retries())
 
     def _write(self, key: str, data: bytes, result: "ColorizedPhoto") -> dict[str, Any]:
         """Write the color image of a key, if there is one; return the row."""

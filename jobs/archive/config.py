@@ -5,16 +5,17 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from cluster.config.keys import CHANGEABLE
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.run.actors import ActorsOptions
+from jobs.run.checkpoints import Checkpoints, check_ensemble
 
-FETCH_CPUS, WRITE_CPUS = 0.5, 0.25
-RESERVED_CPUS = FETCH_CPUS + WRITE_CPUS
-"""Logical CPUs that reading photographs and writing rows need in addition to the actors."""
+FETCH_CPUS = 0.5
+"""Logical CPUs that reading photographs needs in addition to the actors."""
 
 IMAGES = "images"
 """Folder of the output that mirrors the source in color."""
@@ -31,8 +32,11 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     """Folder or s3:// prefix of the archive."""
     output: Output
     """Folder or s3:// prefix for images, metrics, report and run.json."""
-    checkpoint: str = STARTER
-    """Directory of the model, such as RUN/best; `starter` is the model that is part of the project."""
+    checkpoint: Checkpoints = STARTER
+    """Directory of the model, such as RUN/best; `starter` is the model that is part of the project. Several directories
+    by name, such as {calm: starter, bold: RUN/best}, are an ensemble, whose predictions are mixed."""
+    ensemble: EnsembleOptions = Field(default_factory=EnsembleOptions)
+    """Mixture of the predictions of several checkpoints; their mean when empty."""
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
     """Format of the color images; same follows the file name ending of the input (PNG for formats that cannot be
     written)."""
@@ -42,6 +46,8 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     on_tone: Literal["neutralize", "keep"] = "neutralize"
     """Handling of toned gray photographs (sepia, cyanotype): neutralize replaces their tone by the predicted colors,
     keep treats them as photographs in color, about which on_color decides."""
+    on_truncated: Literal["fail", "colorize"] = Field("fail", json_schema_extra=CHANGEABLE)
+    """Handling of JPEG files that end early: fail, or colorize what there is of the picture, with a note in the row."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
     """Selection of the inputs."""
     limit: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)
@@ -72,15 +78,16 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions):
     actors: ActorsOptions = Field(default_factory=ActorsOptions, json_schema_extra=CHANGEABLE)
     """Processes that hold the model."""
     batch_size: int = Field(32, ge=1, json_schema_extra=CHANGEABLE)
-    """Photographs per batch of an actor."""
+    """Photographs per batch of an actor; after a crash the batches in progress are repeated, at most two per actor."""
     block_size: int = Field(256, ge=1, json_schema_extra=CHANGEABLE)
-    """Maximum photographs per block, the unit of resuming: after a crash the blocks in progress are repeated. Blocks
-    become smaller toward the end of the inputs, so that the actors finish at about the same time."""
+    """Maximum photographs per task of Ray. Tasks become smaller toward the end of the inputs, so that the actors finish
+    at about the same time."""
     report: bool = Field(True, json_schema_extra=CHANGEABLE)
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` writes it at any time."""
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":
+        check_ensemble(self.checkpoint, self.ensemble)
         if self.limit and self.sample:
             raise ValueError("set either limit or sample, not both")
         if isinstance(self.retry_failed, list) and (unknown := set(self.retry_failed) - set(FAILURES)):

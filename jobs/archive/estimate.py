@@ -13,6 +13,8 @@ from jobs.archive.config import ArchiveConfig
 from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
 
+_RAY_SECONDS = 6.0  # that Ray and its pipeline need to start on one machine
+
 
 @dataclass(frozen=True)
 class Throughput:
@@ -26,6 +28,8 @@ class Throughput:
     """GPUs of the measured actor."""
     measured: str
     """How it was measured, as text for the user."""
+    start_up: float = 0.0
+    """Seconds before the first photograph is colorized."""
 
 
 def measure_throughput(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | None:
@@ -41,6 +45,7 @@ def measure_throughput(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throug
 
 
 def _measure(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | None:
+    start = time.monotonic()
     import torch
 
     from jobs.archive.actor import colorize, load_colorizer
@@ -49,16 +54,17 @@ def _measure(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | Non
         return None
     colorizer = load_colorizer(config)
     torch.set_num_threads(max(int(config.actors.cpus), 1))
-    sizes, start = [], time.monotonic()
-    files = fetch_all(open_storage(config.source, config.storage), [entry.key for entry in inputs])
-    for entry, file in zip(inputs, files, strict=True):
-        result = colorize(colorizer, config, [entry.key], [file.data])[0]
-        sizes += [len(result.image)] if result.image else []
-    seconds = (time.monotonic() - start) / max(len(inputs), 1)
+    keys = [entry.key for entry in inputs]
+    contents = [file.data for file in fetch_all(open_storage(config.source, config.storage), keys)]
+    colorize(colorizer, config, keys[:1], contents[:1])  # the first photograph compiles and allocates
+    ready = time.monotonic()
+    results = colorize(colorizer, config, keys, contents)
+    seconds = (time.monotonic() - ready) / max(len(inputs), 1)
+    sizes = [len(result.image) for result in results if result.image]
     if not sizes:
         return None
     measured = f"measured with {len(inputs)} photographs on this machine"
-    return Throughput(seconds, sum(sizes) / len(sizes), config.actors.gpus, measured)
+    return Throughput(seconds, sum(sizes) / len(sizes), config.actors.gpus, measured, ready - start + _RAY_SECONDS)
 
 
 def earlier_throughput(output: Storage, config: ArchiveConfig) -> Throughput | None:
@@ -72,10 +78,11 @@ def earlier_throughput(output: Storage, config: ArchiveConfig) -> Throughput | N
 def describe_estimate(throughput: Throughput | None, count: int, config: ArchiveConfig) -> str:
     """Return one line with time and storage for `count` photographs."""
     if throughput is None:
-        return "estimate: none yet; limit=100 measures the throughput on the cluster"
+        return "no estimate yet; sample=100 measures the throughput"
     hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
-    duration = f"{format_duration(hours * 3600 / actors)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
+    seconds = hours * 3600 / actors + throughput.start_up if actors else 0.0
+    duration = f"{format_duration(seconds)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
     gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
     size = format_bytes(count * throughput.output_bytes)
-    return f"estimate: about {duration}{gpu_hours}, {size} of images ({throughput.measured})"
+    return f"about {duration} with start-up{gpu_hours}, {size} of images ({throughput.measured})"

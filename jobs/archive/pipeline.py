@@ -1,4 +1,4 @@
-"""Ray Data pipeline of `archive`: keys -> file contents -> color images -> rows."""
+"""Ray Data pipeline of `archive`: keys -> file contents -> color images and rows."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import add_stages
-from jobs.archive.config import FETCH_CPUS, RESERVED_CPUS, WRITE_CPUS, ArchiveConfig
+from jobs.archive.config import FETCH_CPUS, ArchiveConfig
 from jobs.archive.estimate import Throughput
 from jobs.inputs.listing import Listing
 from jobs.run.actors import count_actors
@@ -30,6 +30,15 @@ class ArchiveContext:
     """Latest measurement; None before the first one."""
     stages: dict[str, float] = field(default_factory=dict)
     """Core seconds by stage of this attempt, summed over all workers."""
+    processed: int = 0
+    """Inputs processed by this attempt."""
+    seconds: float = 0.0
+    """Seconds in which this attempt processed them, without start-up."""
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Inputs per second of this attempt, without start-up; None if it processed none."""
+        return self.processed / self.seconds if self.seconds else None
 
 
 def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
@@ -55,9 +64,8 @@ def block_sizes(count: int, largest: int, batch: int, actors: int) -> list[int]:
 def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa.Table") -> None:
     """Colorize inputs of a part of the manifest: write their color images, and stage their rows in `folder`.
 
-    File contents pass through the object store, pixels do not. The driver receives a few numbers per block of rows,
-    after these rows are written. The stage times of the context are updated, and its throughput if there are enough
-    inputs to measure it.
+    File contents pass through the object store, pixels do not. The driver receives a few numbers per batch, after its
+    rows are written. The measurements of the context are updated.
 
     Raises:
         ClusterError: there was no progress for `stall_seconds`, or another run has taken over the output.
@@ -65,13 +73,13 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
     import ray
 
     from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
-    from jobs.archive.tasks import fetch, stage_rows
+    from jobs.archive.tasks import fetch
     from jobs.run.progress import ClusterCounter
 
     config, output = context.config, context.output
     counter = ClusterCounter()
     batches = math.ceil(len(inputs) / config.batch_size)
-    actors = count_actors(config.actors, config.ray, reserved=RESERVED_CPUS, batches=batches)
+    actors = count_actors(config.actors, config.ray, reserved=FETCH_CPUS, batches=batches)
     ray.data.DataContext.get_current().execution_options.preserve_order = False
     sizes = block_sizes(len(inputs), config.block_size, config.batch_size, actors * MAX_CONCURRENT_BATCHES)
     starts = itertools.accumulate(sizes[:-1], initial=0)
@@ -89,28 +97,32 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
             ColorizeActor,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_constructor_kwargs={"config": config, "output": output, "counter": counter},
+            fn_constructor_kwargs={
+                "config": config,
+                "output": output,
+                "counter": counter,
+                "folder": folder,
+                "part": part,
+            },
             compute=ray.data.ActorPoolStrategy(
                 size=actors, max_concurrent_calls_per_actor=MAX_CONCURRENT_BATCHES, enable_true_multi_threading=True
             ),
             num_cpus=config.actors.cpus,
             num_gpus=config.actors.gpus,
         )
-        .map_batches(
-            stage_rows,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_kwargs={"output": output, "folder": folder, "part": part},
-            num_cpus=WRITE_CPUS,
-        )
     )
     output_bytes = images = 0
-    with counter.follow(rows, "colorized", len(inputs), config.stall_seconds, "the same command continues") as line:
+    starting = f"starting {actors} actor{'s' * (actors > 1)}"
+    advice = "the same command continues"
+    with counter.follow(rows, "colorized", len(inputs), config.stall_seconds, advice, starting) as line:
         for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
             images += sum(block.column("images").to_pylist())
             output_bytes += sum(block.column("output_bytes").to_pylist())
             context.lock.check()
         context.stages = add_stages([context.stages, counter.seconds()])
-    if line.rate is not None and images:
+    if line.seconds:
+        context.processed += len(inputs)
+        context.seconds += line.seconds
+    if line.rate and images:
         measured = f"measured on {len(inputs)} photographs"
         context.throughput = Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured)

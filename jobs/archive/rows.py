@@ -1,12 +1,14 @@
 """Rows of an archive run: staged while a part of the manifest is processed, then merged into one file per part.
 
 OUTPUT/metrics/part-*.parquet contain exactly one row per input of every finished part, in the order of the manifest.
-Rows are staged in small files, each written as one object, below OUTPUT/_state/rows (and _state/retried while failed
-inputs are processed again). Inputs that are processed twice, after a crash, have two staged rows; merging keeps one.
+Rows are staged in small files, one for each batch of an actor, below OUTPUT/_state/rows (and _state/retried while
+failed inputs are processed again). Inputs that are processed twice, after a crash, have two staged rows; merging keeps
+one.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 METRICS = "metrics"
 FIRST, RETRIED = "_state/rows", "_state/retried"
+_THREADS = 16
 
 
 def stage(output: Storage, folder: str, part: int, rows: "pa.Table") -> None:
@@ -28,14 +31,13 @@ def stage(output: Storage, folder: str, part: int, rows: "pa.Table") -> None:
 
 def read_staged(output: Storage, folder: str, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
     """Return all rows staged for a part, possibly with repeated keys; None if there are none."""
-    import pyarrow as pa
-
     files = output.child(f"{folder}/{_name(part)}")
     # These files are small: one request for the whole file is faster than requests for its footer and its columns.
-    tables = [read_parquet(files, entry.key) for entry in files.list()]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        tables = list(pool.map(lambda entry: read_parquet(files, entry.key), files.list()))
     if columns:
         tables = [table.select(list(columns)) for table in tables]
-    return pa.concat_tables(tables) if tables else None
+    return _concat(tables) if tables else None
 
 
 def read_merged(output: Storage, part: int, columns: Sequence[str] | None = None) -> "pa.Table | None":
@@ -65,7 +67,7 @@ def merge(output: Storage, folder: str, part: int, inputs: "pa.Table") -> "pa.Ta
     if staged is None:
         return None
     merged = read_merged(output, part)
-    rows = staged if merged is None else pa.concat_tables([staged, merged])
+    rows = staged if merged is None else _concat([staged, merged])
     frame = pd.DataFrame({"key": rows.column("key").to_pandas(), "status": rows.column("status").to_pandas()})
     frame["age"] = [0] * len(staged) + [1] * (len(rows) - len(staged))
     frame["failed"] = frame.status.isin(FAILURES)
@@ -75,9 +77,17 @@ def merge(output: Storage, folder: str, part: int, inputs: "pa.Table") -> "pa.Ta
     rows = rows.take(pa.array(kept))
     output.write(_merged(part), parquet_bytes(rows))
     files = output.child(f"{folder}/{_name(part)}")
-    for entry in list(files.list()):
-        files.delete(entry.key)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda entry: files.delete(entry.key), list(files.list())))
     return rows
+
+
+def one_per_key(rows: "pa.Table") -> "pa.Table":
+    """Return the first row of each key."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return rows.filter(pa.array(~pd.Series(rows.column("key").to_pandas()).duplicated()))
 
 
 def without(inputs: "pa.Table", *done: "pa.Table | None") -> "pa.Table":
@@ -114,22 +124,25 @@ def count_rows(output: Storage) -> int:
     return sum(count_parquet_rows(files, entry.key) for entry in files.list())
 
 
-def read_rows(output: Storage) -> "Iterator[pa.Table]":
+def read_rows(output: Storage, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
     """Yield the rows of every finished part, one table per part."""
     files = output.child(METRICS)
-    return (read_parquet(files, entry.key) for entry in files.list())
+    return (read_parquet(files, entry.key, columns) for entry in files.list())
 
 
 def read_unmerged(output: Storage) -> "Iterator[pa.Table]":
     """Yield the rows staged for parts that are not finished, one table per part, one row per input."""
-    import pandas as pd
-    import pyarrow as pa
-
     parts = {entry.key.partition("/")[0] for entry in output.child(FIRST).list()}
     for part in sorted(int(name.removeprefix("part-")) for name in parts):
         if not output.exists(_merged(part)) and (rows := read_staged(output, FIRST, part)) is not None:
-            repeated = pd.Series(rows.column("key").to_pandas()).duplicated()
-            yield rows.filter(pa.array(~repeated))
+            yield one_per_key(rows)
+
+
+def _concat(tables: "Sequence[pa.Table]") -> "pa.Table":
+    """Join tables; columns that rows of an earlier version do not have are null there."""
+    import pyarrow as pa
+
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _keys(rows: "pa.Table") -> "pa.Array":

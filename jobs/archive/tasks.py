@@ -1,7 +1,7 @@
-"""Ray tasks of `archive`: reading the photographs, and staging the rows.
+"""Ray task of `archive`: reading the photographs.
 
-Nothing here imports torch, Ray Data or the configuration: the processes of these tasks start in a fraction of the time
-and memory of an actor.
+Nothing here imports torch, Ray Data or the configuration: the processes of the task start in a fraction of the time and
+memory of an actor.
 """
 
 import pyarrow as pa
@@ -9,7 +9,6 @@ import pyarrow as pa
 from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import FETCH, StageTimer
-from jobs.archive.rows import stage
 from jobs.inputs.fetch import fetch_all
 from jobs.run import prometheus as metrics
 from jobs.run.progress import ClusterCounter
@@ -43,10 +42,3 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str) -
             "error": pa.array([file.error for file in files], pa.string()),
         }
     )
-
-
-def stage_rows(rows: pa.Table, output: Storage, folder: str, part: int) -> pa.Table:
-    """Write the rows of a block to `folder`; return one row with the number of its color images and their bytes."""
-    stage(output, folder, part, rows)
-    sizes = rows.column("output_bytes").drop_null().to_pylist()
-    return pa.table({"images": [len(sizes)], "output_bytes": [sum(sizes)]})

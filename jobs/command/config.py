@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from cluster.config.keys import CHANGEABLE
 from cluster.config.loading import Section
@@ -13,16 +13,19 @@ from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
 from colorize_core.runtime.locations import normalize_location
 
-_UPLOADED = "working_dir_files"  # folder in which Ray unpacks the working directory of a submitted job
+UPLOADED = {"runs_in_upload": True}
+"""Context for `Section.load` of a job that will run in an uploaded copy of the working directory."""
+_UPLOADS = "working_dir_files"  # folder in which Ray unpacks the working directory of a submitted job
 
 
-def _require_lasting(location: str) -> str:
+def _require_lasting(location: str, info: ValidationInfo) -> str:
     """Reject an output in the uploaded copy of the working directory that a submitted job runs in: Ray deletes it."""
     try:
         normalized = normalize_location(location)
     except UserError as error:
         raise ValueError(str(error).removeprefix(f"{location}: ")) from None
-    if _UPLOADED in Path(normalized).parts:
+    is_relative = "://" not in location and not location.startswith(("/", "~"))
+    if _UPLOADS in Path(normalized).parts or (is_relative and (info.context or {}).get("runs_in_upload")):
         raise ValueError("would be deleted with the uploaded working directory; give s3:// or an absolute path")
     return location
 

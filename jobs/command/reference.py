@@ -6,7 +6,7 @@ from pathlib import Path
 from cluster.config.command_line import usage
 from cluster.config.keys import Key, list_keys
 from jobs.command.config import StorageJobConfig
-from jobs.command.verb import VERBS, load_verb
+from jobs.command.verb import load_verb, verb_names
 
 FILE = Path("docs/reference/configuration.md")
 _SHARED = ("ray", "log", "storage")
@@ -23,12 +23,7 @@ command continues an interrupted run; a change of any other key is refused.
 
 def write_reference() -> str:
     """Return the reference of all verbs as Markdown."""
-    return "\n".join([_INTRODUCTION, *_shared(), *(line for name in _names() for line in _verb(name))])
-
-
-def _names() -> Iterator[str]:
-    for name, entry in VERBS.items():
-        yield from (f"{name} {kind}" for kind in entry.kinds) if entry.kinds else [name]
+    return "\n".join([_INTRODUCTION, *_shared(), *(line for name in verb_names() for line in _verb(name))])
 
 
 def _shared() -> Iterator[str]:

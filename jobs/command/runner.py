@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.config.command_line import DONE, EXIT_CODES, HELP, USAGE, complain, run_command, show
 from colorize_core import __version__
-from jobs.command.verb import VERBS, VerbEntry, load_verb
+from jobs.command.verb import VERBS, VerbEntry, load_verb, suggest
 
 _OPTIONS = "[--config FILE.yaml] [key=value ...] [--dry-run] [--verbose]"
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         return show(f"colorize {__version__}")
     if words[0] not in VERBS:
-        return complain(f"unknown verb {words[0]!r}; verbs are {', '.join(VERBS)}")
+        return complain(f"unknown verb {words[0]!r}; {suggest(words[0], VERBS)}")
     return run_verb(words[0], words[1:])
 
 
@@ -33,7 +33,7 @@ def run_verb(name: str, arguments: Sequence[str] | None = None) -> int:
             return DONE if words else USAGE
         kind = words.pop(0)
         if kind not in kinds:
-            return complain(f"{name} {kind!r}: unknown; choose from {', '.join(kinds)}")
+            return complain(f"{name} {kind!r}: unknown; {suggest(kind, kinds)}")
         name = f"{name} {kind}"
     return run_command(name, load_verb(name), words)
 

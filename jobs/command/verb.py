@@ -4,9 +4,10 @@ A new verb is a module with `CONFIG`, `run` and `plan`, an entry in `VERBS`, and
 lines of a single-file verb) for `python -m jobs.VERB`.
 """
 
+import difflib
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -66,8 +67,19 @@ VERBS = {
     ),
     "doctor": VerbEntry("checks of this machine or cluster, and of what a job needs, with advice", "jobs.doctor.job"),
     "demo": VerbEntry("prepare, train, archive and evaluate on sample photographs, in minutes", "jobs.demo"),
-    "submit": VerbEntry("run a verb as a job on a Ray cluster, from one file", "cluster.submit.command"),
+    "submit": VerbEntry("run a verb as a job on a Ray cluster, from one file", "jobs.submit"),
 }
+
+
+def verb_names() -> list[str]:
+    """Return the names of all verbs that run something, such as "archive" or "benchmark archive"."""
+    return [name for verb, entry in VERBS.items() for name in ([f"{verb} {kind}" for kind in entry.kinds] or [verb])]
+
+
+def suggest(word: str, names: Collection[str]) -> str:
+    """Return the end of a message about an unknown name: the nearest one, or all."""
+    nearest = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(names)}"
 
 
 def load_verb(name: str) -> Verb:

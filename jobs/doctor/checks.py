@@ -1,11 +1,13 @@
 """Checks of what nodes report about themselves: pure functions from facts to findings."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cluster.config.placeholders import placeholders_in
 from cluster.nodes.query import Answer, Node
 from colorize_core.formatting import format_bytes
 from jobs.run.requirements import ResourceRequest
@@ -23,6 +25,7 @@ _MIN_FREE_BYTES = 10e9
 _SPILL_LIMIT = 0.95  # used fraction of the disk at which Ray stops spilling (local_fs_capacity_threshold)
 _MIN_OPEN_FILES = 8192  # Ray's recommendation
 _MAX_CLOCK_SECONDS = 60.0  # S3 rejects requests from 15 minutes on
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 @dataclass(frozen=True)
@@ -171,13 +174,32 @@ def check_cuda(answer: Answer) -> Finding:
     return Finding("cuda", "ok", f"{name}: {found} x {facts['devices'][0]}, CUDA {facts['cuda']}, {bf16}")
 
 
+def check_placeholders(files: Mapping[str, str]) -> Finding:
+    """Check that no placeholder is left in the files of a deployment, outside comments.
+
+    Args:
+        files: texts of YAML files by name.
+    """
+    left = [
+        f"{name}:{number} {', '.join(found)}"
+        for name, text in files.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if (found := placeholders_in(_COMMENT.sub("", line)))
+    ]
+    if not left:
+        return Finding("deployment", "ok", f"no placeholder in {amount(len(files), 'file')}")
+    return Finding(
+        "deployment", "fail", f"placeholders are left: {_join(left, 10)}", "replace them with your own values"
+    )
+
+
 def check_resources(request: ResourceRequest, nodes: Sequence[Node], *, can_grow: bool) -> Finding:
     """Check that the processes of a job fit the cluster: all of them together, and each on some node.
 
     Args:
         request: processes of the job.
         nodes: current nodes.
-        can_grow: True if an autoscaler may add nodes, which cannot be excluded for a cluster with an address.
+        can_grow: True if an autoscaler may add nodes.
     """
     each = amount(request.cpus, "CPU") + (f" and {amount(request.gpus, 'GPU')}" if request.gpus else "")
     asked = f"{request.key}: {request.count} with {each} each"
@@ -194,7 +216,9 @@ def check_resources(request: ResourceRequest, nodes: Sequence[Node], *, can_grow
         return Finding("resources", "ok", f"{asked}: {'it fits' if request.count == 1 else 'they fit'}")
     advice = f"lower {request.key}.count, .cpus or the GPUs, or add nodes to the cluster"
     if can_grow:
-        return Finding("resources", "warn", lack, f"the job waits for nodes; without an autoscaler, {advice}")
+        return Finding(
+            "resources", "warn", lack, f"the job waits until an autoscaler adds nodes; if none does, {advice}"
+        )
     return Finding("resources", "fail", lack, advice)
 
 
@@ -204,17 +228,14 @@ def _fit(request: ResourceRequest, node: Node) -> int:
     return min(fit, int(node.resources.get("GPU", 0.0) / request.gpus + 1e-6)) if request.gpus else fit
 
 
-def check_token(*, is_required: bool, open_file: Path | None, is_remote: bool) -> Finding:
-    """Check that only users with a token can run code on the cluster.
+def check_token(*, is_required: bool, open_file: Path | None) -> Finding:
+    """Check that only users with a token can run code on a cluster that other machines can reach.
 
     Args:
         is_required: True if the cluster requires a token.
         open_file: file of the token, if other users of this machine can read it.
-        is_remote: True if other machines can reach the cluster.
     """
     if not is_required:
-        if not is_remote:
-            return Finding("token", "ok", "no authentication, and no cluster that other machines can reach")
         advice = (
             "start every node, and this command, with RAY_AUTH_MODE=token and the same token (docs/guides/clusters.md)"
         )

@@ -1,6 +1,7 @@
 """Configuration of `colorize doctor`."""
 
-from typing import Literal, cast, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args
 
 from pydantic import Field, PrivateAttr
 
@@ -10,12 +11,13 @@ from jobs.command.config import JobConfig
 from jobs.command.verb import Verb, load_verb
 
 CheckedVerbName = Literal["prepare", "train", "evaluate", "archive"]
-_OWN_KEYS = {"verb", "timeout", "json", "ray", "log"}
+_OWN_KEYS = ("verb", "deployment", "timeout", "json")
+_SHARED_KEYS = ("ray", "log")
 
 
 class DoctorConfig(JobConfig):
-    """Check this machine, or the cluster at ray.address: versions on every node, GPUs and CUDA, disk, shared memory,
-    limits, clocks, authentication.
+    """Check the cluster at ray.address or RAY_ADDRESS, or this machine alone: versions on every node, GPUs and CUDA,
+    disk, shared memory, limits, clocks, authentication.
 
     With a verb and its configuration (colorize doctor archive --config FILE key=value ...) also check what that job
     needs: CPUs and GPUs for its processes, access to its locations from every node, its weights, and its inputs. The
@@ -26,6 +28,9 @@ class DoctorConfig(JobConfig):
 
     verb: CheckedVerbName | None = None
     """Verb whose job is checked; its keys are given beside those of doctor."""
+    deployment: list[str] = Field(default_factory=list)
+    """Files and folders with which a cluster is started, such as cluster/deploy/aws.yaml: their YAML files must have no
+    placeholder left, such as BUCKET or ami-00000000000000000."""
     timeout: float = Field(60, gt=0)
     """Seconds after which a node counts as not responding."""
     as_json: bool = Field(False, alias="json")
@@ -38,20 +43,27 @@ class DoctorConfig(JobConfig):
         return self._job
 
     @classmethod
-    def load(cls, file: str | None, overrides: list[str]) -> "DoctorConfig":
+    def load(
+        cls,
+        file: str | None,
+        overrides: list[str],
+        *,
+        source: str = "command line",
+        context: Mapping[str, Any] | None = None,
+    ) -> "DoctorConfig":
         """Read the keys of doctor from the overrides, and those of the verb from the file and the other overrides.
 
         Raises:
             UserError: a key is wrong, or no verb is named and the keys are not those of exactly one.
         """
-        own = [override for override in overrides if override.partition("=")[0] in ("verb", "timeout", "json")]
+        own = [override for override in overrides if override.partition("=")[0] in _OWN_KEYS]
         keys = [override for override in overrides if override not in own]
-        config = super().load(None, own)
+        config = super().load(None, own, source=source, context=context)
         sections = {key.partition("=")[0].partition(".")[0] for key in keys} | set(read_yaml(file) if file else ())
-        if config.verb is None and sections <= _OWN_KEYS:
-            return super().load(file, overrides)
+        if config.verb is None and sections <= {*_OWN_KEYS, *_SHARED_KEYS}:
+            return super().load(file, overrides, source=source, context=context)
         verb = config.verb or _deduce(file, keys)
-        job = cast(JobConfig, load_verb(verb).CONFIG.load(file, keys))
+        job = cast(JobConfig, load_verb(verb).CONFIG.load(file, keys, source=source, context=context))
         config = config.model_copy(update={"verb": verb, "ray": job.ray, "log": job.log})
         config._job = job
         return config

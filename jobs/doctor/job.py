@@ -4,12 +4,13 @@ import json
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cluster.config.command_line import DONE, FAILED
 from cluster.config.loading import to_yaml
 from cluster.errors import ClusterError
-from cluster.session import ray_session
+from cluster.session import cluster_address, is_listening, ray_session
 from colorize_core.errors import UserError
 from jobs.command.console import say
 from jobs.command.verb import CheckedVerb, load_verb
@@ -26,7 +27,8 @@ CONFIG = DoctorConfig
 def plan(config: DoctorConfig) -> str:
     """Describe the checks."""
     resolved = f"{to_yaml(config.job)}\n" if config.job else ""
-    return f"{resolved}doctor would check Ray and its nodes{f', and what {config.verb} needs' if config.verb else ''}"
+    parts = [*config.deployment, _where(config), *([f"what {config.verb} needs"] if config.verb else ())]
+    return f"{resolved}doctor would check {', and '.join(parts)}"
 
 
 def run(config: DoctorConfig, verbose: bool = False) -> int:
@@ -65,7 +67,11 @@ class Reporter:
 
 
 def run_checks(config: DoctorConfig, *, verbose: bool) -> Iterator[Finding]:
-    """Yield all findings, those about the job last."""
+    """Yield all findings, those about the job last; raises UserError for a file of the deployment that is not there."""
+    from jobs.doctor.checks import check_placeholders
+
+    if config.deployment:
+        yield check_placeholders(_read_deployment(config.deployment))
     try:
         with ray_session(config.ray, verbose=verbose):
             nodes = yield from _check_cluster(config)
@@ -76,12 +82,29 @@ def run_checks(config: DoctorConfig, *, verbose: bool) -> Iterator[Finding]:
         yield Finding("ray", "fail", str(error), advice)
 
 
+def _read_deployment(paths: Sequence[str]) -> dict[str, str]:
+    """Return the texts of the YAML files among the paths and in the folders among them, by name."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path] if path.is_file() else []
+        if not found:
+            raise UserError(f"deployment = {str(path)!r}: no YAML file there")
+        files += found
+    return {str(file): file.read_text(encoding="utf-8") for file in files}
+
+
+def _where(config: DoctorConfig) -> str:
+    """Return what is checked: the cluster that is named, or this machine."""
+    address = cluster_address(config.ray)
+    return f"the cluster at {address}" if address else "this machine alone"
+
+
 def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]"]:
     """Yield findings about every node; returns the nodes that answer."""
     from cluster.nodes.authentication import is_readable_by_others, is_token_required, token_file
     from cluster.nodes.facts import collect_cuda_facts, collect_node_facts
     from cluster.nodes.query import alive_nodes, ask_nodes
-    from cluster.session import local_cores
+    from cluster.ray_compat import running_address
     from jobs.doctor import checks
 
     nodes = alive_nodes()
@@ -89,12 +112,14 @@ def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]
     names = ", ".join(node.name for node in nodes[:3]) + (", ..." if len(nodes) > 3 else "")
     total = {kind: sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
     resources = ", ".join(checks.amount(number, kind) for kind, number in total.items())
-    yield Finding("ray", "ok", f"{checks.amount(len(nodes), 'node')} ({names}), {resources}")
-    token = token_file()
-    open_file = token if token and is_readable_by_others(token) else None
-    yield checks.check_token(
-        is_required=is_token_required(), open_file=open_file, is_remote=local_cores(config.ray) is None
-    )
+    yield Finding("ray", "ok", f"{_where(config)}: {checks.amount(len(nodes), 'node')} ({names}), {resources}")
+    if cluster_address(config.ray):
+        token = token_file()
+        open_file = token if token and is_readable_by_others(token) else None
+        yield checks.check_token(is_required=is_token_required(), open_file=open_file)
+    elif (running := running_address()) and is_listening(running):
+        message = f"a cluster runs here at {running}, and was not checked: neither ray.address nor RAY_ADDRESS names it"
+        yield Finding("cluster", "warn", message, "colorize doctor ray.address=auto checks it")
     temp_dirs = {node.id: node.temp_dir for node in nodes}
     asked = time.time()
     answers = ask_nodes(nodes, collect_node_facts, checks.PACKAGES, temp_dirs, seconds=seconds, by_value=True)
@@ -114,14 +139,15 @@ def _check_cluster(config: DoctorConfig) -> Generator[Finding, None, "list[Node]
 
 def _check_job(config: DoctorConfig, nodes: "Sequence[Node]") -> Iterator[Finding]:
     """Yield findings about what a job needs of the nodes that answer."""
-    from cluster.session import local_cores
+    from cluster.ray_compat import may_grow
     from jobs.doctor.checks import check_resources
     from jobs.doctor.storage import check_storage, check_weights
 
     job = cast(CheckedVerb, load_verb(str(config.verb)))
     requirements: Requirements = job.requirements(config.job)
     seconds = config.timeout
-    yield check_resources(requirements.processes, nodes, can_grow=local_cores(config.ray) is None)
+    can_grow = cluster_address(config.ray) is not None and may_grow()
+    yield check_resources(requirements.processes, nodes, can_grow=can_grow)
     stored = check_storage(requirements, [node for node in nodes if not node.is_here], seconds)
     weights = check_weights(requirements, nodes, seconds)
     yield from [*stored, *weights]

@@ -17,6 +17,35 @@ FEATURES = "features"
 """Column of Inception features; those of the photographs are rows of the model `TRUTH`."""
 
 
+def load_inception(config: EvaluateConfig, weights: str | None) -> InceptionFeatures:
+    """Load the network of FID as configured."""
+    return InceptionFeatures(weights, config.inception, config.inception_side)
+
+
+class FeatureActor:
+    """Computes the features of photographs with which FID and KID compare."""
+
+    def __init__(self, config: EvaluateConfig, weights: str | None, seen: ClusterCounter) -> None:
+        """Load the network of FID."""
+        retain_freed_memory(everything=True)
+        self._device = torch.device("cuda" if config.actors.gpus else "cpu")
+        torch.backends.cudnn.allow_tf32 = False
+        self._inception, self._seen = load_inception(config, weights).to(self._device), seen
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Turn the columns key and rgb into key and features."""
+        pixels = batch.column("rgb").combine_chunks().to_numpy_ndarray().copy()
+        features = feature_column(self._inception(torch.from_numpy(pixels).to(self._device)))
+        self._seen.add(len(batch))
+        return pa.table({"key": batch.column("key").combine_chunks(), FEATURES: features})
+
+
+def feature_column(features: Tensor) -> pa.Array:
+    """Return features (B, D) as a column of lists."""
+    values = features.cpu().numpy().astype(np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
 class ScoreActor:
     """Holds all models, and scores batches of photographs with each model and each baseline."""
 
@@ -30,8 +59,8 @@ class ScoreActor:
         lpips = LPIPS(config.lpips.network(), config.lpips.weights).to(self._device) if with_lpips else None
         self._score = scoring.Scorer(dataset.color_prior, lpips, config.definitions)
         source = config.fid.source()
-        self._inception = InceptionFeatures(source.location).to(self._device) if source else None
-        self._constant, self._scored = dataset.ab_median, scored
+        self._inception = load_inception(config, source.location).to(self._device) if source else None
+        self._constant, self._ensemble, self._scored = dataset.ab_median, config.ensemble, scored
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score a batch.
@@ -46,7 +75,7 @@ class ScoreActor:
         rgb = torch.from_numpy(pixels.to_numpy_ndarray().copy()).to(self._device)
         keys = batch.column("key").combine_chunks()
         parts = []
-        predicted = scoring.predictions(self._models, rgb, self._constant)
+        predicted = scoring.predictions(self._models, rgb, self._constant, self._ensemble)
         L, _ = scoring.split_rgb(rgb)
         for name, scores in self._score(predicted, rgb).items():
             image = scoring.assemble(L, predicted[name]) if self._inception else None
@@ -61,6 +90,5 @@ class ScoreActor:
         columns = {"key": keys, "model": pa.array([name] * len(keys))}
         columns |= {metric: pa.array(values.cpu().double().numpy()) for metric, values in scores.items()}
         if self._inception and image is not None:
-            features = self._inception(image).cpu().numpy().astype(np.float32)
-            columns[FEATURES] = pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), features.shape[1])
+            columns[FEATURES] = feature_column(self._inception(image))
         return pa.table(columns)

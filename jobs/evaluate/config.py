@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
-from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
+from colorize_core.evaluation.protocols import PROTOCOLS
+from colorize_core.inference.options import EnsembleOptions
+from colorize_core.metrics.registry import FURTHER, MAIN, InceptionVariant, metrics_of, papers
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.run.actors import ActorsOptions
 from jobs.run.weights_config import FidOptions
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[tuple(PROTOCOLS)]
 
 CheckpointLocations = str | Sequence[str] | Mapping[str, str]
 """Checkpoint directory, several of them, or directories by name."""
@@ -49,6 +56,9 @@ class EvaluateConfig(PipelineJobConfig):
     checkpoint that comes with the project."""
     output: Output
     """Directory or URI of the results."""
+    ensemble: EnsembleOptions | None = None
+    """Mixture of the predictions of all checkpoints, as a further row of the table: {} for their mean. No such row when
+    empty."""
     split: Literal["test", "val"] = "test"
     """Split of the dataset to score."""
     definitions: list[str] = Field(
@@ -60,6 +70,12 @@ class EvaluateConfig(PipelineJobConfig):
     """Perceptual similarity."""
     fid: FidOptions = Field(default_factory=FidOptions)
     """FID and KID."""
+    reference: str | None = None
+    """Dataset written by `prepare` with other photographs, with whose split of the same name FID and KID compare; the
+    scored photographs themselves when empty."""
+    protocol: ProtocolName | None = None
+    """Protocol of published tables (docs/reference/metrics.md), which fixes the number of photographs, how they are
+    made square, and what FID compares by which network. Other photographs are refused."""
     batch_size: int = Field(16, ge=1)
     """Number of photographs per batch."""
     actors: ActorsOptions = Field(default_factory=ActorsOptions)
@@ -70,6 +86,30 @@ class EvaluateConfig(PipelineJobConfig):
     """Number of photographs in the sample grid."""
     report: bool = True
     """Write the page OUTPUT/report/index.html at the end. `colorize report OUTPUT` writes it at any later time."""
+
+    @property
+    def inception(self) -> InceptionVariant:
+        """Variant of the Inception network: that of the protocol, if there is one."""
+        return PROTOCOLS[self.protocol].inception if self.protocol else self.fid.inception
+
+    @property
+    def inception_side(self) -> int | None:
+        """Side to which images are reduced before FID by the protocol."""
+        return PROTOCOLS[self.protocol].inception_side if self.protocol else None
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvaluateConfig":
+        if self.reference and not self.fid.weights:
+            raise ValueError("reference has no effect without fid.weights")
+        if not self.protocol:
+            return self
+        if "inception" in self.fid.model_fields_set and self.fid.inception != self.inception:
+            raise ValueError(f"fid.inception: the protocol {self.protocol} uses {self.inception}")
+        if PROTOCOLS[self.protocol].reference and not self.reference:
+            raise ValueError(f"the protocol {self.protocol} compares with other photographs: give reference=DATASET")
+        if self.reference and not PROTOCOLS[self.protocol].reference:
+            raise ValueError(f"reference: the protocol {self.protocol} compares with the scored photographs")
+        return self
 
     @field_validator("definitions", mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """`colorize evaluate`: scores of checkpoints on photographs in color."""
 
+import hashlib
 import json
 import logging
 import math
@@ -11,11 +12,13 @@ from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.evaluation.protocols import PROTOCOLS
 from colorize_core.evaluation.table import render_markdown, summarize_scores
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import say, summary
 from jobs.doctor.preflight import check_start
 from jobs.evaluate.config import EvaluateConfig, name_checkpoints
+from jobs.evaluate.dataset import SplitOfDataset
 from jobs.evaluate.models import TRUTH, color_images, load_models
 from jobs.evaluate.report import PER_IMAGE, RESULT, write_evaluation_report
 from jobs.run.actors import count_actors
@@ -27,8 +30,7 @@ from jobs.run.requirements import PretrainedWeights, Requirements
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from colorize_core.data.shards import DatasetInfo
+    import torch
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ _MIN_CELL = 160
 class EvaluationInputs:
     """Checked inputs of an evaluation."""
 
-    shards: Storage
+    dataset: SplitOfDataset
+    """The photographs that are scored."""
+    reference: SplitOfDataset | None
+    """The photographs with which FID and KID compare, if they are others."""
     output: Storage
-    dataset: "DatasetInfo"
     checkpoints: dict[str, str]
-    """SHA-256 of the weights, by name in the table."""
+    """SHA-256 of the weights, by name in the table; that of an ensemble is of its members and options."""
     names: list[str]
     """Rows of the table, in order."""
 
@@ -53,10 +57,10 @@ class EvaluationInputs:
 def plan(config: EvaluateConfig) -> str:
     """Describe what `run` would do."""
     inputs = check_inputs(config)
-    rows = inputs.dataset.splits[config.split]["rows"]
+    protocol = f"\n{PROTOCOLS[config.protocol].describe()}" if config.protocol else ""
     return (
-        f"evaluate would score {', '.join(inputs.checkpoints)} on {rows} photographs of {inputs.shards.uri}, "
-        f"into {inputs.output.uri}"
+        f"evaluate would score {', '.join(inputs.checkpoints)} on {inputs.dataset.describe()}, "
+        f"into {inputs.output.uri}{protocol}"
     )
 
 
@@ -69,12 +73,15 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
         rows = _score(config, inputs, with_lpips=no_lpips is None)
-    rows, distances = split_features(rows, inputs.names)
+        reference = _reference_features(config, inputs)
+    rows, distances = split_features(rows, inputs.names, reference)
     result: dict[str, Any] = {
+        "protocol": PROTOCOLS[config.protocol].describe() if config.protocol else None,
+        "reference": inputs.reference.describe() if inputs.reference else None,
         "split": config.split,
-        "photographs": inputs.dataset.splits[config.split]["rows"],
-        "size": inputs.dataset.size,
-        "shards": inputs.dataset.fingerprint,
+        "photographs": inputs.dataset.count,
+        "size": inputs.dataset.info.size,
+        "shards": inputs.dataset.info.fingerprint,
         "checkpoints": inputs.checkpoints,
         "models": summarize_scores(rows, inputs.names, config.definitions, config.resamples),
         "lpips": no_lpips or config.lpips.backbone,
@@ -103,12 +110,19 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
 def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
     """Validate the inputs before Ray is started; raises UserError. Models are not built."""
     from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
-    from colorize_core.data.shards import read_dataset_info
-    from colorize_core.evaluation.scoring import BASELINES, ceiling_name
+    from colorize_core.evaluation.scoring import BASELINES, ENSEMBLE, ceiling_name
 
     shards, output = reach(config.storage, config.shards, config.output)
-    dataset = read_dataset_info(shards.path(), shards.filesystem)
-    dataset.files(config.split, shards.uri)
+    dataset = SplitOfDataset.open(shards, config.split)
+    reference = None
+    if config.reference:
+        store, _ = reach(config.storage, config.reference, config.output)
+        reference = SplitOfDataset.open(store, config.split)
+    if config.protocol:
+        protocol = PROTOCOLS[config.protocol]
+        dataset.require(protocol.scored)
+        if reference and protocol.reference:
+            reference.require(protocol.reference)
     if not output.exists(RESULT) and next(iter(output.list()), None) is not None:
         raise UserError(f"{output.uri}: the output is not empty and contains no evaluation; use another output")
     checkpoints, sizes = {}, set()
@@ -120,18 +134,26 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
         sizes.add(loaded.working_size)
     references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
     for name in checkpoints:
-        if name in (*references, TRUTH):
+        if name in (*references, TRUTH, *([ENSEMBLE] if config.ensemble else [])):
             raise UserError(f"checkpoint.{name}: every evaluation has a row or image of this name; use another name")
+    if config.ensemble:
+        config.ensemble.require_members(checkpoints)
+        members = json.dumps([checkpoints, config.ensemble.model_dump()])
+        checkpoints[ENSEMBLE] = hashlib.sha256(members.encode()).hexdigest()
     if source := config.fid.source():
         from colorize_core.metrics.distribution import check_inception_weights
 
         check_inception_weights(source.location)
-    return EvaluationInputs(shards, output, dataset, checkpoints, [*references, *checkpoints])
+    return EvaluationInputs(dataset, reference, output, checkpoints, [*references, *checkpoints])
 
 
 def requirements(config: EvaluateConfig) -> Requirements:
     """Return what an evaluation requires from the cluster and from storage."""
-    shards, output = (open_storage(location, config.storage) for location in (config.shards, config.output))
+    output = open_storage(config.output, config.storage)
+    locations = {"shards": config.shards, **({"reference": config.reference} if config.reference else {})}
+    datasets: dict[str, tuple[Storage, str | None]] = {
+        key: (open_storage(location, config.storage), "dataset.json") for key, location in locations.items()
+    }
     checkpoints = {f"checkpoint {name}": location for name, location in name_checkpoints(config.checkpoint).items()}
     weights = config.fid.requirements()
     if config.lpips.backbone != "none":
@@ -139,7 +161,7 @@ def requirements(config: EvaluateConfig) -> Requirements:
         weights["lpips.weights"] = PretrainedWeights(config.lpips.weights, published)
     return Requirements(
         config.actors.processes(reserved=_READ_CPUS),
-        reads={"shards": (shards, "dataset.json"), **checkpoint_reads(checkpoints, config.storage)},
+        reads={**datasets, **checkpoint_reads(checkpoints, config.storage)},
         writes={"output": output},
         weights=weights,
     )
@@ -174,50 +196,93 @@ def _score(config: EvaluateConfig, inputs: EvaluationInputs, with_lpips: bool) -
     from jobs.run.progress import ClusterCounter
 
     scored = ClusterCounter()
-    shards, dataset = inputs.shards, inputs.dataset
-    photographs = dataset.splits[config.split]["rows"]
-    batches = math.ceil(photographs / config.batch_size)
-    actors = count_actors(config.actors, config.ray, reserved=_READ_CPUS, batches=batches)
-    files = [shards.path(name) for name in dataset.files(config.split, shards.uri)]
-    pipeline = (
-        ray.data.read_parquet(files, filesystem=shards.filesystem)
-        .select_columns(["key", "rgb"])
-        .repartition(target_num_rows_per_block=config.batch_size)
-        .map_batches(
-            ScoreActor,
-            batch_size=config.batch_size,
-            batch_format="pyarrow",
-            fn_constructor_kwargs={"config": config, "dataset": dataset, "with_lpips": with_lpips, "scored": scored},
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=config.actors.cpus,
-            num_gpus=config.actors.gpus,
-        )
+    dataset = inputs.dataset
+    actors = _count_actors(config, dataset)
+    pipeline = dataset.read(config.batch_size).map_batches(
+        ScoreActor,
+        batch_size=config.batch_size,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={
+            "config": config,
+            "dataset": dataset.info,
+            "with_lpips": with_lpips,
+            "scored": scored,
+        },
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_cpus=config.actors.cpus,
+        num_gpus=config.actors.gpus,
     )
-    with scored.follow(pipeline, "scored", photographs, config.stall_seconds, "the same command starts over"):
+    with scored.follow(pipeline, "scored", dataset.count, config.stall_seconds, "the same command starts over"):
         table = pa.concat_tables(list(pipeline.iter_batches(batch_size=None, batch_format="pyarrow")))
     order = pa.array([*inputs.names, TRUTH])
     table = table.append_column("order", pc.index_in(table.column("model"), value_set=order))
     return table.sort_by([("order", "ascending"), ("key", "ascending")]).drop_columns("order").combine_chunks()
 
 
-def split_features(rows: "pa.Table", names: Sequence[str]) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
+def _count_actors(config: EvaluateConfig, dataset: SplitOfDataset) -> int:
+    batches = math.ceil(dataset.count / config.batch_size)
+    return count_actors(config.actors, config.ray, reserved=_READ_CPUS, batches=batches)
+
+
+def _reference_features(config: EvaluateConfig, inputs: EvaluationInputs) -> "torch.Tensor | None":
+    """Return the features (N, 2048) of the reference photographs; None if FID compares with the scored ones.
+
+    They are sorted by key, so that sums over them give the same digits for any number of actors.
+    """
+    source = config.fid.source()
+    if inputs.reference is None or source is None:
+        return None
+    import pyarrow as pa
+    import ray
+
+    from jobs.evaluate.actor import FeatureActor
+    from jobs.run.progress import ClusterCounter
+
+    seen = ClusterCounter()
+    pipeline = inputs.reference.read(config.batch_size).map_batches(
+        FeatureActor,
+        batch_size=config.batch_size,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={"config": config, "weights": source.location, "seen": seen},
+        compute=ray.data.ActorPoolStrategy(size=_count_actors(config, inputs.reference)),
+        num_cpus=config.actors.cpus,
+        num_gpus=config.actors.gpus,
+    )
+    count, again = inputs.reference.count, "the same command starts over"
+    with seen.follow(pipeline, "reference photographs", count, config.stall_seconds, again):
+        table = pa.concat_tables(list(pipeline.iter_batches(batch_size=None, batch_format="pyarrow")))
+    return features_of(table.sort_by("key"))
+
+
+def features_of(rows: "pa.Table") -> "torch.Tensor":
+    """Return the column of features as a tensor (N, D)."""
+    import torch
+
+    from jobs.evaluate.actor import FEATURES
+
+    column = rows.column(FEATURES).combine_chunks()
+    return torch.tensor(column.flatten().to_numpy()).reshape(len(column), -1)
+
+
+def split_features(
+    rows: "pa.Table", names: Sequence[str], reference: "torch.Tensor | None" = None
+) -> tuple["pa.Table", dict[str, dict[str, Any]]]:
     """Return the rows without features, and FID and KID by model if there are features.
+
+    They compare with the features of `reference`, or of the photographs themselves if it is None.
 
     The driver gets the features of all images: KID needs each of them, and sums over sorted rows do not depend on the
     number of actors.
     """
     import pyarrow.compute as pc
-    import torch
 
     from jobs.evaluate.actor import FEATURES
 
     if FEATURES not in rows.column_names:
         return rows, {}
-    features = {}
-    for name in [*names, TRUTH]:
-        column = rows.filter(pc.equal(rows.column("model"), name)).column(FEATURES).combine_chunks()
-        features[name] = torch.tensor(column.flatten().to_numpy()).reshape(len(column), -1)
-    truth = features.pop(TRUTH)
+    features = {name: features_of(rows.filter(pc.equal(rows.column("model"), name))) for name in [*names, TRUTH]}
+    own = features.pop(TRUTH)
+    truth = own if reference is None else reference
     distances = {
         name: {
             metric.name: {"value": metric.distance(truth, predicted)} for metric in METRICS.values() if metric.distance
@@ -234,8 +299,9 @@ def _grid(config: EvaluateConfig, inputs: EvaluationInputs) -> bytes:
     from colorize_core.data.shards import read_batches
     from colorize_core.evaluation.sample_grid import sample_grid
 
-    shards, dataset = inputs.shards, inputs.dataset
-    first = shards.path(dataset.files(config.split, shards.uri)[0])
-    rgb = torch.from_numpy(next(read_batches([first], shards.filesystem, columns=["rgb"]))["rgb"])[: config.grid_rows]
-    images = color_images(load_models(config.checkpoint, config.storage), rgb, dataset.ab_median)
+    dataset = inputs.dataset
+    first = next(read_batches(dataset.files[:1], dataset.shards.filesystem, columns=["rgb"]))["rgb"]
+    rgb = torch.from_numpy(first)[: config.grid_rows]
+    models = load_models(config.checkpoint, config.storage)
+    images = color_images(models, rgb, dataset.info.ab_median, config.ensemble)
     return sample_grid({name: each.numpy() for name, each in images.items()}, cell=max(rgb.shape[-1], _MIN_CELL))

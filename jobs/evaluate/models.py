@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import StorageOptions
+from colorize_core.inference.options import EnsembleOptions
 from jobs.evaluate.config import CheckpointLocations, name_checkpoints
 from jobs.run.checkpoints import read_checkpoint
 
@@ -25,15 +26,23 @@ def load_models(
 
 
 def color_images(
-    models: Mapping[str, "tuple[nn.Module, CheckpointConfig]"], rgb: "torch.Tensor", constant: tuple[float, float]
+    models: Mapping[str, "tuple[nn.Module, CheckpointConfig]"],
+    rgb: "torch.Tensor",
+    constant: tuple[float, float],
+    ensemble: EnsembleOptions | None = None,
 ) -> dict[str, "torch.Tensor"]:
-    """Return gray images, those of each model, and the photographs (B, 3, H, W) `rgb`, all uint8, by name.
+    """Return gray images, those of each model and of their ensemble, and the photographs, all uint8, by name.
 
-    `constant` is the color of the constant baseline.
+    Args:
+        models: networks and configurations by name.
+        rgb: photographs (B, 3, H, W) uint8.
+        constant: color of the constant baseline.
+        ensemble: how the predictions of the models are mixed; None for no ensemble.
     """
     from colorize_core.evaluation import scoring
 
     sizes = {name: (model, config.working_size) for name, (model, config) in models.items()}
-    predicted = scoring.predictions(sizes, rgb, constant)
+    predicted = scoring.predictions(sizes, rgb, constant, ensemble)
     L, _ = scoring.split_rgb(rgb)
-    return {name: scoring.assemble(L, predicted[name]) for name in (scoring.GRAY, *models)} | {TRUTH: rgb}
+    shown = [scoring.GRAY, *models, *([scoring.ENSEMBLE] if ensemble else [])]
+    return {name: scoring.assemble(L, predicted[name]) for name in shown} | {TRUTH: rgb}

@@ -12,6 +12,7 @@ from cluster.errors import ClusterError
 from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import below_gray
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.starter import locate_checkpoint
 from jobs.evaluate.config import name_checkpoints
 from jobs.evaluate.models import TRUTH, color_images, load_models
@@ -148,13 +149,15 @@ def _write_images(
     for name, (_, loaded) in models.items():
         if loaded.weights_sha256 != result["checkpoints"][name]:
             raise UserError(f"checkpoint.{name}: no longer the weights that were evaluated")
+    mixture = evaluation.config.get("ensemble")
+    ensemble = EnsembleOptions.model_validate(mixture) if mixture is not None else None
     files = [shards.path(name) for name in dataset.files(result["split"], shards.uri)]
     photographs = read_photographs(files, keys, shards.filesystem)
     writer = _ImageWriter(evaluation.output, study)
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
         rgb = torch.stack([torch.from_numpy(photographs[key]) for key in batch])
-        by_model = color_images(models, rgb, dataset.ab_median)
+        by_model = color_images(models, rgb, dataset.ab_median, ensemble)
         with ThreadPoolExecutor(_THREADS) as pool:
             for place, key in enumerate(batch):
                 images = {name: each[place] for name, each in by_model.items()}

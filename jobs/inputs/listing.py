@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ LISTING = "_state/listing.json"
 ROWS_PER_PART = 500_000
 """Inputs per file of the manifest, which is also the most that a driver holds in memory at once."""
 _LISTING_THREADS = 32
+# Files and folders that macOS, Windows, photograph viewers and network storage write beside photographs. AppleDouble
+# files (._scan.jpg) have the endings of photographs and hold none.
+_SYSTEM_FILES = re.compile(
+    r"""(^|/)(
+        \._[^/]* | \.DS_Store | Thumbs\.db | ehthumbs\.db | desktop\.ini
+      | (@eaDir | \#recycle | @Recycle | \$RECYCLE\.BIN | System\ Volume\ Information
+      | __MACOSX | \.AppleDouble | \.Spotlight-V100 | \.Trash[^/]* | \.thumbnails)/.*
+    )$""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
 _MAX_ENDING = 10
 """Characters of a file name ending; what follows a dot in longer names is no ending."""
 _MAX_REASONS = 1000
@@ -46,6 +57,9 @@ class ListingOptions(Section):
     """Minimum file size in bytes."""
     max_bytes: int | None = Field(None, ge=1)
     """Maximum file size in bytes; no limit when empty."""
+    system_files: bool = False
+    """Do not exclude the files that operating systems and network storage write beside photographs, such as ._* of
+    macOS, Thumbs.db, and folders named @eaDir."""
     follow_links: bool = False
     """List the folders that symbolic links in a local source name, too."""
 
@@ -57,6 +71,8 @@ class ListingOptions(Section):
         """
         if entry.not_listed == LINK:
             return f"{LINK} (listing.follow_links)"
+        if not self.system_files and _SYSTEM_FILES.search(entry.key):
+            return "system files (listing.system_files)"
         endings = tuple(ending.lower() for ending in self.extensions) or tuple(known_endings)
         if not entry.not_listed and not entry.key.lower().endswith(endings):
             return _ending(entry.key)

@@ -12,8 +12,8 @@ from jobs.inputs.listing import ListingOptions
 class PrepareConfig(PipelineJobConfig):
     """Convert a folder or s3:// prefix of color photographs (jpg, png, webp, tiff) into Lab shards for training.
 
-    Exact duplicates, nearly gray photographs and files that cannot be decoded are rejected and listed with the reason
-    in OUTPUT/rejects.parquet.
+    Exact duplicates and nearly gray photographs (unless screen is false) and files that cannot be decoded are rejected
+    and listed with the reason in OUTPUT/rejects.parquet.
     """
 
     source: str
@@ -30,6 +30,9 @@ class PrepareConfig(PipelineJobConfig):
     """Fraction of the photographs for validation, with split=hash."""
     test_fraction: float = Field(0.05, ge=0, lt=1)
     """Fraction of the photographs for the final test, with split=hash."""
+    screen: bool = True
+    """Reject exact duplicates and nearly gray photographs, from which a model learns nothing. With false they are kept,
+    as tables of papers over a fixed list of photographs require."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
     """Selection of the inputs."""
     rows_per_shard: int = Field(512, ge=1)

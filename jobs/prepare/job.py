@@ -58,7 +58,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
         inspected = _inspect(config, source, output, listing.count)
-        rejects = _reject_duplicates(inspected)
+        rejects = _reject(inspected, duplicates=config.screen)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
         if accepted.empty:
             raise UserError(
@@ -134,18 +134,19 @@ def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int
     return pd.concat(parts, ignore_index=True)
 
 
-def _reject_duplicates(inspected: "pd.DataFrame") -> "pd.DataFrame":
-    """Mark all but one of identical files as duplicates, in place; return all rejected rows.
+def _reject(inspected: "pd.DataFrame", *, duplicates: bool) -> "pd.DataFrame":
+    """Mark all but one of identical files as duplicates, in place, if `duplicates`; return all rejected rows.
 
     The file in the split with the highest priority is kept, then the one with the first key: the result does not depend
     on the order of the rows.
     """
-    usable = inspected[inspected.reason == ""]
-    order = usable.assign(rank=usable.split.map(_SPLIT_PRIORITY)).sort_values(["rank", "key"])
-    first = order.groupby("id").key.transform("first")
-    copies = order.index[order.key != first]
-    inspected.loc[copies, "reason"] = "duplicate"
-    inspected.loc[copies, "detail"] = "same bytes as " + first[copies]
+    if duplicates:
+        usable = inspected[inspected.reason == ""]
+        order = usable.assign(rank=usable.split.map(_SPLIT_PRIORITY)).sort_values(["rank", "key"])
+        first = order.groupby("id").key.transform("first")
+        copies = order.index[order.key != first]
+        inspected.loc[copies, "reason"] = "duplicate"
+        inspected.loc[copies, "detail"] = "same bytes as " + first[copies]
     rejects = inspected[inspected.reason != ""].sort_values("key", ignore_index=True)
     return rejects[["key", "split", "reason", "detail", "id"]]
 

@@ -1,6 +1,7 @@
 """Ray tasks of `prepare`: screening of photographs, and writing of shards."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,29 @@ if TYPE_CHECKING:
     from jobs.prepare.config import PrepareConfig
 
 _BATCH_SIZE = 64
+_COUNT_STEP = 8  # photographs between two counts: a block of 64 takes many seconds, in which progress would stand still
+
+Item = TypeVar("Item")
 
 
 def inspect_rows(batch: pa.Table, config: "PrepareConfig", source: Storage, counter: ClusterCounter) -> pa.Table:
     """Screen the photographs of a batch of manifest rows; return key, split, id, reason and detail of each."""
     keys = batch.column("key").to_pylist()
-    rows = [_inspect(key, file, config) for key, file in zip(keys, fetch_all(source, keys), strict=True)]
-    counter.add(len(rows))
-    return pa.Table.from_pylist(rows)
+    files = zip(keys, fetch_all(source, keys), strict=True)
+    return pa.Table.from_pylist([_inspect(key, file, config) for key, file in _counted(files, counter)])
+
+
+def _counted(items: Iterable[Item], counter: ClusterCounter) -> Iterator[Item]:
+    """Yield items, and add those that the caller is done with to the counter, in steps."""
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if done == _COUNT_STEP:
+            counter.add(done)
+            done = 0
+    if done:
+        counter.add(done)
 
 
 def _inspect(key: str, file: Fetched, config: "PrepareConfig") -> dict[str, str]:
@@ -34,7 +50,7 @@ def _inspect(key: str, file: Fetched, config: "PrepareConfig") -> dict[str, str]
         found = screening.ScreeningResult("", file.status, file.error)
     else:
         policy = screening.ResizePolicy(config.size, config.resize)
-        found = screening.screen(file.data, policy, config.max_pixels)
+        found = screening.screen(file.data, policy, config.max_pixels, keep_gray=not config.screen)
     split, reason, detail = None, found.reason, found.detail
     if config.split == "folders":
         split = screening.split_by_folder(key)
@@ -79,7 +95,8 @@ def write_shard(
     for start in range(0, len(keys), _BATCH_SIZE):
         batch = slice(start, start + _BATCH_SIZE)
         pixels = []
-        for key, identity, file in zip(keys[batch], ids[batch], fetch_all(source, keys[batch]), strict=True):
+        files = zip(keys[batch], ids[batch], fetch_all(source, keys[batch]), strict=True)
+        for key, identity, file in _counted(files, counter):
             if file.status or screening.content_id(file.data) != identity:
                 cause = file.error or "its content has changed"
                 raise UserError(f"{source.uri}/{key}: cannot be converted after it was inspected ({cause}); run again")
@@ -88,7 +105,6 @@ def write_shard(
         if shard["split"] == shards.TRAIN:
             colors.add(table.column("ab").chunk(0).to_numpy_ndarray())
         tables.append(table)
-        counter.add(len(pixels))
     output.write(shard["file"], shards.encode_shard(pa.concat_tables(tables)))
     found = np.flatnonzero(colors.counts)
     return {

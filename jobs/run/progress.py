@@ -1,5 +1,6 @@
 """Progress of a pipeline: a counter for the whole cluster and its live line."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 class _CounterActor:
     def __init__(self) -> None:
         self._count = 0
+        self._started: float | None = None
         self._seconds: dict[str, float] = {}
+
+    def start(self) -> None:
+        self._started = self._started or time.time()
 
     def add(self, number: int) -> None:
         self._count += number
 
-    def count(self) -> int:
-        return self._count
+    def progress(self) -> tuple[int, float | None]:
+        return self._count, self._started
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         self._seconds = add_stages([self._seconds, seconds])
@@ -45,13 +50,17 @@ class ClusterCounter:
         driver_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._actor = ray.remote(num_cpus=0, scheduling_strategy=driver_node)(_CounterActor).remote()
 
+    def start(self) -> None:
+        """Tell that a worker begins with its first photographs, without waiting; what came before is start-up."""
+        self._actor.start.remote()
+
     def add(self, number: int) -> None:
         """Add to the count without waiting."""
         self._actor.add.remote(number)
 
-    def count(self) -> int:
-        """Return the current count."""
-        return ray.get(self._actor.count.remote())
+    def progress(self) -> tuple[int, float | None]:
+        """Return the current count, and the time of the first `start`, in seconds since the epoch."""
+        return ray.get(self._actor.progress.remote())
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add seconds by stage (`colorize_core.runtime.stage_timer`) without waiting."""
@@ -63,7 +72,7 @@ class ClusterCounter:
 
     @contextmanager
     def follow(
-        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, advice: str
+        self, pipeline: "Dataset", what: str, total: int, stall_seconds: int, advice: str, starting: str = "starting"
     ) -> "Iterator[ProgressLine]":
         """Show a live line while the block consumes a pipeline whose workers add to this counter; stop it after.
 
@@ -73,6 +82,7 @@ class ClusterCounter:
             total: number of photographs.
             stall_seconds: seconds without progress after which the pipeline is stopped.
             advice: what the user can do after that, as the end of a sentence.
+            starting: what the line says before the first count.
 
         Raises:
             ClusterError: there was no progress for `stall_seconds`.
@@ -84,11 +94,11 @@ class ClusterCounter:
 
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
         try:
-            with ProgressLine(what, total, self.count) as line:
+            with ProgressLine(what, total, self.progress, starting) as line:
                 yield line
         except ExecutionTimeoutError as error:
             raise ClusterError(
-                f"no progress for {stall_seconds} s (stall_seconds); {self.count()} of {total} photographs were "
+                f"no progress for {stall_seconds} s (stall_seconds); {self.progress()[0]} of {total} photographs were "
                 f"{what}; {advice}"
             ) from error
         finally:

@@ -5,12 +5,15 @@ WorkerId. A worker exports its values every ten seconds and when it ends; nothin
 """
 
 import functools
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
 _PHOTOGRAPH_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_REFRESH_SECONDS = 8.0  # Ray drops a gauge that was not set for 20 s, and keeps counters as long as the node is up
 _STEP_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -68,6 +71,8 @@ def _instrument(metric: Metric) -> Any:
     return kind(metric.name, metric.meaning, labels)
 
 
+RUNNING = Metric("gauge", "colorize_run_active", "1 while the driver of a run is at work.")
+
 IMAGES = Metric("counter", "colorize_archive_images", "Photographs by status.", "status")
 INPUT_BYTES = Metric("counter", "colorize_archive_input_bytes", "Bytes read from the source.")
 OUTPUT_BYTES = Metric("counter", "colorize_archive_output_bytes", "Bytes of color images written.")
@@ -95,6 +100,30 @@ SCORE = Metric("gauge", "colorize_train_score", "Validation scores of the last c
 LEARNING_RATE = Metric("gauge", "colorize_train_learning_rate", "Learning rate at the end of the last completed epoch.")
 
 METRICS = tuple(value for value in globals().values() if isinstance(value, Metric))
+
+
+@contextmanager
+def active(run: str) -> Iterator[None]:
+    """Report a run as active for the duration of a block: without it, one that stands still looks like one that ended.
+
+    Args:
+        run: URI of the run's output.
+    """
+    ended = threading.Event()
+
+    def report() -> None:
+        while True:
+            RUNNING.record(run, 1)
+            if ended.wait(_REFRESH_SECONDS):
+                return
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def record_stages(run: str, seconds: Mapping[str, float], photographs: int) -> None:

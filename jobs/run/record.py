@@ -20,6 +20,15 @@ _MAX_VALUE_CHARACTERS = 40
 
 
 def begin_run(
+    output: Storage, verb: str, config: BaseModel, inputs: Mapping[str, str], *, changeable: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Start a run in `output`, or continue the run there: write its record; see `check_run`."""
+    record = check_run(output, verb, config, inputs, changeable=changeable)
+    write_record(output, record)
+    return record
+
+
+def check_run(
     output: Storage,
     verb: str,
     config: BaseModel,
@@ -28,7 +37,7 @@ def begin_run(
     changeable: Iterable[str] = (),
     new_run: bool = False,
 ) -> dict[str, Any]:
-    """Start a run in `output`, or continue the run there.
+    """Check that a run may start in `output`, or continue the run there; nothing is written.
 
     Args:
         output: location of the run.
@@ -39,7 +48,7 @@ def begin_run(
         new_run: replace the run in `output`.
 
     Returns:
-        The record, as written to run.json.
+        The record for run.json.
 
     Raises:
         UserError: the output holds a different run, or other files; the message names every difference.
@@ -64,7 +73,6 @@ def begin_run(
             record["started"] = earlier["started"]
     elif not all(entry.key.startswith("_state/") for entry in output.list()):
         raise UserError(f"{output.uri}: the output is not empty and contains no {verb} run; use another output")
-    write_record(output, record)
     return record
 
 

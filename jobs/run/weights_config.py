@@ -1,6 +1,7 @@
 """Configuration of published weights that a job loads."""
 
 from cluster.config.loading import Section
+from colorize_core.metrics.registry import InceptionVariant
 from jobs.run.requirements import PretrainedWeights
 
 
@@ -10,6 +11,9 @@ class FidOptions(Section):
     weights: str | None = None
     """Weights of the Inception network of torch-fidelity: `download`, or a path or URI. FID is not computed when
     empty."""
+    inception: InceptionVariant = "torch-fidelity"
+    """Package whose values are computed. Both use these weights, and differ in how they enlarge images: torch-fidelity
+    (and TF-GAN) as TensorFlow 1 did, pytorch-fid as torch does."""
 
     def source(self) -> PretrainedWeights | None:
         """Return the source of the weights, or None if FID is not to be computed."""

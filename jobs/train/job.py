@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
+from colorize_core.data.options import HintOptions
 from colorize_core.errors import UserError
 from colorize_core.formatting import format_duration
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start, require_resources
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
+from jobs.run.prometheus import active
 from jobs.run.record import begin_run, now, write_record
 from jobs.run.requirements import PretrainedWeights, Requirements, ResourceRequest
 from jobs.train.checkpoints import is_complete
@@ -68,7 +70,7 @@ def run(config: TrainConfig, verbose: bool = False) -> int:
             "%s has all its %d epochs; a higher optim.epochs continues it", inputs.output.uri, config.optim.epochs
         )
     else:
-        with ray_session(config.ray, verbose=verbose):
+        with ray_session(config.ray, verbose=verbose), active(inputs.output.uri):
             needed = requirements(config)
             require_resources(needed.processes, config.ray)
             check_start(needed)
@@ -105,6 +107,8 @@ def check_inputs(config: TrainConfig) -> TrainInputs:
     except UserError as error:
         raise UserError(f"augment.{error} ({shards.uri})") from None
     model = check_model(config.model.name, **config.model.options)
+    if config.augment.hints != HintOptions() and not model.takes_hints:
+        raise UserError(f"augment.hints: has no effect, because {config.model.name} takes no hints; siggraph17 does")
     for loss in config.loss.active():
         if loss.needs_bins and not model.has_bins:
             raise UserError(f"loss.{loss.name}: {config.model.name} predicts no color bins; zhang_eccv16 does")

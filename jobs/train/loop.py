@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from colorize_core.data.augment import augment
+from colorize_core.data.hints import draw_hints
 from colorize_core.data.loader import ShardLoader, prefetch
 from colorize_core.errors import UserError
 from colorize_core.formatting import format_duration
@@ -194,8 +195,10 @@ class EpochRunner:
         """Augment and normalize a batch on the device."""
         ids, L, ab = batch
         L, ab = (pixels.to(self.worker.device, non_blocking=True) for pixels in (L, ab))
-        config = self.worker.config
-        return Batch(*augment(L, ab, ids, epoch, config.augment, config.optim.seed))
+        options, seed = self.worker.config.augment, self.worker.config.optim.seed
+        seen, L, ab = augment(L, ab, ids, epoch, options, seed)
+        takes_hints = self.state.model.takes_hints
+        return Batch(seen, L, ab, draw_hints(ab, ids, epoch, options.hints, seed) if takes_hints else None)
 
 
 def _groups(batches: Iterator[_RawBatch], size: int) -> Iterator[list[_RawBatch]]:

@@ -24,7 +24,7 @@ class Validator:
         if source := worker.config.fid.source():
             from colorize_core.metrics.distribution import InceptionFeatures
 
-            self._inception = InceptionFeatures(source.location).to(worker.device)
+            self._inception = InceptionFeatures(source.location, worker.config.fid.inception).to(worker.device)
         self._true_features: Tensor | None = None
 
     def baseline(self) -> dict[str, float]:

@@ -1,9 +1,13 @@
 """Arguments of the command line: positional words, options, lists, flags."""
 
+import os
+import signal
+from types import SimpleNamespace
+
 import pytest
 from pydantic import Field
 
-from cluster.config.command_line import help_text, split_arguments, usage
+from cluster.config.command_line import help_text, run_command, split_arguments, usage
 from cluster.config.loading import Section
 from cluster.errors import ConfigError
 
@@ -75,3 +79,24 @@ def test_usage_shows_positional_words() -> None:
     assert usage("example", Example).startswith("colorize example TARGET [RUN ...] [--config FILE.yaml] [key=value")
     assert usage("file", FromFile).startswith("colorize file [FILE.yaml] [key=value ...]")
     assert "  target\n      Where to. (text; required)" in help_text("example", Example)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        (signal.SIGINT, 130, "colorize: interrupted; the same command continues\n"),
+        (signal.SIGTERM, 143, "colorize: terminated; the same command continues\n"),
+    ],
+)
+def test_a_signal_is_one_line_and_the_exit_code_of_shells(
+    number: int, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(config: Example, verbose: bool) -> int:
+        os.kill(os.getpid(), number)
+        pytest.fail("the signal was ignored")
+
+    before = signal.getsignal(signal.SIGTERM)
+    command = SimpleNamespace(CONFIG=Example, run=run, plan=str)
+    assert run_command("example", command, ["target=x"]) == code
+    assert capsys.readouterr().err == line
+    assert signal.getsignal(signal.SIGTERM) is before

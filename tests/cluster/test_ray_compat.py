@@ -5,7 +5,7 @@ from ray.exceptions import RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
-from cluster.ray_compat import root_cause
+from cluster.ray_compat import has_configured_type, root_cause
 from colorize_core.errors import UserError
 
 MISTAKE = UserError("lower optim.lr")
@@ -36,3 +36,10 @@ def test_a_mistake_is_found_within(error: Exception) -> None:
 def test_other_causes_are_the_first() -> None:
     fault = RuntimeError("out of memory")
     assert root_cause(of_workers(fault, RuntimeError("Connection closed by peer"))) is fault
+
+
+def test_a_cluster_without_types_of_nodes_does_not_grow() -> None:
+    by_hand = f"node_{'0f' * 28}"
+    assert not has_configured_type([by_hand, by_hand])
+    assert has_configured_type([by_hand, "gpu-spot"])
+    assert not has_configured_type([])

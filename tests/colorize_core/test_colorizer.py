@@ -13,8 +13,10 @@ from torch import nn
 from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
+from colorize_core.errors import UserError
+from colorize_core.inference.options import EnsembleOptions
 from colorize_core.models.base import ColorModel
-from colorize_core.photo.decode import decode
+from colorize_core.photo.decode import INCOMPLETE, decode
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.runtime import strips
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK
@@ -530,6 +532,63 @@ def test_gamut_clipped_is_the_share_of_pixels_that_lost_chroma() -> None:
     assert result.scores["gamut_clipped"] == 0.75
 
 
+# Ensembles
+
+
+def test_the_colors_of_several_models_are_mixed() -> None:
+    models = {"one": (ConstantColor(12, -9), 64), "other": (ConstantColor(2, 15), 32)}
+    data = [file(np.full((40, 60), 128, np.uint8))]
+    mean = Colorizer(models, device="cpu").colorize(data)[0]
+    np.testing.assert_allclose(rgb2lab(decoded(mean))[..., 1:].mean(axis=(0, 1)), (7, 3), atol=0.6)
+    assert mean.scores["disagreement"] == pytest.approx(26)  # the distance of (12, -9) and (2, 15)
+    limited = Colorizer(models, device="cpu", ensemble=EnsembleOptions(calm="one", limit=13)).colorize(data)[0]
+    np.testing.assert_allclose(rgb2lab(decoded(limited))[..., 1:].mean(axis=(0, 1)), (7, 3), atol=0.6)
+    assert limited.scores["disagreement"] == pytest.approx(26)
+
+
+def test_each_model_of_an_ensemble_has_its_working_size(photos: np.ndarray) -> None:
+    seen = {}
+
+    class Look(ConstantColor):
+        def forward(self, L: torch.Tensor) -> torch.Tensor:
+            seen[self.color[0, 0].item()] = L
+            return super().forward(L)
+
+    small, large = (Look(a, 0) for a in (1, 2))
+    colorizer = Colorizer({"small": (small, 64), "large": (large, 96)}, device="cpu", precision="fp32")
+    assert colorizer.working_size == 96
+    colorizer.colorize([file(photos[0])])
+    for model, size in ((small, 64), (large, 96)):
+        ensemble_saw = seen[model.color[0, 0].item()]
+        Colorizer(model, size, "cpu", precision="fp32").colorize([file(photos[0])])
+        assert ensemble_saw.shape == (1, 1, size, size)
+        assert torch.equal(ensemble_saw, seen[model.color[0, 0].item()])
+
+
+def test_the_ensemble_of_a_model_with_itself_is_the_model(tiny_model: ColorModel, photos: np.ndarray) -> None:
+    data = [file(gray(photo)) for photo in photos[:2]]
+    both = Colorizer({"one": (tiny_model, 64), "other": (tiny_model, 64)}, device="cpu").colorize(data)
+    for alone, mixed in zip(Colorizer(tiny_model, 64, "cpu").colorize(data), both, strict=True):
+        np.testing.assert_array_equal(decoded(alone), decoded(mixed))
+        assert mixed.scores == {**alone.scores, "disagreement": 0}
+
+
+def test_an_ensemble_is_loaded_from_checkpoints_and_named_in_the_image(
+    tmp_path: Path, tiny_model: ColorModel, photos: np.ndarray
+) -> None:
+    for name in ("a", "b"):
+        save_checkpoint(tmp_path / name, tiny_model, 64)
+    checkpoints = {name: (str(tmp_path / name), None) for name in ("a", "b")}
+    loaded = Colorizer.load_ensemble(checkpoints, EnsembleOptions(weights={"a": 1, "b": 2}), "cpu")
+    sha256 = read_checkpoint_config(tmp_path / "a").weights_sha256
+    assert loaded.provenance is not None
+    assert loaded.provenance.model == "encoder_decoder + encoder_decoder"
+    assert loaded.provenance.checkpoint_sha256 == f"{sha256} + {sha256}"
+    assert loaded.colorize([file(photos[0])])[0].scores["disagreement"] == 0
+    with pytest.raises(UserError, match=r"ensemble\.calm = 'c'"):
+        Colorizer.load_ensemble(checkpoints, EnsembleOptions(calm="c", limit=1), "cpu")
+
+
 # Loading
 
 
@@ -557,7 +616,8 @@ def test_the_model_input_has_the_working_size(size: int, shape: tuple[int, int],
 
 
 def test_the_model_is_put_into_evaluation_mode(tiny_model: ColorModel) -> None:
-    assert not Colorizer(tiny_model.train(), 64, "cpu").model.training
+    Colorizer(tiny_model.train(), 64, "cpu")
+    assert not tiny_model.training
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -569,3 +629,13 @@ def test_the_time_of_each_stage_is_measured(tiny_model: ColorModel, photos: np.n
     assert all(seconds > 0 for seconds in spent.values())
     colorizer.colorize([file(photos[0])])
     assert list(colorizer.stages.pop()) == [DECODE, SHRINK, INFER, PAINT, SCORE, ENCODE]
+
+
+def test_what_there_is_of_a_truncated_photograph_is_colorized_with_a_note(
+    colorizer: Colorizer, photos: np.ndarray
+) -> None:
+    cut = file(gray(photos[0]), "JPEG")[:-200]
+    (failed,), (kept,) = (colorizer.colorize([cut], on_truncated=policy) for policy in ("fail", "colorize"))
+    assert (failed.status, failed.image) == ("truncated", None)
+    assert (kept.status, kept.note) == ("ok", INCOMPLETE)
+    assert kept.image

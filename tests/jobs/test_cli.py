@@ -28,7 +28,9 @@ def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_verb_is_one_line(one_line: Callable[[list[str], int], str]) -> None:
-    assert "unknown verb 'color'" in one_line(["color"], 2)
+    assert "unknown verb 'color'; choose from prepare, train" in one_line(["color"], 2)
+    assert "unknown verb 'archiv'; did you mean archive?" in one_line(["archiv"], 2)
+    assert "benchmark 'trian': unknown; did you mean train?" in one_line(["benchmark", "trian"], 2)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -65,13 +67,15 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_resolved_config_and_what_would_run(
     tmp_path: object, tiny_checkpoint: str, photo_folder: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [f"source={photo_folder}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "--dry-run"]
-    assert main(["archive", *arguments]) == 0
+    assert main(["archive", *arguments, "actors.count=2"]) == 0
     text = capsys.readouterr().out
-    assert "max_failed_fraction: 0.05" in text
+    keys = f"source: {photo_folder}\noutput: {tmp_path}/out\ncheckpoint: {tiny_checkpoint}\nactors:\n  count: 2\n"
+    assert text.startswith(f"{keys}\n")
     assert re.search(r"archive would \w+ 32 of (the )?32 photographs", text)
 
 

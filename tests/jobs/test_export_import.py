@@ -13,6 +13,7 @@ from jobs.cli import main
 OneLine = Callable[[list[str], int], str]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_and_compared(
     tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,31 @@ def test_the_starter_is_the_default_checkpoint(tmp_path: Path, photo_paths: list
     assert np.ptp(pixels, axis=2).mean() > 3  # none of these photographs is gray
 
 
+def test_several_checkpoints_are_mixed(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
+    arguments = ["photo", str(photo_paths[0]), str(tmp_path / "out.png"), "--checkpoint"]
+    arguments += [f"{{calm: {tiny_checkpoint}, bold: starter}}", "--ensemble", "{calm: calm, limit: 10}"]
+    assert main(arguments) == 0
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (256, 256, 3)
+
+
+def test_mistakes_in_an_ensemble_are_one_line(
+    tmp_path: Path, photo_paths: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["photo", str(photo_paths[0]), str(tmp_path / "out.png")]
+    for checkpoint, ensemble, said in (
+        ("starter", "{calm: a, limit: 3}", "ensemble has no effect with one checkpoint"),
+        ("{a: starter}", "{}", "at least two checkpoints are needed"),
+        ("{a: starter, b: starter}", "{calm: c, limit: 3}", "not one of the checkpoints, which are a, b"),
+        ("{a: starter, b: starter}", "{limit: 3}", "give both calm and limit"),
+    ):
+        assert main([*common, "--checkpoint", checkpoint, "--ensemble", ensemble]) == 2
+        line = capsys.readouterr().err
+        assert said in line
+        assert len(line.strip().splitlines()) == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.slow
 def test_ray_is_not_imported(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
     code = "import sys; from jobs.cli import main; assert main(sys.argv[1:]) == 0; assert 'ray' not in sys.modules"
     arguments = ["photo", str(photo_paths[0]), str(tmp_path / "out.png"), "--checkpoint", tiny_checkpoint]

@@ -114,7 +114,7 @@ def test_every_preset_is_a_valid_recipe(preset: Path, tmp_path: Path, weights: d
 
 def test_every_row_of_the_papers_has_a_preset() -> None:
     listed = (PAPERS / "README.md").read_text()
-    assert len(PRESETS) == 14
+    assert len(PRESETS) == 15
     assert all(f"| {preset.relative_to(PAPERS)} |" in listed for preset in PRESETS)
 
 
@@ -215,7 +215,7 @@ def test_recipes_can_share_a_dataset(
     assert evaluations[0].checkpoint == {"zhang": f"{tmp_path}/zhang/published"}
     assert evaluations[0].shards == str(output / "shards")
     published = read_checkpoint_config(tmp_path / "zhang" / "published")
-    assert (published.architecture["name"], published.working_size) == ("zhang_eccv16", 32)
+    assert (published.architecture["name"], published.working_size) == ("zhang_eccv16", 256)
 
 
 def test_equal_models_are_checked_once(tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def leave_viewer(page: Any) -> None:
 def test_the_page_shows_its_images_from_a_folder(page: Any) -> None:
     page.locator(".card").first.scroll_into_view_if_needed()
     wait_for_widths(page, ".card:first-child img", 48)
-    assert page.title().startswith("Colorized archive")
+    assert page.title() == "run in color"
 
 
 def test_images_below_the_window_are_not_loaded_yet(opened: Any, archive_page: Path) -> None:

@@ -9,9 +9,8 @@ from colorize_core.color.lab import denormalize_L, lightness_to_gray, normalize_
 from colorize_core.models.ddcolor.color_decoder import ColorDecoder
 from colorize_core.models.ddcolor.convnext import ConvNeXt
 from colorize_core.models.ddcolor.pixel_decoder import LAST_SCALE, PixelDecoder, conv, shuffle_up
+from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's R, G and B in [0, 1], by which the encoder's input is normalized."""
 _LARGEST_AB = 128.0
 """In CIELAB units. Users of the published weights measured up to 180 in flat regions, which gives blocks of color."""
 
@@ -46,7 +45,7 @@ class DDColor(nn.Module):
     def forward(self, L: Tensor) -> Tensor:
         """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W) within 128/110; H and W multiples of 32."""
         gray = lightness_to_gray(denormalize_L(L))
-        mean, deviation = (gray.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        mean, deviation = (gray.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         rgb = (gray - mean) / deviation
         features, pixels = self.pixel_decoder(self.encoder(rgb))
         weight = self.head.weight.flatten(1)

@@ -11,6 +11,7 @@ from colorize_core.report.charts import Bars
 
 _FINE_BINS = 65_536
 _BARS = 40
+_VALUES_PER_BAR = 4  # at least, on average: fewer values make a comb
 _CUT_OFF = 0.002  # share of values beyond each end of a plot, so that outliers do not compress it
 
 
@@ -63,6 +64,15 @@ MEASURES = (
         2,
         (1.0, "one step of 8 bits"),
     ),
+    Measure(
+        "disagreement",
+        "Disagreement",
+        "difference of the colors that the members of the ensemble predict, in CIELAB units, averaged over pixels and "
+        "pairs of members",
+        0,
+        150,
+        1,
+    ),
     _metric("mae_ab", "mean error of a and b", 0, 2, (0.09, "gray image of a typical photograph")),
     _metric("psnr", "similarity of RGB values; higher is better", 0, 100),
     _metric("ssim", "similarity of RGB structure; higher is better", -1, 1),
@@ -104,13 +114,14 @@ class Distribution:
         return self._low + (min(index, _FINE_BINS - 1) + 0.5) * (self._high - self._low) / _FINE_BINS
 
     def bars(self) -> Bars:
-        """Return about forty bars that cover all values except the outermost ones."""
+        """Return up to forty bars, fewer for few values, that cover all values except the outermost ones."""
         if not self.count:
             return Bars(np.array([self._low, self._high]), np.zeros(1, np.int64), 0, 0)
         total = self._counts.cumsum()
         first = int(np.searchsorted(total, _CUT_OFF * self.count, side="right"))
         last = int(np.searchsorted(total, (1 - _CUT_OFF) * self.count))
-        width = max(1, -(-(last - first + 1) // _BARS))
+        bars = max(1, min(_BARS, self.count // _VALUES_PER_BAR))
+        width = max(1, -(-(last - first + 1) // bars))
         number = -(-(last - first + 1) // width)
         shown = np.zeros(number * width, np.int64)
         stop = min(first + number * width, _FINE_BINS)

@@ -17,7 +17,7 @@ PICTURES = "pictures"
 """Folder of the thumbnails, next to the page."""
 _IMAGES = "images"
 _MAX_FOLDERS = 500
-_MIN_VALUES_TO_PLOT = 5
+_MIN_VALUES_TO_PLOT = 20
 _SCRIPTS = ("common.js", "gallery.js", "archive.js")
 
 
@@ -56,12 +56,14 @@ def archive_page(
     return render(
         "archive.html",
         _SCRIPTS,
-        {"rows": rows, "groups": groups, "measures": measures},
+        {"rows": rows, "groups": groups, "measures": measures, "source": record.get("config", {}).get("source", "")},
+        title=_title(output),
         output=output,
+        about=_about(record),
         unfinished=_unfinished(record, statistics, listed),
         facts=_facts(record, statistics),
         before_note=_before_note(thumbnails),
-        statuses=sorted({row["status"] for row in rows}),
+        statuses={value: _status_title(value) for value in sorted({row["status"] for row in rows})},
         folders=folders[:_MAX_FOLDERS] if len(folders) > 1 else [],
         counts=[_status_row(status, count, statistics.total) for status, count in statistics.counts.most_common()],
         colored=statistics.counts[Status.OK],
@@ -80,13 +82,39 @@ def chosen_rows(statistics: RowStatistics) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for group in statistics.groups().values() for _, row in group.rows}
 
 
+def _title(output: str) -> str:
+    """Return the name of the run: the last part of its location."""
+    return output.rstrip("/").rpartition("/")[2] or output
+
+
+def _about(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what identifies the run: source, date, model."""
+    config = record.get("config", {})
+    return [
+        ("source", str(config.get("source", ""))),
+        ("date", format_time(str(record.get("finished") or record.get("started", "")))),
+        ("model", str(config.get("checkpoint", ""))),
+    ]
+
+
+def _status(value: str) -> Status | None:
+    """Return a status by its value; None for one of another version."""
+    return Status(value) if value in list(Status) else None
+
+
+def _status_title(value: str) -> str:
+    status = _status(value)
+    return status.label if status else value
+
+
 def _status_row(value: str, count: int, total: int) -> dict[str, Any]:
     """Return a line of the table of statuses; a status of another version has no meaning and counts as a failure."""
-    status = Status(value) if value in list(Status) else None
+    status = _status(value)
     kind = "good" if status is Status.OK else "bad" if status is None or status.is_failure else ""
     meaning, advice = (status.meaning, status.advice) if status else ("", "")
     return {
         "status": value,
+        "title": _status_title(value),
         "count": count,
         "share": count / total,
         "kind": kind,
@@ -113,6 +141,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
     """Return what the scripts of the page need of a row."""
     written = row.get("output_key")
     full = relative_url(f"{_IMAGES}/{written}") if written and is_shown_by_browsers(written) else None
+    status = _status(row["status"])
     facts = [
         ("status", row["status"]),
         ("error", row.get("error")),
@@ -130,7 +159,9 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         "key": row["key"],
         "folder": posixpath.dirname(row["key"]),
         "status": row["status"],
+        "status_title": _status_title(row["status"]),
         "error": row.get("error") or "",
+        "advice": status.advice if status else "",
         "is_color": bool(row.get("is_color")),
         "width": row.get("width"),
         "height": row.get("height"),
@@ -173,14 +204,8 @@ def _facts(record: Mapping[str, Any], statistics: RowStatistics) -> list[tuple[s
     ]
     if copied:
         facts.append(("Already in color", f"{copied:,}", "not colorized"))
-    seconds, worked = record.get("seconds"), record.get("worked")
-    if seconds is not None:
-        facts.append(("Time", format_duration(seconds), "last attempt, including start-up"))
-    if seconds and worked:
-        facts.append(("Images/s", f"{worked / seconds:.1f}", f"{worked:,} in the last attempt, including start-up"))
-    if pace := record.get("pace"):
-        actor = "GPU actor" if pace["gpus"] else "actor"
-        facts.append(("Throughput", f"{1 / pace['seconds']:.1f} images/s", f"per {actor}, without start-up"))
+    if statistics.output_bytes:
+        facts.append(("Size", format_bytes(statistics.output_bytes), "of the color images"))
     return facts
 
 
@@ -196,7 +221,7 @@ def _unfinished(record: Mapping[str, Any], statistics: RowStatistics, listed: in
 def _before_note(thumbnails: Mapping[str, Thumbnails]) -> str:
     shown = [each for each in thumbnails.values() if each.after]
     missing = sum(each.before is None for each in shown)
-    lightness = "the lightness of the color image, which is that of the photograph"
+    lightness = "the lightness of the color image, identical to that of the photograph"
     if not shown:
         return "There are no images to show."
     if not missing:
@@ -228,12 +253,32 @@ def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     config = record.get("config", {})
     return [
         ("source", str(config.get("source", ""))),
-        ("checkpoint", str(config.get("checkpoint", ""))),
-        ("SHA-256 of its weights", str(record.get("inputs", {}).get("checkpoint", ""))),
+        *_checkpoints(config.get("checkpoint", ""), record.get("inputs", {})),
         ("started", format_time(str(record.get("started", "")))),
         ("finished", format_time(str(record.get("finished", "not yet")))),
+        *_speed(record),
         ("excluded files", f"{sum(record.get('excluded', {}).values()):,}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())),
+    ]
+
+
+def _speed(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return time and throughput of the last attempt that had something to do."""
+    seconds, rate = record.get("seconds"), record.get("images_per_second")
+    return [
+        *([("time of the last attempt", format_duration(seconds))] if seconds is not None else []),
+        *([("throughput after start-up", f"{rate:.1f} images/s")] if rate else []),
+    ]
+
+
+def _checkpoints(checkpoint: str | Mapping[str, str], hashes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the location of each checkpoint and the hash of its weights."""
+    if isinstance(checkpoint, str):
+        return [("checkpoint", checkpoint), ("SHA-256 of its weights", hashes.get("checkpoint", ""))]
+    return [
+        fact
+        for name, location in checkpoint.items()
+        for fact in ((f"checkpoint {name}", location), ("SHA-256 of its weights", hashes.get(f"checkpoint.{name}", "")))
     ]
 
 

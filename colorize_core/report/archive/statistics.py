@@ -16,6 +16,7 @@ _COLOR_ERROR, _LIGHTNESS_ERROR = "mae_ab", "max_lightness_error"
 _TITLES = {
     "mean_chroma": ("Least colorful", "Most colorful"),
     "gamut_clipped": ("", "Most gamut clipping"),
+    "disagreement": ("", "Largest disagreement"),
     _LIGHTNESS_ERROR: ("Smallest lightness error", "Largest lightness error"),
     _COLOR_ERROR: ("Smallest color error", "Largest color error"),
 }
@@ -24,6 +25,10 @@ _NO_REFERENCE = "this says nothing about the colors, for which there is no refer
 _NOTES = {
     "mean_chroma": ("color images with the lowest mean chroma", "color images with the highest mean chroma"),
     "gamut_clipped": ("", "color images with the largest share of pixels whose predicted color is outside sRGB"),
+    "disagreement": (
+        "",
+        "color images about whose colors the members of the ensemble disagree most; look at these first",
+    ),
     _LIGHTNESS_ERROR: (
         f"color images whose lightness differs least from the photograph; {_NO_REFERENCE}",
         f"color images whose lightness differs most from the photograph; {_NO_REFERENCE}",
@@ -71,6 +76,7 @@ class RowStatistics:
         self.counts: Counter[str] = Counter()
         self.distributions = {each.name: Distribution(each.low, each.high) for each in MEASURES}
         self.images = 0
+        self.output_bytes = 0
         self._sample = RowGroup("", "", sample)
         self._failures: dict[str, RowGroup] = {}
         self._extremes, self._failure_size = extremes, failures
@@ -99,6 +105,7 @@ class RowStatistics:
                 group.add(table, _where(_equal(statuses, status), priority))
         has_image = _mask(table.column("output_key").is_valid())
         self.images += int(has_image.sum())
+        self.output_bytes += pc.sum(table.column("output_bytes")).as_py() or 0
         self._sample.add(table, _where(has_image, priority))
         colorized = has_image & _equal(statuses, Status.OK)
         for measure in MEASURES:
@@ -115,15 +122,18 @@ class RowStatistics:
     def groups(self) -> dict[str, RowGroup]:
         """Return the groups of the gallery that have rows, by id, the random sample first.
 
-        The next groups are those of the color error if at least half of the inputs were in color, otherwise those of
-        the lightness error.
+        The next groups are that of the disagreement, after a run with an ensemble, and those of the color error if at
+        least half of the inputs were in color, otherwise those of the lightness error if one is above a step of 8 bits:
+        below that, all of them are rounding.
         """
         complete, images = self.images <= self._sample.size, f"{self.images:,} images"
         self._sample.title = "All images" if complete else "Random sample"
         self._sample.note = f"all {images}" if complete else f"drawn uniformly from {images}"
         has_reference = 2 * self.distributions[_COLOR_ERROR].count >= max(self.counts[Status.OK], 1)
         error = _COLOR_ERROR if has_reference else _LIGHTNESS_ERROR
-        order = [(error, False), (error, True), ("mean_chroma", True), ("mean_chroma", False), ("gamut_clipped", True)]
+        differs = has_reference or self.distributions[error].quantile(1) > 1
+        order = [("disagreement", True)] + ([(error, False), (error, True)] if differs else [])
+        order += [("mean_chroma", True), ("mean_chroma", False), ("gamut_clipped", True)]
         groups = {"sample": self._sample}
         groups |= {f"{name}-{'high' if top else 'low'}": self._end(name, top) for name, top in order}
         groups["failed"] = self._all_failures()

@@ -248,4 +248,5 @@ def _run(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [("shards", str(config["shards"])), ("fingerprint of the shards", str(result["shards"]))]
     lines += [(f"SHA-256 of {name}", weights) for name, weights in result["checkpoints"].items()]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    lines += [(key, str(result[key])) for key in ("protocol", "reference") if result.get(key)]
     return [*lines, ("finished", format_time(result["finished"])), ("versions", versions)]

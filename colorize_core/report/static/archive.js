@@ -8,14 +8,35 @@ function pair(row, source) {
   return compare(before, image(source, `${row.key}, color image`), `Before and after: ${row.key}`, names);
 }
 
-function reason(row) {
-  const status = element("span", { class: "status bad" }, row.status);
-  return element("div", { class: "blank" }, status, element("span", {}, row.error || row.thumbnail_error || ""));
+function reason(row, ...more) {
+  const status = element("span", { class: "status bad" }, row.status_title);
+  const error = element("span", {}, row.error || row.thumbnail_error || "");
+  return element("div", { class: "blank" }, status, error, ...more);
+}
+
+// Where the file of a failed input is, and what can be done about it.
+function remedy(row) {
+  const separator = data.source.endsWith("/") ? "" : "/";
+  const path = `${data.source}${separator}${row.key}`;
+  const copy = element("button", { type: "button" }, "Copy path");
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(path);
+      copy.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(location); // browsers refuse clipboard access to pages opened from a folder
+    }
+  });
+  const location = element("code", {}, path);
+  const source = path.startsWith("/") && element("a",
+    { href: `file://${path.split("/").map(encodeURIComponent).join("/")}`, target: "_blank", rel: "noopener" }, "Open the source");
+  const advice = row.advice && element("p", {}, `${row.advice[0].toUpperCase()}${row.advice.slice(1)}.`);
+  return [advice || null, element("p", { class: "path" }, location), element("p", { class: "tools" }, copy, source || null)];
 }
 
 function card(row, article, button) {
-  const [first] = measureValues(row);
-  const line = [row.folder, first && `${first[0].toLowerCase()} ${first[1]}`].filter(Boolean).join(" · ");
+  const size = row.width && row.height ? `${row.width} × ${row.height}` : "";
+  const line = [row.folder, size].filter(Boolean).join(" · ");
   article.append(row.after ? pair(row, row.after) : reason(row),
     element("div", { class: "text" }, button, element("span", { class: "figures" }, line)));
 }
@@ -27,6 +48,11 @@ function open(row) {
     const box = pair(row, full);
     box.style.setProperty("--shape", row.width && row.height ? `${row.width} / ${row.height}` : "1");
     const tools = element("div", { class: "tools" });
+    const enlarged = element("span");
+    new ResizeObserver(([{ contentRect: { width, height } }]) => { // a small scan looks worse than it is
+      const scale = Math.min(width / row.width, height / row.height);
+      enlarged.textContent = scale > 1.05 ? `Enlarged ${scale.toFixed(1)} times.` : "";
+    }).observe(box);
     if (row.full) {
       const actual = element("button", { type: "button", id: "actual", "aria-pressed": "false" }, "Actual size");
       actual.addEventListener("click", () => {
@@ -36,13 +62,13 @@ function open(row) {
         box.style.height = on ? `${row.height}px` : "";
       });
       tools.append(actual, element("a", { href: row.full, target: "_blank", rel: "noopener" }, "Open file"),
-        "The lightness side is computed from the color image; it equals the photograph's.");
+        "Left: the lightness of the color image, identical to that of the photograph.", enlarged);
     } else {
       tools.append("Thumbnail only: browsers cannot display this file.");
     }
     stage.append(tools, box);
   } else {
-    stage.append(reason(row));
+    stage.append(reason(row, ...(row.after ? [] : remedy(row))));
   }
   const aside = element("aside");
   if (row.before) {
@@ -53,4 +79,13 @@ function open(row) {
   return [stage, aside];
 }
 
-startGallery({ card, open });
+const gallery = startGallery({ card, open });
+
+// Four images of the first group, above everything that has to be read.
+data.groups[0].rows.filter((index) => data.rows[index].after).slice(0, 4).forEach((index) => {
+  const row = data.rows[index];
+  const name = row.key.slice(row.key.lastIndexOf("/") + 1);
+  const button = element("button", { type: "button", title: `Open ${row.key}` }, name);
+  button.addEventListener("click", () => gallery.openRow(index));
+  byId("preview").append(element("article", { "aria-label": `${row.key}, preview` }, pair(row, row.after), button));
+});

@@ -35,6 +35,7 @@ function startGallery({ card, open }) {
     byId("groups").append(button);
   });
 
+  byId("filters").open = matchMedia("(min-width: 761px)").matches; // on phones the images come first
   byId("sort").append(element("option", { value: "" }, "group order"), element("option", { value: "key" }, "key"));
   measures.forEach((each) => {
     byId("sort").append(element("option", { value: each.name }, each.title));
@@ -110,7 +111,7 @@ function startGallery({ card, open }) {
 
   function setDirection(descending) {
     byId("direction").setAttribute("aria-pressed", String(descending));
-    byId("direction").textContent = descending ? "Descending" : "Ascending";
+    byId("direction").textContent = descending ? "↓ Descending" : "↑ Ascending";
   }
 
   const viewer = byId("viewer");
@@ -157,7 +158,11 @@ function startGallery({ card, open }) {
     b: (target) => (viewer.open ? viewer : target.closest(".card"))?.querySelector(".compare")?.toggle(),
     z: () => viewer.open && byId("actual")?.click(),
     m: () => byId("maps")?.click(),
-    "/": () => !viewer.open && byId("search").focus(),
+    "/": () => {
+      if (viewer.open) return;
+      byId("filters").open = true;
+      byId("search").focus();
+    },
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
@@ -168,7 +173,7 @@ function startGallery({ card, open }) {
   });
 
   refresh();
-  return { cards, reopen: () => viewer.open && view(opened) };
+  return { cards, openRow: (index) => view(listed.indexOf(index)), reopen: () => viewer.open && view(opened) };
 }
 
 function measureValues(row) {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.utils import canonicalize_name
 
 from colorize_core import __version__
 from jobs.archive.config import ArchiveConfig
@@ -29,9 +30,9 @@ def read(name: str) -> dict[str, Any]:
 @cache
 def pinned(package: str) -> str:
     """The version of a package in constraints.txt."""
-    versions = re.findall(rf"^{package}==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert len(versions) == 1
-    return versions[0]
+    lines = [line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    (version,) = (version for name, _, version in lines if canonicalize_name(name) == canonicalize_name(package))
+    return version
 
 
 def image() -> str:

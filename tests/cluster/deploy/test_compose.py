@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.deploy.deployment import HERE, ROOT, assert_ray_start, command_config, image, read, secrets_in
+from cluster.submit.config import SubmitConfig
+from jobs.submit import check_job
+from tests.cluster.deploy.deployment import HERE, ROOT, assert_ray_start, image, read, secrets_in
 
 
 @pytest.fixture
@@ -90,16 +92,20 @@ def test_only_this_machine_reaches_the_dashboard(services: dict[str, dict[str, A
 
 
 def test_there_are_commands_for_every_step() -> None:
-    verbs = [command.split()[0] for command in documented()]
-    assert verbs == ["prepare", "train", "archive"]
+    assert re.findall(r"verb=(\w+)", " ".join(documented())) == ["prepare", "train", "archive"]
 
 
 @pytest.mark.parametrize("command", documented())
 def test_a_documented_command_is_right(command: str, services: dict[str, dict[str, Any]]) -> None:
-    entrypoint = services["submit"]["entrypoint"]
-    words = [*entrypoint[entrypoint.index("--") + 1 :], *command.split()]
-    config: Any = command_config(words, "/colorize/")
-    assert config.storage.path_style  # buckets have no host names of their own here
+    program, verb, *keys = services["submit"]["entrypoint"]
+    assert (program, verb) == ("colorize", "submit")
+    submit = SubmitConfig.load(None, [*keys, *command.replace("/colorize/", f"{ROOT}/").split()])
+    check_job(submit)  # raises for a key that the verb does not know
+    head = start_options(services["head"])
+    assert submit.address == f"http://{services['head']['hostname']}:8265"
+    assert head["dashboard_host"] == "0.0.0.0"
+    assert submit.working_dir is None
+    assert submit.keys["storage"] == {"path_style": True}  # buckets have no host names of their own here
 
 
 def test_the_bucket_is_made_with_python_that_compiles(services: dict[str, dict[str, Any]]) -> None:
@@ -111,8 +117,8 @@ def test_the_bucket_is_made_with_python_that_compiles(services: dict[str, dict[s
 
 def test_yaml_has_no_key_twice() -> None:
     """PyYAML keeps the last one silently; Docker, Kubernetes and Ray's launcher refuse or drop it."""
-    for file in [*HERE.glob("*.yaml"), *HERE.glob("kuberay/*.yaml"), *(ROOT / "configs").rglob("*.yaml")]:
-        for node in _mappings(yaml.compose(file.read_text())):
+    for file in [*HERE.rglob("*.yaml"), *(ROOT / "configs").rglob("*.yaml")]:
+        for node in [found for document in yaml.compose_all(file.read_text()) for found in _mappings(document)]:
             names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
             assert len(names) == len(set(names)), file
 

@@ -30,6 +30,22 @@ def test_the_prometheus_is_chosen_by_a_variable() -> None:
     assert len(sources) == sum(panel["type"] != "row" for panel in PANELS)
 
 
+def test_every_panel_is_of_the_chosen_clusters_and_runs() -> None:
+    variables = [each["name"] for each in DASHBOARD["templating"]["list"]]
+    assert variables == ["datasource", "cluster", "run"]
+    for title, target in TARGETS:
+        selectors = re.findall(r"ray_\w+\{([^}]*)\}", target["expr"])
+        assert selectors, title
+        assert len(selectors) == len(re.findall(r"\bray_(?!io_cluster)\w+", target["expr"])), title
+        assert all('ray_io_cluster=~"$cluster"' in selector for selector in selectors), title
+        ours = re.findall(r"ray_colorize_\w+\{([^}]*)\}", target["expr"])
+        assert all('run=~"$run"' in selector for selector in ours), title
+
+
+def test_it_says_what_it_is() -> None:
+    assert "colorize" in DASHBOARD["description"]
+
+
 def test_panels_have_ids_of_their_own() -> None:
     ids = [panel["id"] for panel in PANELS]
     assert len(ids) == len(set(ids))

@@ -69,6 +69,22 @@ def test_each_line_is_printed_once_if_the_connection_breaks(
     assert caplog.messages == ["http://head:8265 does not answer; trying again", "connected again"]
 
 
+@pytest.mark.parametrize(
+    ("log", "complaint"),
+    [
+        ("colorize: 5 of 151 failed\n", "5 of 151 failed"),
+        ("colorize: first\nTraceback\ncolorize: the reason\nsummary\n", "the reason"),
+        ("a line about colorize: nothing\n", ""),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_last_line_of_the_command(log: str, complaint: str) -> None:
+    server = Server([], [DONE])
+    server.get_job_logs = lambda job: log  # type: ignore[method-assign]
+    follower = Follower(server, "job")  # type: ignore[arg-type]
+    follower.to_end()
+    assert follower.complaint == complaint
+
+
 def test_a_stream_that_falls_silent_does_not_hide_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     class Silent(Server):
         async def tail_job_logs(self, job: str) -> AsyncIterator[str]:

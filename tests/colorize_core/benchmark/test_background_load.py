@@ -2,12 +2,15 @@ import multiprocessing
 import time
 from pathlib import Path
 
+import pytest
+
 from colorize_core.benchmark.background_load import background_load
 from colorize_core.benchmark.process_usage import sample_usage
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models.base import ColorModel
 
 
+@pytest.mark.slow
 def test_other_cores_are_busy_during_the_block_only(
     tiny_model: ColorModel, tmp_path: Path, photo_paths: list[Path]
 ) -> None:

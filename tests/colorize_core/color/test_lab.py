@@ -116,6 +116,25 @@ def test_to_uint8_clips() -> None:
     assert color.to_uint8(torch.tensor([-1.0, 2.0])).tolist() == [0, 255]
 
 
+def test_lightness_to_gray_is_the_gray_of_that_lightness() -> None:
+    gray = np.linspace(0, 1, 256)
+    L = rgb2lab(np.repeat(gray[:, None], 3, 1))[:, 0]
+    torch.testing.assert_close(color.lightness_to_gray(torch.tensor(L)), torch.tensor(gray), atol=5e-6, rtol=0)
+    L = torch.tensor([0.0, 8.0, 100.0], requires_grad=True)
+    color.lightness_to_gray(L).sum().backward()
+    assert L.grad.isfinite().all()
+
+
+def test_conversions_are_exact_within_autocast() -> None:
+    """A product of matrices would be computed in bfloat16 there."""
+    rgb = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        lab = color.rgb_to_lab(rgb)
+        back = color.lab_to_rgb(lab)
+    assert torch.equal(lab, color.rgb_to_lab(rgb))
+    assert torch.equal(back, color.lab_to_rgb(lab))
+
+
 def test_chroma_is_the_length_of_a_and_b() -> None:
     ab = torch.tensor([[3.0, 0.0], [-4.0, 2.0]]).view(1, 2, 1, 2)  # (3, -4) and (0, 2)
     assert color.chroma(ab).tolist() == [[[5.0, 2.0]]]

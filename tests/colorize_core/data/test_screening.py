@@ -34,8 +34,11 @@ def test_a_color_photograph_is_accepted(photos: np.ndarray) -> None:
     assert (verdict.reason, verdict.detail) == ("", "")
 
 
-def test_a_gray_photograph_is_near_gray(photos: np.ndarray) -> None:
-    assert screening.screen(png(photos[0, :, :, 1]), RULE).reason == "near_gray"
+def test_a_gray_photograph_is_near_gray_unless_it_is_to_be_kept(photos: np.ndarray) -> None:
+    data = png(photos[0, :, :, 1])
+    assert screening.screen(data, RULE).reason == "near_gray"
+    assert screening.screen(data, RULE, keep_gray=True).reason == ""
+    assert screening.screen(data[:100], RULE, keep_gray=True).reason == "truncated"
 
 
 def test_a_tint_of_less_than_4_is_near_gray() -> None:

@@ -75,12 +75,22 @@ def test_colorfulness_equals_its_definition(pair: tuple[Tensor, Tensor]) -> None
         assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_absolute_colorfulness_equals_its_definition(pair: tuple[Tensor, Tensor]) -> None:
+    """As the published code of CT2 and DDColor computes it."""
+    found = metrics.colorfulness(pair[1], absolute=True)
+    for value, rgb in zip(found, pair[1].numpy().astype(float), strict=True):
+        rg, yb = np.abs(rgb[0] - rgb[1]), np.abs(0.5 * (rgb[0] + rgb[1]) - rgb[2])
+        expected = np.sqrt(rg.std() ** 2 + yb.std() ** 2) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
+        assert value.item() == pytest.approx(expected, rel=1e-9)
+
+
 def test_colorfulness_keeps_signs() -> None:
     """Half red-green 50, half -50: mean 0, deviation 50. Absolute values would give 0.3 x 50."""
     rgb = torch.zeros(1, 3, 1, 2, dtype=torch.uint8)
     rgb[0, 0, 0, 0], rgb[0, 1, 0, 1] = 50, 50
     rgb[0, 2] = 25
     assert metrics.colorfulness(rgb).item() == pytest.approx(50)
+    assert metrics.colorfulness(rgb, absolute=True).item() == pytest.approx(0.3 * 50)
 
 
 def test_gray_is_not_colorful() -> None:

@@ -118,6 +118,31 @@ def test_features_equal_those_of_torch_fidelity(inception_file: Path) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
+def test_features_equal_those_of_pytorch_fid(inception_file: Path) -> None:
+    """Its network is its own copy of Inception, with the same names of tensors."""
+    from pytorch_fid import inception as module
+
+    with patch.object(module, "load_state_dict_from_url", lambda *_, **__: torch.load(inception_file)):
+        reference = module.InceptionV3([3]).eval()
+    rgb = torch.randint(0, 256, (2, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = reference(rgb / 255)[0][..., 0, 0]
+    found = metrics.InceptionFeatures(str(inception_file), "pytorch-fid")(rgb)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_images_are_reduced_by_the_mean_over_areas_and_rounded(inception_file: Path) -> None:
+    small = torch.randint(1, 255, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    large[..., ::2, ::2] += 1  # the mean is a quarter of a level higher
+    reducing = metrics.InceptionFeatures(str(inception_file), side=32)
+    assert torch.equal(reducing(large), reducing(small))
+    reducing._side = None
+    assert not torch.equal(reducing(large), reducing(small))
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="not the Inception weights of FID"):

@@ -207,7 +207,7 @@ def features(network: nn.Module) -> dict[str, torch.Tensor]:
     return {f"features.{key}": value for key, value in network.features.state_dict().items()}
 
 
-@pytest.fixture(scope="module", params=["vgg", "alex"])
+@pytest.fixture(scope="module", params=[pytest.param("vgg", marks=pytest.mark.slow), "alex"])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -109,6 +109,8 @@ def test_values_of_a_set() -> None:
     }
     assert METRICS["colorfulness_delta"].value(scores) == 0
     assert METRICS["colorfulness_error"].value(scores) == 2
+    absolute = {name.replace("colorfulness", "colorfulness_absolute"): values for name, values in scores.items()}
+    assert METRICS["colorfulness_absolute_delta"].value(absolute) == 0
     assert METRICS["auc_rebalanced"].value(scores) == 0.75
     assert METRICS["psnr_pooled"].value(scores) == registry.PSNR_CAP
     assert METRICS["psnr_ab_batch"].value(scores) == 15.5

@@ -16,7 +16,11 @@ from colorize_core.errors import UserError
 from colorize_core.models import build_model, check_model, model_names
 from colorize_core.models.base import ColorModel
 
-every_model = pytest.mark.parametrize("name", model_names())
+# Published networks of 30 to 230 M parameters, which take seconds for each of the tests below. Their own tests compare
+# them with a second statement of the network.
+LARGE = {"ddcolor_large", "ddcolor_tiny", "deoldify_artistic", "deoldify_stable", "siggraph17"}
+SMALL = sorted({*model_names()} - LARGE)
+every_small_model = pytest.mark.parametrize("name", SMALL)
 SIZES = [(32, 32), (64, 96), (96, 32), (32, 160)]
 DDCOLOR = {"widths": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "decoder_width": 32, "queries": 7, "color_layers": 3}
 # pix2pix_unet is 54 M parameters and pads to 256 px; its layout does not depend on the width.
@@ -33,7 +37,7 @@ def build(name: str) -> ColorModel:
     return build_model(name, **OPTIONS.get(name, {}))
 
 
-@pytest.fixture(scope="module", params=model_names())
+@pytest.fixture(scope="module", params=SMALL)
 def settled(request: pytest.FixtureRequest) -> ColorModel:
     """In evaluation mode, with the statistics of a batch in every BatchNorm, as after training."""
     model = build(request.param)
@@ -57,13 +61,34 @@ def test_chroma_has_the_size_of_the_lightness(settled: ColorModel) -> None:
         assert [tuple(settled(lightness(*size)).shape) for size in SIZES] == [(2, 2, *size) for size in SIZES]
 
 
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_a_large_network_has_the_interface_of_all(name: str) -> None:
+    """Without computing: on the meta device."""
+    model = check_model(name).eval()
+    for size in SIZES:
+        ab = model(torch.empty(2, 1, *size, device="meta"))
+        assert (tuple(ab.shape), ab.dtype) == ((2, 2, *size), torch.float32)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_hints_are_an_optional_argument_of_models_that_take_them(name: str) -> None:
+    model = check_model(name, **OPTIONS.get(name, {})).eval()
+    L, hints = (torch.empty(2, channels, 64, 32, device="meta") for channels in (1, 3))
+    if not model.takes_hints:
+        with pytest.raises(TypeError):
+            model(L, hints)
+        return
+    assert model(L, hints).shape == model(L).shape
+    assert model.outputs(L, hints)["ab"].shape == model.outputs(L)["ab"].shape
+
+
 def test_chroma_is_float32_and_finite(settled: ColorModel) -> None:
     ab = settled(lightness(64, 64))
     assert ab.dtype == torch.float32
     assert ab.isfinite().all()
 
 
-@every_model
+@every_small_model
 def test_every_trained_parameter_matters(name: str) -> None:
     """A finite gradient, not all zero, reaches it."""
     model = build(name)
@@ -113,7 +138,7 @@ def test_bfloat16_is_about_the_same(settled: ColorModel) -> None:
     assert (rounded - exact).abs().mean() < 0.02 * (exact.amax() - exact.amin())
 
 
-@every_model
+@every_small_model
 def test_equal_seeds_are_equal_networks(name: str) -> None:
     one, other = build(name).state_dict(), build(name).state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -126,7 +151,7 @@ def test_architecture_and_state_rebuild_the_network(settled: ColorModel) -> None
         assert torch.equal(again(lightness(32, 64)), settled(lightness(32, 64)))
 
 
-@every_model
+@every_small_model
 def test_a_network_can_be_copied_in_training(name: str) -> None:
     """As its moving average is."""
     model = build(name)
@@ -141,7 +166,7 @@ def test_outputs_hold_ab_and_the_logits_of_bins(settled: ColorModel) -> None:
     assert outputs.keys() == ({"ab", "logits"} if settled.has_bins else {"ab"})
 
 
-@every_model
+@every_small_model
 @pytest.mark.slow
 def test_a_network_learns(name: str) -> None:
     """Ten steps on one batch, to tell a bright image from a dark one, lower the error by a third, at the least."""
@@ -198,7 +223,7 @@ def test_a_new_architecture_is_one_file(package: str, tmp_path: Path, monkeypatc
     assert "did you mean 'one_pixel'?" in message("one-pixel")
 
 
-@every_model
+@every_small_model
 def test_checking_a_model_takes_no_memory_and_finds_its_properties(name: str) -> None:
     options = OPTIONS.get(name, {})
     model, checked = build(name), check_model(name, **options)

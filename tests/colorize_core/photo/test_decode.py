@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 from skimage.color import lab2rgb
 
-from colorize_core.photo.decode import Photo, PhotoError, decode
+from colorize_core.photo.decode import INCOMPLETE, Photo, PhotoError, decode, decode_file, open_photo
 from tests.colorize_core.photo.images import (
     ALPHA,
     GRAY,
@@ -372,6 +372,7 @@ def test_a_damaged_header_gives_a_photograph_or_a_photo_error(name: str) -> None
         assert_photograph_or_photo_error(damage(whole, generator, min(len(whole), 400)))
 
 
+@pytest.mark.slow
 def test_a_damaged_later_page_gives_a_photograph_or_a_photo_error() -> None:
     """Pages after the first are counted, not read; cut at every 16th byte from the second page on."""
     page = Image.fromarray(RGB)
@@ -417,3 +418,20 @@ def test_a_photograph_of_exactly_the_limit_is_decoded() -> None:
 )
 def test_pixels_without_a_known_range_are_unsupported(pixels: np.ndarray) -> None:
     assert status_of(file(pixels, "TIFF")) == "unsupported"
+
+
+def test_what_there_is_of_an_incomplete_jpeg_is_decoded_where_that_is_allowed() -> None:
+    whole = file(RGB, "JPEG")
+    cut = whole[: len(whole) * 2 // 3]
+    with pytest.raises(PhotoError):
+        decode_file(open_photo(cut))
+    photo = decode_file(open_photo(cut), allow_incomplete=True)
+    assert photo.notes == [INCOMPLETE]
+    top = photo.height // 4
+    np.testing.assert_array_equal(photo.pixels[:top], decode(whole).pixels[:top])
+
+
+def test_other_incomplete_formats_are_refused_in_any_case() -> None:
+    whole = file(RGB, "PNG")
+    with pytest.raises(PhotoError):
+        decode_file(open_photo(whole[: len(whole) * 2 // 3]), allow_incomplete=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from colorize_core.errors import UserError
 from colorize_core.models import build_model, model_names
 from colorize_core.published import recognition
-from colorize_core.published.conversion import fold_spectral_norm, take
+from colorize_core.published.conversion import fold_spectral_norm, fold_weight_norm, take
 from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
 from colorize_core.published.recognition import families, find_file, load_published
 
@@ -263,6 +263,20 @@ def test_a_folded_weight_is_the_one_torch_uses_in_evaluation() -> None:
     layer.eval()(torch.rand(1, 5, 4, 4))
     assert layer.state_dict().keys() == {"bias", "weight_orig", "weight_u", "weight_v"}
     torch.testing.assert_close(fold_spectral_norm(layer.state_dict(), "weight"), layer.weight.detach())
+
+
+def test_a_weight_under_weight_norm_is_folded_and_its_tensors_are_checked() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.utils.weight_norm(torch.nn.Conv2d(5, 7, 3))
+    with torch.no_grad():
+        layer.weight_g.mul_(torch.rand(7, 1, 1, 1) + 1)
+    layer(torch.rand(1, 5, 4, 4))
+    state, shapes = layer.state_dict(), {"weight": (7, 5, 3, 3), "bias": (7,)}
+    torch.testing.assert_close(fold_weight_norm(state, "weight"), layer.weight.detach())
+    ours = take(state, shapes, "memory", "it", weight_norm={"weight"})
+    torch.testing.assert_close(ours["weight"], layer.weight.detach())
+    with pytest.raises(UserError, match="weight_g: 7 in the file, 7x1x1x1 in the model"):
+        take({**state, "weight_g": torch.ones(7)}, shapes, "memory", "it", weight_norm={"weight"})
 
 
 def test_spectral_norm_is_folded_and_its_tensors_are_checked() -> None:

@@ -21,9 +21,10 @@ def table() -> pa.Table:
     frame = pd.DataFrame({"key": [f"box/{number:05d}.jpg" for number in range(2000)], "status": statuses})
     frame["error"] = np.where(ok, "", "why")
     frame["output_key"] = frame.key.where(ok)
+    frame["output_bytes"] = np.where(ok, 1000.0, np.nan)
     frame["mean_chroma"] = np.where(ok, random.gamma(2, 10, 2000), np.nan)
     frame["gamut_clipped"] = np.where(ok, random.random(2000) * (random.random(2000) > 0.995), np.nan)
-    frame["max_lightness_error"] = np.where(ok, random.random(2000), np.nan)
+    frame["max_lightness_error"] = np.where(ok, 2 * random.random(2000), np.nan)
     frame["mae_ab"] = np.nan
     return pa.Table.from_pandas(frame, preserve_index=False)
 
@@ -46,6 +47,7 @@ def test_counts_are_exact(table: pa.Table) -> None:
     assert made.total == 2000
     assert made.failed == 2000 - made.counts["ok"]
     assert made.images == made.counts["ok"]
+    assert made.output_bytes == 1000 * made.images
 
 
 def test_extremes_are_those_of_all_rows(table: pa.Table) -> None:
@@ -53,6 +55,16 @@ def test_extremes_are_those_of_all_rows(table: pa.Table) -> None:
     assert keys(made, "mean_chroma-high") == frame.nlargest(24, "mean_chroma").key.tolist()
     assert keys(made, "mean_chroma-low") == frame.nsmallest(24, "mean_chroma").key.tolist()
     assert keys(made, "max_lightness_error-high") == frame.nlargest(24, "max_lightness_error").key.tolist()
+
+
+def test_the_largest_disagreements_of_an_ensemble_come_after_the_sample(table: pa.Table) -> None:
+    assert "disagreement-high" not in statistics(table).groups()
+    values = np.where(np.array(table.column("status")) == "ok", np.random.default_rng(2).random(2000) * 40, np.nan)
+    made = statistics(table.append_column("disagreement", pa.array(values)))
+    assert list(made.groups())[:2] == ["sample", "disagreement-high"]
+    frame = table.to_pandas().assign(disagreement=values)
+    assert keys(made, "disagreement-high") == frame.nlargest(24, "disagreement").key.tolist()
+    assert made.distributions["disagreement"].mean == pytest.approx(np.nanmean(values))
 
 
 def test_the_random_sample_does_not_depend_on_the_parts(table: pa.Table) -> None:

@@ -139,6 +139,7 @@ def test_the_best_logits_are_the_log_of_the_labels(pair: tuple[Tensor, Tensor]) 
     torch.testing.assert_close(at_best, entropy)
 
 
+@pytest.mark.slow
 def test_perceptual_is_the_mean_l1_of_the_four_stages(vgg_file: Path) -> None:
     generator = torch.Generator().manual_seed(5)
     L = torch.rand(1, 1, 32, 32, generator=generator) - 0.5
@@ -315,6 +316,7 @@ def test_the_gradient_of_cross_entropy_is_weight_times_softmax_minus_label() -> 
     torch.testing.assert_close(logits.grad, weight * (torch.softmax(logits.detach(), 1) - label))
 
 
+@pytest.mark.slow
 def test_the_perceptual_gradient_reaches_the_prediction_alone(vgg_file: Path) -> None:
     loss = alone("perceptual", vgg_weights=str(vgg_file))
     ab = torch.zeros(1, 2, 32, 32, requires_grad=True)

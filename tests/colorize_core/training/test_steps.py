@@ -123,12 +123,51 @@ def test_a_step_of_gradient_descent_is_that_of_the_closed_form() -> None:
     assert {name: value.item() for name, value in losses.items()} == {"loss": 18.0, "mse": 9.0}
 
 
+class Hinted(ColorModel):
+    """ab = weight * the colors of the hints, or 0 without hints."""
+
+    takes_hints = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, L: torch.Tensor, hints: torch.Tensor | None = None) -> torch.Tensor:
+        return self.weight * (torch.zeros_like(L).repeat(1, 2, 1, 1) if hints is None else hints[:, :2])
+
+    def outputs(self, L: torch.Tensor, hints: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        return {"ab": self(L, hints)}
+
+
+def test_a_model_gets_the_hints_of_a_batch() -> None:
+    """Loss (2 w - 3)^2 at w = 0: gradient -12."""
+    model = Hinted()
+    step = SupervisedStep(
+        Outputs(model), color_loss(mse=1), ScheduledOptimizer(torch.optim.SGD(model.parameters(), 0.1))
+    )
+    L, hints = torch.ones(1, 1, 2, 2), torch.full((1, 3, 2, 2), 2.0)
+    step(Batch(L, L, torch.full((1, 2, 2, 2), 3.0), hints))
+    assert model.weight.item() == pytest.approx(1.2)
+
+
+def test_a_generator_gets_the_hints_of_a_batch() -> None:
+    """Without them its colors, and the gradient of its weight, are 0."""
+    model = Hinted()
+    step = adversarial(model, PatchGAN(layers=1, width=4))
+    L, hints = torch.ones(2, 1, 16, 16), torch.full((2, 3, 16, 16), 0.5)
+    ab = torch.full((2, 2, 16, 16), 0.5)
+    step(Batch(L, L, ab))
+    assert model.weight.item() == 0
+    step(Batch(L, L, ab, hints), Batch(L, L, ab, hints))
+    assert model.weight.item() == pytest.approx(1e-3, rel=0.5)
+
+
 def test_a_supervised_step_is_plain_autograd() -> None:
     model, _ = networks()
     reference = deepcopy(model)
     step, optimizer = supervised(model, {"l1": 2.0, "mse": 0.5}), adam(reference)
     for seed in range(3):
-        seen, L, ab = batch(seed)
+        seen, L, ab = batch(seed)[:3]
         losses = step(Batch(seen, L, ab))
         predicted = reference(seen)
         loss = 2 * (predicted - ab).abs().mean() + 0.5 * (predicted - ab).square().mean()
@@ -187,7 +226,7 @@ def test_an_adversarial_step_is_plain_autograd() -> None:
     step = adversarial(generator, discriminator)
     for seed in range(3):
         losses = step(batch(seed))
-        expected = reference_step(*reference, *optimizers, *batch(seed))
+        expected = reference_step(*reference, *optimizers, *batch(seed)[:3])
         assert {name: value.item() for name, value in losses.items()} == pytest.approx(expected, rel=1e-4)
     assert_equal_state(generator, reference[0], tolerance=1e-5)  # as of the supervised step
     assert_equal_state(discriminator, reference[1], tolerance=1e-5)
@@ -305,7 +344,7 @@ def test_a_batch_of_sixteen_is_two_of_eight(kind: str) -> None:
     for seed in range(5):
         random = torch.Generator().manual_seed(seed)
         large = Batch(*(torch.rand(16, channels, 32, 32, generator=random) * 2 - 1 for channels in (1, 1, 2)))
-        small = [Batch(*part) for part in zip(*(each.chunk(2) for each in large), strict=True)]
+        small = [Batch(*part) for part in zip(*(each.chunk(2) for each in large[:3]), strict=True)]
         one, other = steps[0](large), steps[1](*small)
         assert {name: value.item() for name, value in other.items()} == pytest.approx(
             {name: value.item() for name, value in one.items()}, rel=1e-5

@@ -12,6 +12,7 @@ import pytest
 from cluster.storage.stores import LocalStorage
 from jobs.archive.actor import MAX_CONCURRENT_BATCHES, ColorizeActor
 from jobs.archive.config import ArchiveConfig
+from jobs.archive.rows import FIRST, read_staged
 from jobs.run.progress import ClusterCounter
 
 
@@ -20,6 +21,9 @@ class FakeCounter:
 
     def __init__(self) -> None:
         self.batches: list[Mapping[str, float]] = []
+
+    def start(self) -> None:
+        pass
 
     def add(self, number: int) -> None:
         pass
@@ -56,9 +60,14 @@ def test_one_batch_is_colorized_while_another_is_written(
 ) -> None:
     output, counter = BarrierStorage(str(tmp_path)), FakeCounter()
     config = ArchiveConfig(source="x", output=str(tmp_path), checkpoint=tiny_checkpoint)
-    actor = ColorizeActor(config, output, cast(ClusterCounter, counter))
+    actor = ColorizeActor(config, output, cast(ClusterCounter, counter), FIRST, 0)
     with ThreadPoolExecutor(MAX_CONCURRENT_BATCHES) as pool:
         done = pa.concat_tables(pool.map(actor, rows))
-    assert done.column("status").to_pylist() == ["ok"] * MAX_CONCURRENT_BATCHES
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(done.column("output_key").to_pylist())
+    staged = read_staged(LocalStorage(str(tmp_path)), FIRST, 0)
+    assert staged is not None
+    assert staged.column("status").to_pylist() == ["ok"] * MAX_CONCURRENT_BATCHES
+    images = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert sorted(path.name for path in images) == sorted(staged.column("output_key").to_pylist())
+    assert sum(done.column("images").to_pylist()) == MAX_CONCURRENT_BATCHES
+    assert sum(done.column("output_bytes").to_pylist()) == sum(path.stat().st_size for path in images)
     assert all({"decode", "infer", "encode", "put"} <= batch.keys() for batch in counter.batches)

@@ -16,12 +16,14 @@ from skimage.color import rgb2lab
 
 from cluster.errors import ClusterError
 from cluster.storage.stores import StorageOptions, open_storage
+from colorize_core.checkpoint.weights import save_checkpoint
+from colorize_core.models import build_model
 from colorize_core.runtime.stage_timer import STAGES
 from colorize_core.status import FAILURES
-from jobs.archive import job, tasks
+from jobs.archive import job, tasks, work
 from jobs.archive import rows as archive_rows
 from jobs.archive.config import ArchiveConfig
-from jobs.archive.job import draw, input_filter
+from jobs.archive.work import draw, input_filter
 from jobs.cli import main
 from tests.jobs.report_runs import data_of
 
@@ -152,6 +154,27 @@ def test_only_inputs_in_color_have_reference_scores(rows: pd.DataFrame) -> None:
     assert good[~good.is_color.astype(bool)][["mae_ab", "psnr", "ssim"]].isna().all(axis=None)
 
 
+def test_an_ensemble_colors_an_archive_and_its_disagreement_is_a_group(
+    tiny_checkpoint: str, ray_local: None, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    save_checkpoint(tmp_path / "other", build_model("encoder_decoder", widths=[8, 8], latent=8), 64)
+    members = f"checkpoint={{calm: {tiny_checkpoint}, bold: {tmp_path}/other}}"
+    arguments = [f"source={photo_folder}", f"output={output}", members, "ensemble={calm: calm, limit: 8}", "limit=5"]
+    assert main(["archive", *arguments]) == 0
+    rows = pd.read_parquet(output / "metrics")
+    assert (rows.status == "ok").all()
+    assert (rows.disagreement > 0).all()
+    record = json.loads((output / "run.json").read_text())
+    assert record["inputs"].keys() == {"checkpoint.calm", "checkpoint.bold"}
+    data = data_of(output / "report" / "index.html")
+    (group,) = (group for group in data["groups"] if group["id"] == "disagreement-high")
+    shown = [data["rows"][index]["key"] for index in group["rows"]]
+    assert shown == rows.sort_values("disagreement", ascending=False).key.tolist()
+    assert main(["archive", *arguments[:3], "ensemble={calm: calm, limit: 9}", "limit=5"]) == 2
+    assert "ensemble.limit 8.0 -> 9.0" in capsys.readouterr().err
+
+
 def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -> None:
     record = json.loads((colorized / "run.json").read_text())
     assert record["status"] == "done"
@@ -162,22 +185,31 @@ def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -
     assert record["versions"]["ray"]
 
 
-def test_the_same_command_again_does_nothing_twice(
-    colorized: Path, hard_archive: Path, tiny_checkpoint: str, ray_local: None
+def test_a_finished_run_has_nothing_to_do_and_does_not_start_ray(
+    colorized: Path,
+    hard_archive: Path,
+    tiny_checkpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    image = colorized / "images" / "gray.jpg"
-    before = image.stat().st_mtime_ns
+    monkeypatch.setattr(job, "ray_session", lambda *_, **__: pytest.fail("Ray was started"))
+    files = {path: path.stat().st_mtime_ns for path in colorized.rglob("*") if path.is_file()}
     arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
-    assert image.stat().st_mtime_ns == before
-    assert len(pd.read_parquet(colorized / "metrics")) == 10
+    printed = capsys.readouterr().out
+    assert printed.startswith("nothing to do: 7 done, 3 failed (the same command with retry_failed=true")
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_more_failures_than_allowed_is_exit_code_3(
-    colorized: Path, hard_archive: Path, tiny_checkpoint: str, ray_local: None
-) -> None:
+def test_more_failures_than_allowed_is_exit_code_3(colorized: Path, hard_archive: Path, tiny_checkpoint: str) -> None:
     arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
     assert main(["archive", *arguments, "max_failed_fraction=0.1"]) == 3
+
+
+def test_failed_csv_names_every_failure(colorized: Path, rows: pd.DataFrame) -> None:
+    failed = pd.read_csv(colorized / "failed.csv", index_col="key", keep_default_na=False)
+    expected = rows[rows.status.isin(FAILURES)][["status", "error"]]
+    pd.testing.assert_frame_equal(failed.sort_index(), expected.sort_index(), check_dtype=False)
 
 
 def test_another_configuration_is_refused_with_the_difference(
@@ -195,7 +227,7 @@ def test_a_smaller_sample_is_a_subset_of_a_larger_one() -> None:
 
 def test_a_sample_is_drawn_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     draws = []
-    monkeypatch.setattr(job, "draw", lambda *sizes: draws.append(sizes) or draw(*sizes))
+    monkeypatch.setattr(work, "draw", lambda *sizes: draws.append(sizes) or draw(*sizes))
     select = input_filter(ArchiveConfig(source="a", output="b", sample=5), 100)
     parts = [pa.table({"index": range(start, start + 10)}) for start in range(0, 100, 10)]
     selected = pa.concat_tables(map(select, parts)).column("index").to_pylist()
@@ -230,6 +262,7 @@ def test_limit_sample_and_report_may_change_when_a_run_continues(
     assert colorized_by("report=false") == set(listed)
 
 
+@pytest.mark.slow
 def test_a_dry_run_estimates_and_writes_nothing(
     hard_archive: Path, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,15 @@ def test_a_retried_row_replaces_the_old_one_in_any_case(output: Storage) -> None
     assert as_dict(rows.merge(output, rows.RETRIED, 0, INPUTS)) == {"a": "truncated", "c": "ok", "b": "ok"}
 
 
+def test_columns_that_an_earlier_version_did_not_write_are_null(output: Storage) -> None:
+    rows.stage(output, rows.FIRST, 0, table(a="read_error", b="ok"))
+    rows.merge(output, rows.FIRST, 0, INPUTS)
+    rows.stage(output, rows.RETRIED, 0, table(a="ok").append_column("disagreement", pa.array([2.5])))
+    merged = rows.merge(output, rows.RETRIED, 0, INPUTS)
+    assert merged is not None
+    assert merged.column("disagreement").to_pylist() == [2.5, None]
+
+
 def test_merging_deletes_staged_rows_and_can_be_repeated(output: Storage) -> None:
     rows.stage(output, rows.FIRST, 0, table(a="ok"))
     first = rows.merge(output, rows.FIRST, 0, INPUTS)

@@ -65,7 +65,7 @@ def test_checkpoint_without_weights(
 
 
 def test_checkpoint_whose_weights_are_of_another_architecture(
-    one_line: OneLine, archive: Callable[..., list[str]], tmp_path: Path, tiny_checkpoint: str
+    one_line: OneLine, archive: Callable[..., list[str]], ray_local: None, tmp_path: Path, tiny_checkpoint: str
 ) -> None:
     mixed = tmp_path / "mixed"
     shutil.copytree(tiny_checkpoint, mixed)
@@ -127,7 +127,7 @@ def test_unreachable_s3_endpoint(
 
 def test_bucket_that_does_not_exist(one_line: OneLine, archive: Callable[..., list[str]], s3_endpoint: str) -> None:
     line = one_line([*archive(source="s3://no-such-bucket/gray"), f"storage.endpoint={s3_endpoint}"], 1)
-    assert "s3://no-such-bucket/gray: refused (NoSuchBucket: " in line
+    assert "s3://no-such-bucket/gray: there is no such bucket (NoSuchBucket: " in line
     assert "create the bucket, or fix its name" in line
 
 

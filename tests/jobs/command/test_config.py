@@ -65,6 +65,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers() -> None:
 def test_resolved_config_round_trips_through_yaml(tmp_path: Path) -> None:
     config = Example.load(None, ["source=a", "inner.rate=0.25"])
     assert Example.load(write(tmp_path, to_yaml(config)), []) == config
+    assert to_yaml(config, with_defaults=False) == "source: a\ninner:\n  rate: 0.25\n"
 
 
 def test_unknown_key_names_file_path_value_and_nearest_key(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_value_out_of_range_says_the_range() -> None:
 
 
 def test_missing_key_says_what_it_is_for() -> None:
-    assert error_of(None, []) == "command line: source is required; Where from."
+    assert error_of(None, []) == "command line: source (where from) is required"
 
 
 def test_several_problems_are_counted() -> None:

@@ -1,7 +1,9 @@
 import sys
+import time
 
 import pytest
 
+from jobs.command import console
 from jobs.command.console import ProgressLine, log_pause, summary
 
 
@@ -11,7 +13,7 @@ def test_summary_aligns_names_and_values(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_progress_ends_with_everything_done(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
+    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: (3, None)):
         pass
     assert caplog.messages[-1].startswith("colorized: 5/5, ")
 
@@ -20,7 +22,7 @@ def test_progress_is_a_live_line_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
+    with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: (3, None)):
         pass
     output = capsys.readouterr().out
     assert output.startswith("\r\x1b[Kcolorized: 5/5, ")
@@ -28,9 +30,33 @@ def test_progress_is_a_live_line_on_a_terminal(
     assert not caplog.messages
 
 
+def test_before_the_first_count_the_line_says_what_is_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn_lines(monkeypatch, [(0, None)])
+    assert lines[0] == "colorized: 0/8, starting 2 actors, 0 s"
+
+
+def test_rate_is_measured_from_the_beginning_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from the start of the line: what lies before is start-up."""
+    lines = drawn_lines(monkeypatch, [(4, time.time() - 2)])
+    assert lines[0].startswith("colorized: 4/8, 2.0 images/s, 0 s, 2 s left")
+
+
+def drawn_lines(monkeypatch: pytest.MonkeyPatch, counts: list[tuple[int, float | None]]) -> list[str]:
+    """Return what a terminal shows of eight images, of which `counts` are done at one time after the other."""
+    lines: list[str] = []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(console, "_TERMINAL_SECONDS", 0.01)
+    monkeypatch.setattr(console.live_line, "draw", lines.append)
+    left = iter(counts)
+    with ProgressLine("colorized", 8, lambda: next(left, counts[-1]), "starting 2 actors"):
+        while not lines:
+            time.sleep(0.01)
+    return lines
+
+
 def test_progress_of_a_failed_block_claims_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: 3):
+        with caplog.at_level("INFO", "jobs.progress"), ProgressLine("colorized", 5, lambda: (3, None)):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -11,6 +11,7 @@ from jobs.doctor.checks import (
     check_clocks,
     check_cuda,
     check_machines,
+    check_placeholders,
     check_resources,
     check_token,
     check_versions,
@@ -171,11 +172,10 @@ def test_processes_may_share_a_gpu() -> None:
     assert check_resources(shared, [node(GPU=1.0)], can_grow=False).verdict == "ok"
 
 
-def test_a_remote_cluster_without_a_token_is_a_warning() -> None:
-    assert check_token(is_required=False, open_file=None, is_remote=True).verdict == "warn"
-    assert check_token(is_required=False, open_file=None, is_remote=False).verdict == "ok"
-    assert check_token(is_required=True, open_file=None, is_remote=True).verdict == "ok"
-    finding = check_token(is_required=True, open_file=Path("/home/anna/token"), is_remote=True)
+def test_a_cluster_without_a_token_is_a_warning() -> None:
+    assert check_token(is_required=False, open_file=None).verdict == "warn"
+    assert check_token(is_required=True, open_file=None).verdict == "ok"
+    finding = check_token(is_required=True, open_file=Path("/home/anna/token"))
     assert (finding.verdict, finding.advice) == ("warn", "chmod 600 /home/anna/token")
 
 
@@ -190,3 +190,12 @@ def test_a_token_is_readable_if_its_file_and_all_folders_above_are(tmp_path: Pat
         folder.chmod(folder_mode)
         assert is_readable_by_others(token) == expected
     assert not is_readable_by_others(folder / "absent")
+
+
+def test_placeholders_that_are_left_are_named_with_their_lines() -> None:
+    text = "region: eu-west-1  # REGISTRY is meant\nimage: REGISTRY/colorize\nids: [ami-00000000000000000]\n"
+    finding = check_placeholders({"aws.yaml": text, "done.yaml": "image: 1.dkr/colorize#REGISTRY\n# BUCKET"})
+    assert finding.verdict == "fail"
+    left = "aws.yaml:2 REGISTRY, aws.yaml:3 ami-00000000000000000, done.yaml:1 REGISTRY"
+    assert finding.message == f"placeholders are left: {left}"
+    assert check_placeholders({"aws.yaml": "image: 1.dkr/colorize"}).verdict == "ok"

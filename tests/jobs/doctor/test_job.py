@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import ray_compat
 from cluster.nodes.query import Node
 from cluster.session import RayOptions
 from cluster.storage.stores import S3Storage, StorageOptions, open_storage
@@ -66,8 +68,53 @@ def failed(findings: dict[str, dict[str, str]]) -> set[str]:
 
 def test_a_machine_is_checked_by_itself(doctor: Doctor) -> None:
     findings = doctor([], 0)
-    assert set(findings) == {"ray", "token", "versions", "disk", "shared memory", "open files"}
-    assert "1 node" in findings["ray"]["message"]
+    assert set(findings) - {"cluster"} == {"ray", "versions", "disk", "shared memory", "open files"}
+    assert findings["ray"]["message"].startswith("this machine alone: 1 node")
+
+
+def test_a_cluster_that_runs_here_and_is_not_named_is_mentioned(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setattr(ray_compat, "running_address", lambda: f"127.0.0.1:{free_port}")
+    assert "cluster" not in doctor([], 0)  # it has ended
+    with socket.create_server(("127.0.0.1", free_port)):
+        finding = doctor([], 0)["cluster"]
+    assert finding["verdict"] == "warn"
+    assert f"127.0.0.1:{free_port}" in finding["message"]
+
+
+@pytest.mark.parametrize(("grows", "code", "verdict"), [(True, 0, "warn"), (False, 1, "fail")])
+def test_processes_that_do_not_fit_fail_where_nothing_adds_nodes(
+    doctor: Doctor,
+    archive: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    grows: bool,
+    code: int,
+    verdict: str,
+) -> None:
+    monkeypatch.setattr(ray_compat, "may_grow", lambda: grows)
+    findings = doctor([*archive(), "actors.count=1", "actors.gpus=64", "ray.address=auto"], code)
+    assert findings["resources"]["verdict"] == verdict
+    assert findings["ray"]["message"].startswith("the cluster at auto: ")
+    assert "token" in findings
+
+
+def test_placeholders_of_a_deployment_are_found_before_ray_starts(
+    doctor: Doctor, one_line: Callable[[list[str], int], str], tmp_path: Path
+) -> None:
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "kustomization.yaml").write_text("newName: REGISTRY/colorize\n")
+    findings = doctor([f"deployment=[{tmp_path}]"], 1)
+    assert failed(findings) == {"deployment"}
+    assert "overlay/kustomization.yaml:1 REGISTRY" in findings["deployment"]["message"]
+    assert "no YAML file there" in one_line(["doctor", f"deployment=[{tmp_path}/nothing]"], 2)
+
+
+def test_all_missing_keys_are_named(one_line: Callable[[list[str], int], str]) -> None:
+    line = one_line(["doctor", "archive"], 2)
+    assert "source (" in line
+    assert "output (" in line
+    assert line.endswith("are required")
 
 
 def test_findings_are_lines_with_advice_below(

@@ -1,5 +1,7 @@
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import nn
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab
 from colorize_core.data.shards import read_batches, read_dataset_info
 from colorize_core.errors import UserError
+from colorize_core.evaluation.protocols import PROTOCOLS, PhotographSet
 from colorize_core.evaluation.table import render_markdown
 from colorize_core.metrics import fid, kid
 from colorize_core.metrics.registry import FURTHER, MAIN, metrics_of, papers
@@ -25,14 +28,16 @@ from tests.jobs.report_runs import data_of
 
 @pytest.fixture(scope="module")
 def evaluated(dataset: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run with everything but FID: two equal checkpoints, LPIPS with random weights, definitions of two papers."""
+    """One run with everything but FID: two equal checkpoints and their ensemble, LPIPS with random weights, definitions
+    of two papers.
+    """
     folder = tmp_path_factory.mktemp("evaluated") / "Köln 写真 📷"
     folder.mkdir()
     features = {f"features.{key}": value for key, value in alexnet_features().state_dict().items()}
     torch.save(features, folder / "alexnet.pth")
     names = f"checkpoint={{one: {tiny_checkpoint}, two: {tiny_checkpoint}}}"
     arguments = [f"shards={dataset}", f"output={folder}/out", names, "split=val", "grid_rows=2", "resamples=100"]
-    arguments += ["definitions=[unet-gan, resnet18-losses]"]
+    arguments += ["definitions=[unet-gan, resnet18-losses]", "ensemble={weights: {one: 1, two: 3}}"]
     arguments += ["lpips.backbone=alex", f"lpips.weights={folder}/alexnet.pth"]
     assert main(["evaluate", *arguments]) == 0
     return folder / "out"
@@ -50,11 +55,16 @@ def result(evaluated: Path) -> dict:
     return json.loads((evaluated / "metrics.json").read_text())
 
 
-ROWS = ("gray", "constant color", "oracle color", "ceiling 32 px", "one", "two")
+ROWS = ("gray", "constant color", "oracle color", "ceiling 32 px", "one", "two", "ensemble")
 
 
 def test_baselines_come_first_then_the_models_as_named(result: dict) -> None:
     assert tuple(result["models"]) == ROWS
+
+
+def test_the_ensemble_of_equal_checkpoints_has_their_scores(evaluated: Path) -> None:
+    rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["model", "key"]).sort_index()
+    pd.testing.assert_frame_equal(rows.loc["ensemble"], rows.loc["one"], rtol=1e-4)
 
 
 def test_every_photograph_is_scored_by_every_model(evaluated: Path, dataset: str) -> None:
@@ -112,9 +122,9 @@ def test_equal_models_get_equal_scores(result: dict) -> None:
     assert result["models"]["one"] == result["models"]["two"]
 
 
-def test_grid_has_a_column_for_gray_each_model_and_truth(evaluated: Path) -> None:
+def test_grid_has_a_column_for_gray_each_model_their_ensemble_and_truth(evaluated: Path) -> None:
     grid = Image.open(evaluated / "grid.png")
-    assert grid.width == 4 * 164 + 4
+    assert grid.width == 5 * 164 + 4
     assert grid.height > 2 * 160
 
 
@@ -123,7 +133,7 @@ def test_the_evaluation_ends_with_a_page(evaluated: Path, result: dict) -> None:
     assert len(data["rows"]) == result["photographs"]
     rows = pd.read_parquet(evaluated / "per_image.parquet").set_index(["key", "model"])
     for row in data["rows"]:
-        assert [each["name"] for each in row["variants"]] == ["gray", "one", "two", "truth"]
+        assert [each["name"] for each in row["variants"]] == ["gray", "one", "two", "ensemble", "truth"]
         for each in row["variants"][:-1]:
             assert each["score"] == f"{rows.ciede2000[row['key'], each['name']]:.2f}"
         assert row["values"]["one"] == pytest.approx(rows.ciede2000[row["key"], "one"])
@@ -199,6 +209,49 @@ def test_a_model_below_gray_is_marked() -> None:
     assert "| good | 0.0700" in table
 
 
+def test_the_protocol_and_the_reference_are_printed() -> None:
+    models = {name: score(0.09) | {"fid": {"value": 3.0}} for name in ("gray", "good")}
+    result = {"models": models, "checkpoints": {"good": ""}, "photographs": 5_000, "split": "test", "size": 256}
+    config = {"lpips": {"backbone": "none"}, "definitions": []}
+    protocol = PROTOCOLS["coltran-5k"].describe()
+    table = render_markdown({**result, "config": config, "protocol": protocol, "reference": "5,000 others"})
+    assert protocol in table
+    assert "FID and KID are against 5,000 others." in table
+
+
+@pytest.fixture
+def small_protocol(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol that the small dataset fulfills."""
+    info = read_dataset_info(dataset)
+    scored = PhotographSet("a few", info.splits["val"]["rows"], info.size, info.resize)
+    monkeypatch.setitem(PROTOCOLS, "coco-stuff-5k", replace(PROTOCOLS["coco-stuff-5k"], scored=scored))
+
+
+def test_a_protocol_fixes_the_network_of_fid_and_refuses_other_photographs(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, small_protocol: None, one_line: Callable[[list[str], int], str]
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    config = EvaluateConfig.load(None, [*arguments, "protocol=coco-stuff-5k"])
+    assert (config.fid.inception, config.inception) == ("torch-fidelity", "pytorch-fid")
+    assert check_inputs(config).dataset.count == read_dataset_info(dataset).splits["val"]["rows"]
+    for more, said in (
+        (["protocol=imagenet-val5k"], "the protocol needs 5,000 photographs (ILSVRC2012_val_00000001 to 00005000)"),
+        (["protocol=coco-stuff-5k", "fid.inception=torch-fidelity"], "coco-stuff-5k uses pytorch-fid"),
+        (["protocol=coltran-5k"], "compares with other photographs: give reference=DATASET"),
+        (["protocol=coco-stuff-5k", f"reference={dataset}", "fid.weights=x"], "compares with the scored photographs"),
+        ([f"reference={dataset}"], "reference has no effect without fid.weights"),
+    ):
+        assert said in one_line(["evaluate", *arguments, *more], 2)
+
+
+def test_a_plan_prints_the_protocol(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, small_protocol: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"shards={dataset}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    assert main(["evaluate", *arguments, "protocol=coco-stuff-5k", "--dry-run"]) == 0
+    assert PROTOCOLS["coco-stuff-5k"].describe() in capsys.readouterr().out
+
+
 def test_definitions_of_papers_add_their_tables(evaluated: Path) -> None:
     table = (evaluated / "table.md").read_text()
     assert "### As unet-gan computes" in table
@@ -244,6 +297,15 @@ def test_the_number_of_actors_does_not_change_a_digit(
     scores = json.loads((tmp_path / "1" / "metrics.json").read_text())["models"]
     assert scores["ceiling 32 px"]["fid"]["value"] < scores["gray"]["fid"]["value"]
     assert "features" not in pd.read_parquet(tmp_path / "1" / "per_image.parquet").columns
+    # A second dataset of the same photographs is the same reference.
+    shutil.copytree(dataset, tmp_path / "other")
+    assert main(["evaluate", *arguments, f"output={tmp_path}/reference", f"reference={tmp_path}/other"]) == 0
+    with_reference = json.loads((tmp_path / "reference" / "metrics.json").read_text())
+    assert {name: each["fid"] for name, each in with_reference["models"].items()} == {
+        name: each["fid"] for name, each in scores.items()
+    }
+    assert "FID and KID are against" in (tmp_path / "reference" / "table.md").read_text()
+    assert f"{tmp_path}/other at 32 px" in with_reference["reference"]
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,23 @@ def test_files_are_excluded_by_a_reason_each(source: Storage, output: Storage) -
     assert listing.describe_excluded().startswith("2 .txt, 1 ")
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["._a.jpg", "b/._2.jpg", "@eaDir/a.png/small.jpg", "b/__MACOSX/x.jpg", ".Trash-1000/x.png", ".thumbnails/x.png"],
+)
+def test_what_systems_write_beside_photographs_is_excluded(source: LocalStorage, output: Storage, key: str) -> None:
+    source.write(key, b"1234")
+    listing = write(source, output)
+    assert (listing.count, listing.excluded) == (2, {"system files (listing.system_files)": 1, ".txt": 1})
+    assert key in keys(source, LocalStorage(f"{source.root}-out"), system_files=True)
+
+
+@pytest.mark.parametrize("key", ["Thumbs.db.jpg", "a._b.jpg", "my@eaDir/x.jpg", ".hidden.jpg", "_._.jpg"])
+def test_names_that_only_look_like_system_files_are_inputs(source: LocalStorage, output: Storage, key: str) -> None:
+    source.write(key, b"1234")
+    assert key in keys(source, output)
+
+
 def test_a_folder_that_cannot_be_read_is_an_input_that_fails(
     source: LocalStorage, output: Storage, forbidden: None
 ) -> None:

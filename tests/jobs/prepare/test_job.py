@@ -153,7 +153,7 @@ def color_at_the_right_edge(rgb: np.ndarray) -> int:
 
 
 def test_of_identical_files_the_one_in_the_evaluation_split_is_kept(tmp_path: Path, photo_paths: list[Path]) -> None:
-    """Also that `squash` keeps the borders of a photograph."""
+    """Also that `squash` keeps the borders of a photograph, and that copies and gray ones can be kept."""
     files = {key: photo_paths[0].read_bytes() for key in ("train/a.jpg", "val/b.jpg", "elsewhere/c.jpg")}
     files |= {"train/d.jpg": photo_paths[1].read_bytes(), "val/wide.png": wide_photograph()}
     for key, data in files.items():
@@ -167,6 +167,12 @@ def test_of_identical_files_the_one_in_the_evaluation_split_is_kept(tmp_path: Pa
     rows = rows_of(output, "val", ["key", "rgb"]).set_index("key")
     assert sorted(rows.index) == ["val/b.jpg", "val/wide.png"]
     assert color_at_the_right_edge(rows.rgb["val/wide.png"]) == 2
+    Image.open(photo_paths[2]).convert("L").save(tmp_path / "photos/val/gray.png")
+    assert main(["prepare", arguments[0], f"output={tmp_path}/all", *arguments[2:], "screen=false"]) == 0
+    assert pd.read_parquet(tmp_path / "all" / "rejects.parquet").reason.tolist() == ["no_split"]
+    kept = rows_of(tmp_path / "all", "val", ["key"]).key.tolist()
+    assert sorted(kept) == ["val/b.jpg", "val/gray.png", "val/wide.png"]
+    assert sorted(rows_of(tmp_path / "all", "train", ["key"]).key) == ["train/a.jpg", "train/d.jpg"]
 
 
 def test_photographs_and_shards_may_be_on_s3(

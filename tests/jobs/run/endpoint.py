@@ -37,5 +37,5 @@ def total(samples: list[Sample], name: str, **labels: str) -> float:
 
 
 def names_in(query: str) -> set[str]:
-    """Return the metrics in a PromQL query; labels and functions have other prefixes."""
-    return set(re.findall(r"\bray_\w+", re.sub(r'"[^"]*"', "", query)))
+    """Return the metrics in a PromQL query; functions, and labels but for ray_io_cluster, have other prefixes."""
+    return set(re.findall(r"\bray_(?!io_cluster\b)\w+", re.sub(r'"[^"]*"', "", query)))

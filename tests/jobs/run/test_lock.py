@@ -59,6 +59,7 @@ def test_the_lock_is_released(tmp_path: Path) -> None:
     assert not (tmp_path / "_state/lock.json").exists()
 
 
+@pytest.mark.slow
 def test_the_lock_of_an_active_run_is_respected(
     tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_the_lock_of_a_killed_run_of_this_machine_is_replaced_at_once(
         assert time.monotonic() - start < 1.5
 
 
+@pytest.mark.slow
 def test_the_lock_of_an_inactive_run_of_another_machine_is_replaced_after_a_while(tmp_path: Path) -> None:
     store = LocalStorage(str(tmp_path))
     store.write("_state/lock.json", json.dumps({"run": "x", "host": "elsewhere", "pid": 1, "beats": 7}).encode())

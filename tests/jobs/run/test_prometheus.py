@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.cli import main
-from jobs.run.prometheus import METRICS
+from jobs.run.prometheus import METRICS, active
 from jobs.train.outputs.prometheus import TrainMeter
 from tests.jobs.run.endpoint import names_in, scrape_until, total
 
@@ -50,6 +50,8 @@ def scraped(
             meter.losses(step, {"loss": torch.tensor(3.0), "batches": torch.tensor(2.0)})
         follower = TrainMeter(TRAINED, is_rank_zero=False)
         follower.epoch({"epoch": 99.0}, {})
+        with active(TRAINED):
+            pass
         row = {"epoch": 4.0, "learning_rate": 0.5, "mae_ab": 7.0, "gray_mae_ab": 9.0, "psnr": 20.0}
         meter.epoch(row, {"l1": 0.25})
 
@@ -108,6 +110,10 @@ def test_losses_and_scores_are_those_of_rank_0(scraped: Scraped) -> None:
     assert scraped.trained("ray_colorize_train_score", score="mae_ab") == 7
     assert scraped.trained("ray_colorize_train_score", score="gray_mae_ab") == 9
     assert scraped.trained("ray_colorize_train_epoch") == 4
+
+
+def test_a_run_is_active_while_its_driver_is_at_work(scraped: Scraped) -> None:
+    assert scraped.trained("ray_colorize_run_active") == 1
 
 
 def test_the_dashboard_uses_exported_metrics(scraped: Scraped) -> None:

@@ -11,7 +11,7 @@ from cluster.config.loading import Section
 from cluster.storage.stores import LocalStorage
 from colorize_core.errors import UserError
 from jobs.archive.config import ArchiveConfig
-from jobs.run.record import RUN_FILE, begin_run
+from jobs.run.record import RUN_FILE, begin_run, check_run
 from jobs.sweep.config import SweepConfig
 from jobs.train.config import TrainConfig
 
@@ -65,14 +65,14 @@ def test_other_keys_are_refused_with_the_difference_and_the_keys_that_may_change
     assert f"({change})" in str(refused.value)
     assert "limit, storage, speed.workers" in str(refused.value)
     begin_run(output, "train", config, {"shards": "1"}, changeable=["limits", "speed"])
-    begin_run(output, "train", config, {"shards": "1"}, new_run=True)
+    check_run(output, "train", config, {"shards": "1"}, new_run=True)
 
 
 def test_other_inputs_and_verbs_are_refused(output: LocalStorage) -> None:
     with pytest.raises(UserError, match='contents of shards "1" -> "2"'):
         begin_run(output, "train", Config(), {"shards": "2"})
     with pytest.raises(UserError, match="run of 'train', not 'archive'"):
-        begin_run(output, "archive", Config(), {}, new_run=True)
+        check_run(output, "archive", Config(), {}, new_run=True)
 
 
 def test_an_output_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -255,6 +255,7 @@ def test_everything_at_once_trains_and_resumes_with_its_average(dataset: str, tm
         (["loss.cross_entropy=1"], "encoder_decoder predicts no color bins"),
         (["augment.crop=32"], "augment.crop = 32: must be smaller than the photographs, which have 32 px"),
         (["loss.perceptual=1", "loss.vgg_weights=/nowhere.pth"], "/nowhere.pth"),
+        (["augment.hints.patch=5"], "augment.hints: has no effect, because encoder_decoder takes no hints"),
     ],
 )
 def test_options_that_dataset_or_model_do_not_support_are_refused(

@@ -1,0 +1,92 @@
+"""Prediction of chroma by one model, or by several models whose predictions are mixed."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from colorize_core.inference.batching import BatchPredictor
+from colorize_core.inference.ensemble import disagreement, mix
+from colorize_core.inference.options import EnsembleOptions
+from colorize_core.inference.prediction import enlarge, working_shape
+from colorize_core.runtime.precision import Precision
+
+Lightness = Mapping[int, Tensor]
+"""(1, 1, h, w) lightness of a photograph in [0, 100] at its content shape, by working size."""
+
+
+class Prediction(NamedTuple):
+    """Predicted chroma of a photograph."""
+
+    ab: Tensor
+    """(1, 2, h, w) a and b in CIELAB units, at the content shape of the largest working size."""
+    disagreement: float | None
+    """Difference of the models (`ensemble.disagreement`); None for one model."""
+
+
+class _Member(NamedTuple):
+    predictor: BatchPredictor
+    working_size: int
+
+
+class ChromaPredictor:
+    """One or several models, each with its own working size."""
+
+    def __init__(
+        self,
+        models: Mapping[str, tuple[nn.Module, int]],
+        device: torch.device,
+        precision: Precision = "auto",
+        ensemble: EnsembleOptions | None = None,
+    ) -> None:
+        """Move the models to the device, in evaluation mode.
+
+        Args:
+            models: network and working size by name.
+            device: device of all models.
+            precision: that of `precision.autocast`.
+            ensemble: how predictions of several models are mixed; their mean if None.
+
+        Raises:
+            UserError: the options of the ensemble do not fit the models.
+        """
+        self._ensemble = ensemble or EnsembleOptions()
+        if len(models) > 1 or ensemble:
+            self._ensemble.require_members(models)
+        self._members = {
+            name: _Member(BatchPredictor(model, device, precision), size) for name, (model, size) in models.items()
+        }
+        self.working_sizes = sorted({member.working_size for member in self._members.values()}, reverse=True)
+        """Distinct working sizes, the largest first."""
+
+    def predict(self, lightness: Sequence[Lightness], sizes: Sequence[tuple[int, int]]) -> list[Prediction | None]:
+        """Predict the chroma of photographs.
+
+        Args:
+            lightness: lightness of each photograph at every working size, on the device.
+            sizes: full height and width of each photograph.
+
+        Returns:
+            A prediction for each photograph; None where a model runs out of memory even with this photograph alone.
+        """
+        by_member = {name: self._predict(member, lightness, sizes) for name, member in self._members.items()}
+        results: list[Prediction | None] = []
+        for planes, *predicted in zip(lightness, *by_member.values(), strict=True):
+            shape = planes[self.working_sizes[0]].shape[-2:]
+            known = [enlarge(ab, shape) for ab in predicted if ab is not None]
+            if len(known) < len(predicted):
+                results.append(None)
+            elif len(known) == 1:
+                results.append(Prediction(known[0], None))
+            else:
+                mixed = mix(dict(zip(by_member, known, strict=True)), self._ensemble)
+                results.append(Prediction(mixed, float(disagreement(known)[0])))
+        return results
+
+    @staticmethod
+    def _predict(
+        member: _Member, lightness: Sequence[Lightness], sizes: Sequence[tuple[int, int]]
+    ) -> list[Tensor | None]:
+        shapes = [working_shape(*size, member.working_size) for size in sizes]
+        return member.predictor.predict([planes[member.working_size] for planes in lightness], shapes)
