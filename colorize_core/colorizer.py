@@ -11,6 +11,7 @@ from pyarrow import fs
 from torch import Tensor, nn
 
 from colorize_core import metrics
+from colorize_core.checkpoint.config import CheckpointConfig
 from colorize_core.checkpoint.weights import load_checkpoint
 from colorize_core.color.gray import GRAY_CHROMA
 from colorize_core.color.lab import chroma
@@ -23,6 +24,7 @@ from colorize_core.inference.memory_budget import estimate_memory, split_within_
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
+from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
 from colorize_core.photo.encode import encode, output_depth
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
@@ -175,8 +177,7 @@ class Colorizer:
         Raises:
             UserError: the checkpoint cannot be used (`checkpoint.load_checkpoint`).
         """
-        location = path_or_uri if filesystem else locate_checkpoint(path_or_uri)
-        model, config = load_checkpoint(location, filesystem)
+        model, config = _load(path_or_uri, filesystem)
         provenance = Provenance(software(), config.architecture["name"], config.weights_sha256)
         size = working_size or config.working_size
         return cls(
@@ -210,10 +211,7 @@ class Colorizer:
             UserError: a checkpoint cannot be used, or the options of the ensemble do not fit the checkpoints.
         """
         ensemble.require_members(checkpoints)
-        loaded = {
-            name: load_checkpoint(location if filesystem else locate_checkpoint(location), filesystem)
-            for name, (location, filesystem) in checkpoints.items()
-        }
+        loaded = {name: _load(*checkpoint) for name, checkpoint in checkpoints.items()}
         configs = [config for _, config in loaded.values()]
         provenance = Provenance(
             software(),
@@ -412,6 +410,11 @@ class Colorizer:
         if item.is_color:
             scores["mae_ab"] = error_sum / count
         return rgb, scores
+
+
+def _load(path_or_uri: str, filesystem: fs.FileSystem | None) -> tuple[ColorModel, CheckpointConfig]:
+    """Load a checkpoint directory, or `starter` where no file system is given."""
+    return load_checkpoint(path_or_uri if filesystem else locate_checkpoint(path_or_uri), filesystem)
 
 
 def _reference_scores(rgb: np.ndarray, reference: np.ndarray, device: torch.device) -> dict[str, float]:

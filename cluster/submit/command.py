@@ -7,7 +7,6 @@ error in the file or on the command line.
 import logging
 import os
 import shlex
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +155,6 @@ def _follow(client: "JobClient", job: str, config: SubmitConfig, again: str) -> 
     """Print the log to the end; returns the exit code of the job."""
     from cluster.submit.follow import Follower
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     follower = Follower(client, job)
     try:
         return _conclude(job, follower.to_end(config.stop_after), follower.complaint)

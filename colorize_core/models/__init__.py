@@ -51,8 +51,15 @@ def model_names() -> list[str]:
 
 def check_model_name(name: str) -> None:
     """Raise UserError if there is no architecture of this name; the message suggests the nearest one."""
-    if name not in (names := model_names()):
-        raise UserError(f"model {name!r} is unknown; {_suggest(name, names)}")
+    _find(name)
+
+
+def _find(name: str) -> tuple[str, str]:
+    """Return the module and the class of an architecture; raises UserError for an unknown one."""
+    found = _model_classes()
+    if name not in found:
+        raise UserError(f"model {name!r} is unknown; {_suggest(name, sorted(found))}")
+    return found[name]
 
 
 def build_model(name: str, **options: Any) -> "ColorModel":
@@ -70,8 +77,7 @@ def build_model(name: str, **options: Any) -> "ColorModel":
             be loaded.
         OptionError: a value that the option does not accept.
     """
-    check_model_name(name)
-    module, class_name = _model_classes()[name]
+    module, class_name = _find(name)
     model_class = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)
     known = get_type_hints(model_class.__init__, include_extras=True)
     known.pop("return", None)

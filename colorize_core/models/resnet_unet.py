@@ -6,6 +6,8 @@ builds it: norm_type None, so decoder convolutions have a bias and no BatchNorm;
 last_cross; the output is not bounded. 31.10 M parameters.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from colorize_core.errors import UserError
 from colorize_core.models.base import ColorModel
 from colorize_core.models.fastai import generator_from_fastai
 from colorize_core.models.initialization import init_icnr
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 
 def _conv(inputs: int, outputs: int, spectral: bool) -> nn.Module:
@@ -34,6 +39,15 @@ def _fill_bias(conv: nn.Conv2d, deviation: float) -> None:
 def conv_relu(inputs: int, outputs: int, spectral: bool) -> nn.Sequential:
     """Build a 3x3 convolution with a bias, and ReLU; `spectral` normalizes the convolution."""
     return nn.Sequential(_conv(inputs, outputs, spectral), nn.ReLU(inplace=True))
+
+
+def resnet_features(body: "ResNet", x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the features of torchvision's ResNet at 1/32, 1/16, 1/8, 1/4 and 1/2 of the side of x (B, C, H, W)."""
+    half = body.relu(body.bn1(body.conv1(x)))
+    quarter = body.layer1(body.maxpool(half))
+    eighth = body.layer2(quarter)
+    sixteenth = body.layer3(eighth)
+    return body.layer4(sixteenth), sixteenth, eighth, quarter, half
 
 
 class PixelShuffleUp(nn.Sequential):
@@ -189,12 +203,8 @@ class ResNetUNet(ColorModel):
 
     def forward(self, L: Tensor) -> Tensor:
         """Map L (B, 1, H, W) in [-1, 1] to ab (B, 2, H, W), unbounded; H and W multiples of 32."""
-        body = self.body
-        half = body.relu(body.bn1(body.conv1(L)))
-        quarter = body.layer1(body.maxpool(half))
-        eighth = body.layer2(quarter)
-        sixteenth = body.layer3(eighth)
-        x = self.middle(F.relu(self.norm(body.layer4(sixteenth))))
+        bottom, sixteenth, eighth, quarter, half = resnet_features(self.body, L)
+        x = self.middle(F.relu(self.norm(bottom)))
         x = self.block1(x, sixteenth)
         x = self.block2(x, eighth)
         x = self.block3(x, quarter)

@@ -8,7 +8,7 @@ from colorize_core.errors import UserError
 from colorize_core.models.ddcolor.convnext import meta_name
 from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 from colorize_core.published.conversion import Shape, model_shapes, take
-from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
+from colorize_core.published.family import IMAGENET_TERMS, Conversion, Family, PublishedFile, Tensors
 
 _TINY, _LARGE = "ddcolor_tiny", "ddcolor_large"
 _STEM = "encoder.arch.downsample_layers.0.0.weight"
@@ -87,12 +87,11 @@ def _convert(state: Tensors, where: str) -> Conversion:
     return Conversion(model, tensors)
 
 
-_IMAGENET = "ImageNet; its terms of access limit the use of the photographs to research and education"
 _PRIVATE = "private data that the authors do not describe"
 
 
 def _file(
-    variant: str, name: str, sha256: str, size: int | None, model: str = _LARGE, data: str = _IMAGENET
+    variant: str, name: str, sha256: str, size: int | None, model: str = _LARGE, data: str = IMAGENET_TERMS
 ) -> PublishedFile:
     return PublishedFile(variant, f"huggingface.co/piddnad/{name}", sha256, size, model, data=data)
 
@@ -101,7 +100,7 @@ FAMILY = Family(
     name="DDColor",
     source="Kang et al. 2023, https://github.com/piddnad/DDColor",
     license="Apache-2.0 (declared by the publisher)",
-    data=f"{_IMAGENET}; the variant artistic also on {_PRIVATE}",
+    data=f"{IMAGENET_TERMS}; the variant artistic also on {_PRIVATE}",
     files=(
         _file(
             "paper_tiny",
@@ -127,14 +126,14 @@ FAMILY = Family(
             "ddcolor_artistic/pytorch_model.bin",
             "5a076e84efce59848394f572a105f7b78f7f6e917f615d1ee88537241b96dca3",
             911_914_869,
-            data=f"{_IMAGENET}; and {_PRIVATE}",
+            data=f"{IMAGENET_TERMS}; and {_PRIVATE}",
         ),
         _file(
             "artistic",
             "DDColor-models/ddcolor_artistic.pth",
             "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9",
             911_950_059,
-            data=f"{_IMAGENET}; and {_PRIVATE}",
+            data=f"{IMAGENET_TERMS}; and {_PRIVATE}",
         ),
         _file(
             "paper",

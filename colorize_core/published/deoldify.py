@@ -2,7 +2,7 @@
 
 from colorize_core.models.fastai import ENCODER_PREFIXES
 from colorize_core.published.conversion import Shape, model_shapes, take
-from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
+from colorize_core.published.family import IMAGENET_TERMS, Conversion, Family, PublishedFile, Tensors
 
 _OURS = "generator."
 _DEEP, _WIDE = "deoldify_artistic", "deoldify_stable"
@@ -73,7 +73,7 @@ FAMILY = Family(
     name="DeOldify",
     source="Antic 2018-2024, https://github.com/jantic/DeOldify",
     license="MIT (stated in the repository for code and weights)",
-    data="ImageNet; its terms of access limit the use of the photographs to research and education",
+    data=IMAGENET_TERMS,
     files=(
         _file("artistic", "3f750246fa220529323b85a8905f9b49c0e5d427099185334d048fb5b5e22477", 255_144_681, _DEEP),
         _file("stable", "ca9cd7f43fb8b222c9a70f7b292e305a000694b0ff9d2ae4a6747b1a2e1ee5af", 874_066_230, _WIDE),

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+IMAGENET_TERMS = "ImageNet; its terms of access limit the use of the photographs to research and education"
+"""Terms of the data of weights that were trained on ImageNet."""
 Tensors = Mapping[str, Tensor]
 """A state dict as published."""
 

@@ -1,7 +1,7 @@
 """The network of Zhang et al. 2017 in its authors' PyTorch port, and as their PyTorch code trains it."""
 
 from colorize_core.published.conversion import model_shapes, take
-from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
+from colorize_core.published.family import IMAGENET_TERMS, Conversion, Family, PublishedFile, Tensors
 
 _MODEL = "siggraph17"
 _CAFFE_MASK = {"centered_mask": False}
@@ -20,7 +20,7 @@ FAMILY = Family(
     name="siggraph17",
     source="Zhang et al. 2017, https://github.com/richzhang/colorization",
     license="BSD-2-Clause (of the repository)",
-    data="ImageNet; its terms of access limit the use of the photographs to research and education",
+    data=IMAGENET_TERMS,
     files=(
         PublishedFile(
             variant="converted Caffe model",

@@ -3,7 +3,7 @@
 import torch
 
 from colorize_core.published.conversion import model_shapes, take
-from colorize_core.published.family import Conversion, Family, PublishedFile, Tensors
+from colorize_core.published.family import IMAGENET_TERMS, Conversion, Family, PublishedFile, Tensors
 
 _MODEL = "zhang_eccv16"
 _COUNTER = "num_batches_tracked"
@@ -26,7 +26,7 @@ FAMILY = Family(
     name="eccv16 of Zhang et al.",
     source="Zhang et al. 2016, https://github.com/richzhang/colorization",
     license="BSD-2-Clause (of the repository)",
-    data="ImageNet; its terms of access limit the use of the photographs to research and education",
+    data=IMAGENET_TERMS,
     files=(
         PublishedFile(
             variant="release v2",

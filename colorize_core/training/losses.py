@@ -206,7 +206,7 @@ def colorfulness(inputs: LossInputs) -> "Tensor":
 
 
 @loss(
-    "Classification into 313 color bins, rebalanced by rarity; for models with bins (zhang_eccv16).",
+    "Classification into 313 color bins, rebalanced by rarity; for models with bins (zhang_eccv16, pretrained_unet).",
     setup=_bin_weights,
     needs_bins=True,
 )

@@ -82,7 +82,8 @@ def describe_estimate(throughput: Throughput | None, count: int, config: Archive
     hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
     seconds = hours * 3600 / actors + throughput.start_up if actors else 0.0
-    duration = f"{format_duration(seconds)} on {actors} actors" if actors else f"{hours:.1f} actor hours"
+    on_actors = f"{format_duration(seconds)} on {actors} actors with start-up"
+    duration = on_actors if actors else f"{hours:.1f} actor hours"
     gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
     size = format_bytes(count * throughput.output_bytes)
-    return f"about {duration} with start-up{gpu_hours}, {size} of images ({throughput.measured})"
+    return f"about {duration}{gpu_hours}, {size} of images ({throughput.measured})"

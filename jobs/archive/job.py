@@ -19,7 +19,7 @@ from jobs.archive.config import FETCH_CPUS, IMAGES, ArchiveConfig
 from jobs.archive.estimate import describe_estimate, earlier_throughput, measure_throughput
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.report import write_archive_report
-from jobs.archive.summary import exceeds_limit, say_nothing_to_do, summarize
+from jobs.archive.summary import exceeds_limit, say_nothing_to_do, summarize, write_failed
 from jobs.archive.work import Survey, process_parts, selected_count, survey
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
@@ -84,22 +84,22 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
                 session.enter_context(ray_session(config.ray, verbose=verbose))
                 session.enter_context(active(output.uri))
                 check_start(requirements(config))
-            processed, counts = process_parts(context)
+            counts = process_parts(context)
         seconds = time.monotonic() - start
-        if processed and context.throughput:
+        if context.processed and context.throughput:
             context.throughput = replace(context.throughput, start_up=round(seconds - context.seconds, 1))
         facts: dict[str, Any] = {
             "counts": dict(counts),
             "excluded": context.listing.excluded,
             "seconds": round(seconds, 1),
-            "worked": processed,
+            "worked": context.processed,
             "images_per_second": context.images_per_second,
             "stages": {stage: round(context.stages[stage], 2) for stage in STAGES if stage in context.stages},
             "pace": asdict(context.throughput) if context.throughput else None,
         }
         write_record(output, record | {"status": "done", "finished": now(), **facts})
     page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
-    summarize(context, counts, processed, seconds, page)
+    summarize(context, counts, write_failed(output), seconds, page)
     return TOO_MANY_FAILED if exceeds_limit(counts, config) else DONE
 
 

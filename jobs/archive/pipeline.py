@@ -120,9 +120,8 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
             output_bytes += sum(block.column("output_bytes").to_pylist())
             context.lock.check()
         context.stages = add_stages([context.stages, counter.seconds()])
-    if line.seconds:
-        context.processed += len(inputs)
-        context.seconds += line.seconds
+    context.processed += len(inputs)
+    context.seconds += line.seconds or 0.0
     if line.rate and images:
         measured = f"measured on {len(inputs)} photographs"
         context.throughput = Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured)

@@ -102,11 +102,17 @@ def without(inputs: "pa.Table", *done: "pa.Table | None") -> "pa.Table":
 
 def with_status(inputs: "pa.Table", rows: "pa.Table", statuses: Sequence[str]) -> "pa.Table":
     """Return the inputs of a part whose row has one of the statuses."""
+    import pyarrow.compute as pc
+
+    return inputs.filter(pc.is_in(inputs.column("key"), value_set=_keys(of_status(rows, statuses))))
+
+
+def of_status(rows: "pa.Table", statuses: Sequence[str]) -> "pa.Table":
+    """Return the rows that have one of the statuses."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    selected = rows.filter(pc.is_in(rows.column("status"), value_set=pa.array(statuses, pa.string())))
-    return inputs.filter(pc.is_in(inputs.column("key"), value_set=_keys(selected)))
+    return rows.filter(pc.is_in(rows.column("status"), value_set=pa.array(map(str, statuses), pa.string())))
 
 
 def count_statuses(rows: "pa.Table | None") -> Counter[str]:

@@ -3,8 +3,8 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cluster.storage.stores import Storage
 from colorize_core.formatting import format_duration, shorten
@@ -14,9 +14,6 @@ from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.archive.estimate import describe_estimate
 from jobs.archive.pipeline import ArchiveContext
 from jobs.command.console import say, summary
-
-if TYPE_CHECKING:
-    pass
 
 FAILED_FILE = "failed.csv"
 """File of an output with key, status and error of every failed input; absent if there are none."""
@@ -31,24 +28,16 @@ def write_failed(output: Storage) -> list[dict[str, Any]]:
     writer = csv.writer(text)
     writer.writerow(("key", "status", "error"))
     shown: list[dict[str, Any]] = []
-    for row in _failed_rows(output):
-        writer.writerow((row["key"], row["status"], row["error"]))
-        if len(shown) < _SHOWN:
-            shown.append(row)
+    for table in rows.read_rows(output, ["key", "status", "error"]):
+        for row in rows.of_status(table, FAILURES).to_pylist():
+            writer.writerow((row["key"], row["status"], row["error"]))
+            if len(shown) < _SHOWN:
+                shown.append(row)
     if shown:
         output.write(FAILED_FILE, text.getvalue().encode("utf-8", "backslashreplace"), "text/csv; charset=utf-8")
     elif output.exists(FAILED_FILE):
         output.delete(FAILED_FILE)
     return shown
-
-
-def _failed_rows(output: Storage) -> "Iterator[dict[str, Any]]":
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    statuses = pa.array([str(status) for status in FAILURES], pa.string())
-    for table in rows.read_rows(output, ["key", "status", "error"]):
-        yield from table.filter(pc.is_in(table.column("status"), value_set=statuses)).to_pylist()
 
 
 def count_failed(counts: Mapping[str, int]) -> int:
@@ -68,15 +57,30 @@ def say_nothing_to_do(counts: Counter[str], output: Storage) -> None:
     say(f"nothing to do: {counts.total() - failed} done{failures}; images are in {output.uri}/{IMAGES}")
 
 
-def summarize(context: ArchiveContext, counts: Counter[str], processed: int, seconds: float, page: str | None) -> None:
-    """Print the summary of a run that processed inputs for some seconds."""
+def summarize(
+    context: ArchiveContext,
+    counts: Counter[str],
+    failures: Sequence[Mapping[str, Any]],
+    seconds: float,
+    page: str | None,
+) -> None:
+    """Print the summary of a run.
+
+    Args:
+        context: the run, after it has ended.
+        counts: number of rows by status.
+        failures: the first few failed rows, as `write_failed` returns them.
+        seconds: duration of this attempt.
+        page: location of the report, if there is one.
+    """
     output = context.output
     facts: list[tuple[str, object]] = [(status, count) for status, count in counts.most_common()]
-    facts += _describe_failures(context, counts)
+    facts += _describe_failures(context, counts, failures)
     if excluded := context.listing.describe_excluded():
         facts.append(("excluded", excluded))
-    if processed:
-        facts.append(("time", _describe_time(context, seconds)))
+    if context.images_per_second:
+        speed = f"after start-up {context.images_per_second:.1f} images/s"
+        facts.append(("time", f"{format_duration(seconds)}, {speed}"))
     facts.append(("images", f"{output.uri}/{IMAGES}"))
     facts.append(("metrics", f"{output.uri}/{rows.METRICS} (one Parquet row per input)"))
     facts += [("report", page)] if page else []
@@ -85,23 +89,18 @@ def summarize(context: ArchiveContext, counts: Counter[str], processed: int, sec
     summary("archive in color", facts)
 
 
-def _describe_failures(context: ArchiveContext, counts: Counter[str]) -> Iterator[tuple[str, object]]:
+def _describe_failures(
+    context: ArchiveContext, counts: Counter[str], failures: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, object]]:
     """Yield lines about the failed inputs: their share, the first few of them, and what to do."""
     failed, total = count_failed(counts), counts.total()
-    shown = write_failed(context.output)
     share = f"{failed} of {total} ({failed / max(total, 1):.1%})"
     if exceeds_limit(counts, context.config):
         share += f", more than max_failed_fraction={context.config.max_failed_fraction:g}: exit code 3"
     yield "failed", share
-    for row in shown:
+    for row in failures:
         reason = row["error"] or Status(row["status"]).meaning
         yield "", f"{shorten(row['key'], _MAX_CHARACTERS)}: {row['status']}, {shorten(reason, _MAX_CHARACTERS)}"
-    if shown:
-        rest = f"and {failed - len(shown)} more; " if failed > len(shown) else ""
+    if failures:
+        rest = f"and {failed - len(failures)} more; " if failed > len(failures) else ""
         yield "", f"{rest}all in {context.output.uri}/{FAILED_FILE}; {_RETRY}"
-
-
-def _describe_time(context: ArchiveContext, seconds: float) -> str:
-    if not context.images_per_second:
-        return format_duration(seconds)
-    return f"{format_duration(seconds)}, after start-up {context.images_per_second:.1f} images/s"

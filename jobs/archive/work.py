@@ -86,21 +86,16 @@ def survey(context: ArchiveContext) -> Survey:
     return found
 
 
-def process_parts(context: ArchiveContext) -> tuple[int, Counter[str]]:
-    """Colorize inputs without a row part by part, then retry failed inputs if configured.
-
-    Returns:
-        The number of inputs processed by this attempt, and the number of rows by status after it.
-    """
+def process_parts(context: ArchiveContext) -> Counter[str]:
+    """Colorize inputs without a row part by part, then retry failed inputs if configured; return rows by status."""
     output, parts = context.output, range(context.listing.parts)
     select = input_filter(context.config, context.listing.count)
     counts: dict[int, Counter[str]] = {}
-    processed = 0
     for part in parts:
         inputs = read_part(output, part)
         finished = rows.read_merged(output, part, ["key", "status"])
         counts[part] = rows.count_statuses(finished)
-        processed += _process(context, counts, rows.FIRST, part, inputs, rows.without(select(inputs), finished))
+        _process(context, counts, rows.FIRST, part, inputs, rows.without(select(inputs), finished))
     statuses = context.config.retried_statuses()
     # Rows of an interrupted retry are merged in any case: their color images are already written.
     if statuses or next(output.child(rows.RETRIED).list(), None) is not None:
@@ -108,8 +103,8 @@ def process_parts(context: ArchiveContext) -> tuple[int, Counter[str]]:
             if counts[part]:
                 inputs, finished = read_part(output, part), rows.read_merged(output, part, ["key", "status"])
                 failed = rows.with_status(inputs, finished, statuses)
-                processed += _process(context, counts, rows.RETRIED, part, inputs, failed)
-    return processed, sum(counts.values(), Counter())
+                _process(context, counts, rows.RETRIED, part, inputs, failed)
+    return sum(counts.values(), Counter())
 
 
 def _process(
@@ -119,15 +114,10 @@ def _process(
     part: int,
     inputs: "pa.Table",
     todo: "pa.Table",
-) -> int:
-    """Colorize those of `todo` that an earlier attempt has not staged, then merge the rows of the part.
-
-    Returns:
-        The number of inputs processed; `counts` of the part is updated.
-    """
+) -> None:
+    """Colorize those of `todo` that an earlier attempt has not staged, then merge and count the rows of the part."""
     todo = rows.without(todo, rows.read_staged(context.output, folder, part, ["key"]))
     if len(todo):
         colorize_inputs(context, folder, part, todo)
     if (merged := rows.merge(context.output, folder, part, inputs)) is not None:
         counts[part] = rows.count_statuses(merged)
-    return len(todo)

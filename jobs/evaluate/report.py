@@ -15,6 +15,7 @@ from colorize_core.evaluation.table import below_gray
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.starter import locate_checkpoint
 from jobs.evaluate.config import name_checkpoints
+from jobs.evaluate.dataset import SplitOfDataset
 from jobs.evaluate.models import TRUTH, color_images, load_models
 from jobs.run.parquet import read_parquet
 from jobs.run.report_files import FOLDER, INDEX, PICTURES, delete_stale_images, write_page
@@ -137,13 +138,13 @@ def _write_images(
     """
     import torch
 
-    from colorize_core.data.shards import read_dataset_info, read_photographs
+    from colorize_core.data.shards import read_photographs
 
     result = evaluation.result
     shards = open_storage(evaluation.config["shards"], evaluation.options)
     shards.check()
-    dataset = read_dataset_info(shards.path(), shards.filesystem)
-    if dataset.fingerprint != result["shards"]:
+    dataset = SplitOfDataset.open(shards, result["split"])
+    if dataset.info.fingerprint != result["shards"]:
         raise UserError(f"{shards.uri}: no longer the photographs that were evaluated")
     models = load_models(evaluation.config["checkpoint"], evaluation.options)
     for name, (_, loaded) in models.items():
@@ -151,13 +152,12 @@ def _write_images(
             raise UserError(f"checkpoint.{name}: no longer the weights that were evaluated")
     mixture = evaluation.config.get("ensemble")
     ensemble = EnsembleOptions.model_validate(mixture) if mixture is not None else None
-    files = [shards.path(name) for name in dataset.files(result["split"], shards.uri)]
-    photographs = read_photographs(files, keys, shards.filesystem)
+    photographs = read_photographs(dataset.files, keys, shards.filesystem)
     writer = _ImageWriter(evaluation.output, study)
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
         rgb = torch.stack([torch.from_numpy(photographs[key]) for key in batch])
-        by_model = color_images(models, rgb, dataset.ab_median, ensemble)
+        by_model = color_images(models, rgb, dataset.info.ab_median, ensemble)
         with ThreadPoolExecutor(_THREADS) as pool:
             for place, key in enumerate(batch):
                 images = {name: each[place] for name, each in by_model.items()}

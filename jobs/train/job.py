@@ -111,7 +111,8 @@ def check_inputs(config: TrainConfig) -> TrainInputs:
         raise UserError(f"augment.hints: has no effect, because {config.model.name} takes no hints; siggraph17 does")
     for loss in config.loss.active():
         if loss.needs_bins and not model.has_bins:
-            raise UserError(f"loss.{loss.name}: {config.model.name} predicts no color bins; zhang_eccv16 does")
+            hint = "zhang_eccv16 does, and pretrained_unet with bins"
+            raise UserError(f"loss.{loss.name}: {config.model.name} predicts no color bins; {hint}")
         if loss.check:
             loss.check(config.loss)
     if config.tracking.mlflow:

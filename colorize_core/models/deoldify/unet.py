@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorize_core.color.lab import denormalize_L, lightness_to_gray, normalize_ab, rgb_to_lab
-from colorize_core.models.resnet_unet import PixelShuffleUp, SelfAttention, conv_relu
+from colorize_core.models.resnet_unet import PixelShuffleUp, SelfAttention, conv_relu, resnet_features
 from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 WORKING_SIZE = 544
@@ -68,13 +68,9 @@ class GeneratorUnet(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, 3, H, W) float32 in [-3, 3]; H and W multiples of 32."""
-        body = self.body
-        half = body.relu(body.bn1(body.conv1(rgb)))
-        quarter = body.layer1(body.maxpool(half))
-        eighth = body.layer2(quarter)
-        sixteenth = body.layer3(eighth)
-        x = self.middle(F.relu(self.norm(body.layer4(sixteenth))))
-        for block, skip in zip(self.blocks, (sixteenth, eighth, quarter, half), strict=True):
+        bottom, *skips = resnet_features(self.body, rgb)
+        x = self.middle(F.relu(self.norm(bottom)))
+        for block, skip in zip(self.blocks, skips, strict=True):
             x = block(x, skip)
         x = torch.cat((self.up(x), rgb), dim=1)
         return 2 * _LIMIT * torch.sigmoid(self.to_rgb(x + self.cross(x)).float()) - _LIMIT

@@ -19,19 +19,12 @@ function remedy(row) {
   const separator = data.source.endsWith("/") ? "" : "/";
   const path = `${data.source}${separator}${row.key}`;
   const copy = element("button", { type: "button" }, "Copy path");
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(path);
-      copy.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(location); // browsers refuse clipboard access to pages opened from a folder
-    }
-  });
-  const location = element("code", {}, path);
+  const code = element("code", {}, path);
+  copyOnClick(copy, code);
   const source = path.startsWith("/") && element("a",
     { href: `file://${path.split("/").map(encodeURIComponent).join("/")}`, target: "_blank", rel: "noopener" }, "Open the source");
   const advice = row.advice && element("p", {}, `${row.advice[0].toUpperCase()}${row.advice.slice(1)}.`);
-  return [advice || null, element("p", { class: "path" }, location), element("p", { class: "tools" }, copy, source || null)];
+  return [advice || null, element("p", { class: "path" }, code), element("p", { class: "tools" }, copy, source || null)];
 }
 
 function card(row, article, button) {

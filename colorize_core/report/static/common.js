@@ -45,9 +45,8 @@ function formatNumber(number, digits) {
 const isTyping = (target) =>
   target.matches("textarea, select, input:not([type=range]):not([type=checkbox])") || target.isContentEditable;
 
-document.querySelectorAll(".copy").forEach((button) => {
+function copyOnClick(button, code) {
   button.addEventListener("click", async () => {
-    const code = button.parentElement.querySelector("code");
     try {
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
@@ -55,4 +54,6 @@ document.querySelectorAll(".copy").forEach((button) => {
       getSelection().selectAllChildren(code); // browsers refuse clipboard access to pages opened from a folder
     }
   });
-});
+}
+
+document.querySelectorAll(".copy").forEach((button) => copyOnClick(button, button.parentElement.querySelector("code")));

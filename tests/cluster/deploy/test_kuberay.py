@@ -52,7 +52,7 @@ def the(kind: str, documents: list[Document]) -> Document:
 
 @pytest.fixture(params=["cluster", "cluster-fault-tolerant", "train", "archive"])
 def manifest(request: pytest.FixtureRequest) -> Document:
-    """A RayCluster or RayJob as it is applied."""
+    """A RayCluster or RayJob, as Kustomize builds it."""
     return next(each for each in overlay(request.param) if each["kind"] in ("RayCluster", "RayJob"))
 
 

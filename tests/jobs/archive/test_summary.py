@@ -37,7 +37,7 @@ def summary_of(output: LocalStorage, counts: Counter[str], listed: int | None = 
     config = ArchiveConfig(source="scans", output=output.root)
     listing = Listing(listed or counts.total(), {".txt": 2}, 0, 1)
     context = ArchiveContext(config, LocalStorage("scans"), output, OutputLock(output), listing, None)
-    summarize(context, counts, counts.total(), 34.0, None)
+    summarize(context, counts, write_failed(output), 34.0, None)
     return context
 
 

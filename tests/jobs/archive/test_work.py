@@ -11,7 +11,7 @@ from jobs.archive import rows
 from jobs.archive.config import ArchiveConfig
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.work import survey
-from jobs.inputs.listing import ListingOptions, write_manifest
+from jobs.inputs.listing import ListingOptions, read_part, write_manifest
 from jobs.run.lock import OutputLock
 
 
@@ -42,8 +42,6 @@ def stage(output: LocalStorage, folder: str = rows.FIRST, **statuses: str) -> No
 
 
 def merge(context: ArchiveContext) -> None:
-    from jobs.inputs.listing import read_part
-
     rows.merge(context.output, rows.FIRST, 0, read_part(context.output, 0))
 
 

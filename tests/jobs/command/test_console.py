@@ -36,7 +36,7 @@ def test_before_the_first_count_the_line_says_what_is_starting(monkeypatch: pyte
 
 
 def test_rate_is_measured_from_the_beginning_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not from the start of the line: what lies before is start-up."""
+    """The time before the first worker begins is start-up and does not count."""
     lines = drawn_lines(monkeypatch, [(4, time.time() - 2)])
     assert lines[0].startswith("colorized: 4/8, 2.0 images/s, 0 s, 2 s left")
 
