@@ -25,18 +25,30 @@ class UsageSample:
     """Resident set size of the root process in bytes."""
 
 
-def sample_usage(root: int) -> UsageSample:
-    """Measure a process, given by its id, and its descendants; an ended child counts once its parent waited for it."""
-    core_seconds, memory, root_memory = 0.0, 0, 0
-    with suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(root)
-        for process in (parent, *parent.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess), process.oneshot():
-                times, resident = process.cpu_times(), process.memory_info().rss
-                core_seconds += times.user + times.system + times.children_user + times.children_system
-                memory += resident
-                root_memory += resident if process == parent else 0
-    return UsageSample(time.time(), core_seconds, memory, root_memory)
+class ProcessTree:
+    """CPU time and memory of a process and its descendants, from one sample to the next."""
+
+    def __init__(self, root: int) -> None:
+        """Prepare to measure the process with id `root`."""
+        self._root = root
+        self._core_seconds: dict[tuple[int, float], float] = {}
+
+    def sample(self) -> UsageSample:
+        """Measure the processes that run now; the CPU time of those that ended is kept.
+
+        CPU times are summed per process, because the time of an ended process is missing from its parent's until the
+        parent waits for it: a sum over the living ones alone falls when an idle worker ends.
+        """
+        memory, root_memory = 0, 0
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self._root)
+            for process in (parent, *parent.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess), process.oneshot():
+                    times, resident = process.cpu_times(), process.memory_info().rss
+                    self._core_seconds[process.pid, process.create_time()] = times.user + times.system
+                    memory += resident
+                    root_memory += resident if process == parent else 0
+        return UsageSample(time.time(), sum(self._core_seconds.values()), memory, root_memory)
 
 
 class UsageMonitor:
@@ -45,12 +57,12 @@ class UsageMonitor:
     def __init__(self, root: int, interval: float = _INTERVAL_SECONDS) -> None:
         """Prepare to sample the process with id `root` every `interval` seconds."""
         self.samples: list[UsageSample] = []
-        self._root, self._interval, self._ended = root, interval, threading.Event()
+        self._tree, self._interval, self._ended = ProcessTree(root), interval, threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "UsageMonitor":
         """Take the first sample and start the thread."""
-        self.samples.append(sample_usage(self._root))
+        self.samples.append(self._tree.sample())
         self._thread.start()
         return self
 
@@ -61,13 +73,12 @@ class UsageMonitor:
 
     def _run(self) -> None:
         while not self._ended.wait(self._interval):
-            self.samples.append(sample_usage(self._root))
+            self.samples.append(self._tree.sample())
 
     def core_seconds(self, start: float, stop: float) -> float:
         """Return the CPU seconds used between two moments, in seconds since the epoch."""
         times, used = [each.time for each in self.samples], [each.core_seconds for each in self.samples]
-        # The time of a process that ended is missing until its parent has waited for it.
-        first, last = np.interp([start, stop], times, np.maximum.accumulate(used))
+        first, last = np.interp([start, stop], times, used)
         return float(last - first)
 
     @property

@@ -150,11 +150,13 @@ def _measure(config: ArchiveBenchmark, checkpoint: str, work: Path, files: Seque
         kernels = measure_kernels(model, described.working_size, sample)
         stages = measure_colorizer(Colorizer.load(storage.path(), "cpu", storage.filesystem), batch)
     first, last, count = job_window(written, cores * batch_size)
-    rate = count / (last - first)
+    rate, core_ms = count / (last - first), job.usage.core_seconds(first, last) / count * 1000
+    if core_ms == 0:
+        raise UserError(f"archive: {count} photographs took too little CPU time to be measured; raise photographs=")
     return {
         "photographs": len(files),
         "images_per_second": rate,
-        "core_ms": job.usage.core_seconds(first, last) / count * 1000,
+        "core_ms": core_ms,
         "colorizer_core_ms": stages,
         "start_up_seconds": min(written) - job.start,
         "peak_memory_bytes": job.usage.peak_memory,
@@ -198,7 +200,13 @@ def job_window(written: Sequence[float], warm_up: int) -> tuple[float, float, in
     Args:
         written: times at which images were written.
         warm_up: number of images that do not count; at most half of all.
+
+    Raises:
+        UserError: all images after the warm-up were written at the same moment.
     """
     ordered = sorted(written)
     warm_up = min(warm_up, len(ordered) // 2)
-    return ordered[warm_up - 1], ordered[-1], len(ordered) - warm_up
+    first, last, count = ordered[warm_up - 1], ordered[-1], len(ordered) - warm_up
+    if first == last:
+        raise UserError(f"archive: {count} photographs were written at the same moment; raise photographs=")
+    return first, last, count

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from colorize_core.benchmark.background_load import background_load
-from colorize_core.benchmark.process_usage import sample_usage
+from colorize_core.benchmark.process_usage import ProcessTree
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models.base import ColorModel
 
@@ -17,7 +17,8 @@ def test_other_cores_are_busy_during_the_block_only(
     save_checkpoint(tmp_path, tiny_model, 32)
     with background_load(1, str(tmp_path), None, [photo_paths[0].read_bytes()]):
         (neighbor,) = multiprocessing.active_children()
-        before = sample_usage(neighbor.pid or 0).core_seconds
+        busy = ProcessTree(neighbor.pid or 0)
+        before = busy.sample().core_seconds
         time.sleep(0.5)
-        assert sample_usage(neighbor.pid or 0).core_seconds > before
+        assert busy.sample().core_seconds > before
     assert multiprocessing.active_children() == []

@@ -20,7 +20,7 @@ from colorize_core.benchmark.baselines.training import (
 )
 from colorize_core.benchmark.machine import machine_facts, machine_line
 from colorize_core.benchmark.model_speed import Setting, matmul_peak, measure, speed_table
-from colorize_core.benchmark.process_usage import UsageMonitor
+from colorize_core.benchmark.process_usage import ProcessTree, UsageMonitor
 from colorize_core.benchmark.sample_photos import HEIGHT, WIDTH, sample_photographs
 from colorize_core.benchmark.tables import figure_table, stacked_bars
 from colorize_core.color.kernels import pixels_to_lab_rows
@@ -137,6 +137,22 @@ def test_usage_includes_child_processes() -> None:
         process.wait()
     assert usage.core_seconds(usage.samples[0].time, usage.samples[-1].time) > 0.4
     assert usage.peak_memory > 60_000_000 > usage.peak_root_memory
+
+
+def test_the_cpu_time_of_an_ended_child_stays_counted() -> None:
+    burn = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    child.stdout.readline()
+    tree = ProcessTree(os.getpid())
+    running = tree.sample().core_seconds
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet waited for
+    ended = tree.sample().core_seconds
+    child.wait()
+    waited_for = tree.sample().core_seconds
+    assert running <= ended <= waited_for < running + 0.3
 
 
 def test_loop_photographs_are_in_network_units(tmp_path: os.PathLike[str]) -> None:

@@ -195,6 +195,11 @@ def test_a_job_is_measured_from_its_warm_up_to_its_last_image() -> None:
     assert job_window([1.0, 2.0, 3.0, 4.0], warm_up=10) == (2.0, 4.0, 2)
 
 
+def test_photographs_written_at_the_same_moment_cannot_be_measured() -> None:
+    with pytest.raises(UserError, match="3 photographs were written at the same moment; raise photographs="):
+        job_window([1.0, 4.0, 4.0, 4.0, 4.0], warm_up=2)
+
+
 def figures(**changes: Any) -> dict[str, Any]:
     spent = {DECODE: 1.0, INFER: 8.0, PAINT: 1.0, ENCODE: 1.0, OVERHEAD: 1.0, "total": 12.0}
     machine = {"load": 0.1, "cores": 2, "bf16": True}
