@@ -28,6 +28,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1: "1 epoch", "1,200 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return a text in one line of at most `limit` characters; what is left out is marked by "..." in the middle."""
     line = " ".join(text.split())

@@ -12,7 +12,7 @@ from cluster.config.keys import changeable_keys
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from colorize_core.formatting import flatten
+from colorize_core.formatting import counted, flatten
 from jobs.command.config import Output, StorageJobConfig
 from jobs.command.runner import run_verb
 from jobs.evaluate import job as evaluate
@@ -81,7 +81,9 @@ def plan(config: RecipeConfig) -> str:
     """Describe what `run` would do."""
     steps = _check_steps(config)
     parts = ["prepare"] if steps.prepare else []
-    parts += [f"{name} ({stage.model.name}, {stage.optim.epochs} epochs)" for name, stage in steps.stages.items()]
+    parts += [
+        f"{name} ({stage.model.name}, {counted(stage.optim.epochs, 'epoch')})" for name, stage in steps.stages.items()
+    ]
     if config.published:
         parts.append(f"{config.published.name} with published weights")
     return f"recipe would run {', '.join(parts)} and evaluate, below {config.output}"

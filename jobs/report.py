@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cluster.config.command_line import DONE
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from jobs.archive.report import write_archive_report
 from jobs.command.console import say, summary
 from jobs.command.runner import run_verb
@@ -102,7 +103,7 @@ def _read_preferences(config: ReportConfig) -> "Preferences":
 
 
 def _print_preferences(preferences: "Preferences") -> None:
-    files = "1 file" if preferences.raters == 1 else f"{preferences.raters} files"
+    files = counted(preferences.raters, "file")
     say(f"{preferences.votes} votes in {files}; 95% Wilson intervals, undecided votes excluded")
     rates = [
         (

@@ -19,7 +19,8 @@ class Section(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True
     """A group of configuration keys. The docstring under each field is its text in `--help`."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
-    """Old names of keys with their new names. An old name is refused with a message that gives the new one."""
+    """Old names of keys with their new names, empty for a section whose keys moved one level up. An old name is refused
+    with a message that gives the new one."""
     POSITIONAL: ClassVar[tuple[str, ...]] = ()
     """Keys that take the words of the command line without a key, in order; the last may be a list of several words.
     "--config" stands for the configuration file."""
@@ -170,8 +171,9 @@ def _renamed(model: type[BaseModel], path: list[str], problem: Any) -> str | Non
     while isinstance(value, Mapping) and value:
         key, value = next(iter(value.items()))
         inner.append(str(key))
-    old, new = (".".join([*path[:-1], name, *inner]) for name in (path[-1], section.RENAMED[path[-1]]))
-    return f"{old} = {_show(value)}: this key is now called {new}"
+    names = (path[-1], section.RENAMED[path[-1]])
+    old, new = (".".join(filter(None, [*path[:-1], name, *inner])) for name in names)
+    return f"{old} = {_show(value)}: this key is now called {new}" if new else None
 
 
 def _show(value: Any) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cluster.errors import ConfigError
 from cluster.ray_compat import uploaded_files
-from colorize_core.formatting import format_bytes
+from colorize_core.formatting import counted, format_bytes
 
 # Ray keeps a package in the memory of the head and refuses more than half a GiB.
 MAX_BYTES = 512 * 1024**2
@@ -43,7 +43,7 @@ class Package:
 
     def __str__(self) -> str:
         """Return the number of files and their total size."""
-        return f"{len(self.sizes)} files, {format_bytes(self.bytes)}"
+        return f"{counted(len(self.sizes), 'file')}, {format_bytes(self.bytes)}"
 
     def require_at_most(self, limit: int) -> None:
         """Raise ConfigError, naming the largest files, when the upload would be larger than `limit` bytes."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from colorize_core.metrics.registry import InceptionVariant
 
 CROP, SQUASH = "crop", "squash"
@@ -28,7 +29,7 @@ class PhotographSet:
     def describe(self) -> str:
         """Return one line."""
         how = "central square" if self.resize == CROP else "squashed"
-        return f"{self.count:,} photographs ({self.name}), {how} at {self.size} px"
+        return f"{counted(self.count, 'photograph')} ({self.name}), {how} at {self.size} px"
 
 
 @dataclass(frozen=True)

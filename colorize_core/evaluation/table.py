@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from colorize_core.formatting import markdown_table
+from colorize_core.formatting import counted, markdown_table
 from colorize_core.metrics.registry import FURTHER, MAIN, METRICS, Metric, columns_of, metrics_of
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ def _notes(result: Mapping[str, Any]) -> str:
     models, count = result["models"], result["photographs"]
     first = next(iter(models.values()))
     note = (
-        f"{count} photographs of the {result['split']} split at {result['size']} px, with 95% bootstrap intervals over "
-        "images. PSNR, SSIM, LPIPS and CIEDE2000 are computed on uint8 RGB. The oracle color is the best single color "
-        "for each photograph; the ceiling is its true chroma at the working size of a model."
+        f"{counted(count, 'photograph')} of the {result['split']} split at {result['size']} px, with 95% bootstrap "
+        "intervals over images. PSNR, SSIM, LPIPS and CIEDE2000 are computed on uint8 RGB. The oracle color is the "
+        "best single color for each photograph; the ceiling is its true chroma at the working size of a model."
     )
     if "lpips" in first:
         note += f" LPIPS with the backbone {result['lpips']}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cluster.session import local_cores
 from cluster.storage.stores import Entry, Storage, open_storage
-from colorize_core.formatting import format_bytes, format_duration
+from colorize_core.formatting import counted, format_bytes, format_duration
 from colorize_core.runtime.child_process import run_in_subprocess
 from jobs.archive.config import ArchiveConfig
 from jobs.inputs.fetch import fetch_all
@@ -63,7 +63,7 @@ def _measure(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | Non
     sizes = [len(result.image) for result in results if result.image]
     if not sizes:
         return None
-    measured = f"measured with {len(inputs)} photographs on this machine"
+    measured = f"measured with {counted(len(inputs), 'photograph')} on this machine"
     return Throughput(seconds, sum(sizes) / len(sizes), config.actors.gpus, measured, ready - start + _RAY_SECONDS)
 
 
@@ -82,7 +82,7 @@ def describe_estimate(throughput: Throughput | None, count: int, config: Archive
     hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
     seconds = hours * 3600 / actors + throughput.start_up if actors else 0.0
-    on_actors = f"{format_duration(seconds)} on {actors} actors with start-up"
+    on_actors = f"{format_duration(seconds)} on {counted(actors, 'actor')} with start-up"
     duration = on_actors if actors else f"{hours:.1f} actor hours"
     gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
     size = format_bytes(count * throughput.output_bytes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
+from colorize_core.formatting import counted
 from colorize_core.runtime.stage_timer import add_stages
 from jobs.archive.config import FETCH_CPUS, ArchiveConfig
 from jobs.archive.estimate import Throughput
@@ -123,5 +124,5 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
     context.processed += len(inputs)
     context.seconds += line.seconds or 0.0
     if line.rate and images:
-        measured = f"measured on {len(inputs)} photographs"
+        measured = f"measured on {counted(len(inputs), 'photograph')}"
         context.throughput = Throughput(actors / line.rate, output_bytes / images, config.actors.gpus, measured)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.config.command_line import DONE
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from jobs.benchmark.config import TrainBenchmark
 from jobs.benchmark.processes import require_this_machine, run_verb
 from jobs.benchmark.rounds import Figures, run_rounds, write_figures
@@ -25,8 +26,8 @@ def plan(config: TrainBenchmark) -> str:
     """Return what would be measured, for --dry-run."""
     _check(config)
     return (
-        f"benchmark would train {config.model} for {config.steps} steps with batches of {config.batch_size}, "
-        f"{config.rounds} times in each way"
+        f"benchmark would train {config.model} for {counted(config.steps, 'step')} with batches of "
+        f"{config.batch_size}, {config.rounds} times in each way"
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
 from colorize_core.evaluation.protocols import PhotographSet, require_photographs
+from colorize_core.formatting import counted
 
 if TYPE_CHECKING:
     import ray.data
@@ -41,7 +42,9 @@ class SplitOfDataset:
 
     def describe(self) -> str:
         """Return what the split is, as text."""
-        return f"{self.count:,} photographs of the {self.split} split of {self.shards.uri} at {self.info.size} px"
+        return (
+            f"{counted(self.count, 'photograph')} of the {self.split} split of {self.shards.uri} at {self.info.size} px"
+        )
 
     def require(self, needed: PhotographSet) -> None:
         """Raise UserError if the photographs are not of the number and form that a protocol needs."""

@@ -12,6 +12,7 @@ from cluster.errors import ClusterError
 from cluster.storage.stores import Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 from colorize_core.evaluation.table import below_gray
+from colorize_core.formatting import counted
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.starter import locate_checkpoint
 from jobs.evaluate.config import name_checkpoints
@@ -92,7 +93,7 @@ def write_evaluation_report(
         missing,
         dict(_training_curves(evaluation)),
         _RATING if variants else "",
-        f"{len(study.pairs)} pairs of {' and '.join(filter(None, (', '.join(study.contestants[:-1]), TRUTH)))}",
+        _describe(study),
         preferences,
     )
     if variants:
@@ -102,6 +103,12 @@ def write_evaluation_report(
     shown = [name for each in variants.values() for one in each for name in (one.image, one.map) if name]
     delete_stale_images(output, map(posixpath.basename, shown))
     return location
+
+
+def _describe(study: "Study") -> str:
+    """Return the pairs of a study as text: 150 pairs of first, second and truth."""
+    contestants = " and ".join(filter(None, (", ".join(study.contestants[:-1]), TRUTH)))
+    return f"{counted(len(study.pairs), 'pair')} of {contestants}"
 
 
 def _make_study(evaluation: _Evaluation, keys: Sequence[str]) -> "Study":

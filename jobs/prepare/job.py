@@ -9,6 +9,7 @@ from cluster.config.command_line import DONE
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER, Listing, require_photographs, write_manifest
@@ -198,7 +199,8 @@ def _reasons(reasons: "pd.Series") -> str:
 
 def _summarize(config: PrepareConfig, output: Storage, info: Any, listing: Listing) -> None:
     facts: list[tuple[str, object]] = [
-        (split, f"{entry['rows']} photographs in {len(entry['files'])} shards") for split, entry in info.splits.items()
+        (split, f"{counted(entry['rows'], 'photograph')} in {counted(len(entry['files']), 'shard')}")
+        for split, entry in info.splits.items()
     ]
     rejected = ", ".join(f"{reason} {count}" for reason, count in info.rejects.items())
     facts.append(("rejected", f"{sum(info.rejects.values())} ({rejected})" if rejected else "0"))

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from cluster.config.loading import Section
 from cluster.session import RayOptions, local_cores
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from jobs.run.requirements import ResourceRequest
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,12 @@ def count_actors(actors: ActorsOptions, options: RayOptions, *, reserved: float,
         return count
     if actors.gpus * count > gpus:
         raise UserError(
-            f"actors: {count} actors x {actors.gpus:g} GPUs exceed the {gpus:g} GPUs of the cluster; lower "
+            f"actors: {counted(count, 'actor')} x {actors.gpus:g} GPUs exceed the {gpus:g} GPUs of the cluster; lower "
             "actors.count or actors.gpus"
         )
     if count > fit_cpus:
         raise UserError(
-            f"actors: {count} actors x {actors.cpus:g} CPUs leave too few of the cluster's {cpus:g} CPUs; {reserved:g} "
-            "must remain for reading and writing; lower actors.count or actors.cpus"
+            f"actors: {counted(count, 'actor')} x {actors.cpus:g} CPUs leave too few of the cluster's {cpus:g} CPUs; "
+            f"{reserved:g} must remain for reading and writing; lower actors.count or actors.cpus"
         )
     return count

@@ -1,31 +1,49 @@
 """Configuration of `colorize sweep`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from cluster.config.keys import CHANGEABLE
+from cluster.config.keys import CHANGEABLE, meaning
 from colorize_core.formatting import flatten
 from jobs.command.config import Output, StorageJobConfig
+from jobs.train.config import TrainConfig
 
 OWN_KEYS = ("output", "ray", "storage", "log")
 """Keys that the sweep sets for its trials, which therefore cannot vary."""
+SECTIONS = tuple(name for name in TrainConfig.model_fields if name not in ("shards", *OWN_KEYS))
+"""Sections of `train` that a sweep takes under the same names."""
 
 
-class SweepConfig(StorageJobConfig):
+if TYPE_CHECKING:
+    _Sections = StorageJobConfig
+else:
+    _Sections = create_model(
+        "_Sections",
+        __base__=StorageJobConfig,
+        __module__=__name__,
+        **{
+            name: (dict[str, Any], Field(default_factory=dict, description=meaning(TrainConfig.model_fields[name])))
+            for name in SECTIONS
+        },
+    )
+
+
+class SweepConfig(_Sections):
     """Train once for each combination of values and compare the results. The same command continues an interrupted
     sweep and repeats failed trials.
 
-    OUTPUT contains trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
+    The sections of `train` have the values that all trials share; `colorize train --help` lists their keys. OUTPUT
+    contains trials/KEY=VALUE,... (a training run each), comparison.md, comparison.csv and curves.png.
     """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"train": ""}
 
     shards: str
     """Dataset written by `prepare`, with the splits train and val."""
     output: Output
     """Directory or URI of the trials and their comparison."""
-    train: dict[str, Any]
-    """Keys of `train` with the same value in all trials."""
     grid: list[dict[str, list[Any]]] = Field(min_length=1, json_schema_extra=CHANGEABLE)
     """Lists of values by key of `train`, such as optim.lr: [1e-4, 1e-3]; every combination is a trial. In a list of
     such grids each grid has its own combinations; one that occurs twice is trained once. Values may be added later."""
@@ -39,8 +57,6 @@ class SweepConfig(StorageJobConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "SweepConfig":
-        for key in self.train.keys() & {*OWN_KEYS, "shards"}:
-            raise ValueError(f"train.{key} has no effect: set {key} of the sweep instead")
         for grid in self.grid:
             if not grid:
                 raise ValueError("grid: give keys of train with lists of values, such as optim.lr: [0.0001, 0.001]")
@@ -50,3 +66,8 @@ class SweepConfig(StorageJobConfig):
                 if key.split(".")[0] in OWN_KEYS:
                     raise ValueError(f"grid: {key} cannot vary, because the sweep sets it")
         return self
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Values of `train` that all trials share, by section; those that are not given are left out."""
+        return {name: values for name in SECTIONS if (values := getattr(self, name))}

@@ -21,7 +21,7 @@ from cluster.ray_compat import root_cause
 from cluster.session import ray_session
 from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
-from colorize_core.formatting import set_dotted
+from colorize_core.formatting import counted, set_dotted
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import say, summary
 from jobs.run.lock import OutputLock
@@ -73,7 +73,7 @@ def plan(config: SweepConfig) -> str:
     """Describe what `run` would do."""
     output = _output(config)
     trials = _plan_trials(config, output).trials
-    todo = {name: f"{trial.config.optim.epochs} epochs" for name, trial in trials.items() if not trial.is_done()}
+    todo = {name: counted(trial.config.optim.epochs, "epoch") for name, trial in trials.items() if not trial.is_done()}
     lines = [f"  {name}  ({todo.get(name, 'done')})" for name in trials]
     return "\n".join([f"sweep would run {len(todo)} of {len(lines)} trials below {output.uri}:", *lines])
 
@@ -83,9 +83,7 @@ def run(config: SweepConfig, verbose: bool = False) -> int:
     output = _output(config)
     planned = _plan_trials(config, output)
     with OutputLock(output) as lock:
-        record = begin_run(
-            output, "sweep", config, {}, changeable=[f"train.{key}" for key in changeable_keys(TrainConfig)]
-        )
+        record = begin_run(output, "sweep", config, {}, changeable=changeable_keys(TrainConfig))
         failures = _read_json(output, _FAILURES)
         todo = {name: each.config for name, each in planned.trials.items() if not each.is_done()}
         if todo:
@@ -112,11 +110,12 @@ def _plan_trials(config: SweepConfig, output: Storage) -> SweepPlan:
     """Check the configuration of every trial; raises UserError for a mistake in any of them, before one starts."""
     trials: dict[str, PlannedTrial] = {}
     panels: dict[str, dict[str, str]] = {}
-    shared = {"shards": config.shards, "storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
+    values = {"shards": config.shards, "storage": config.storage.model_dump(), "ray": config.ray.model_dump()}
+    shared = {**config.shared, **values, "output": output.uri}
     for grid in config.grid:
         panel = panels.setdefault(", ".join(grid), {})
         for given in _combinations(grid):
-            changed = copy.deepcopy({**config.train, **shared, "output": output.uri})
+            changed = copy.deepcopy(shared)
             for key, value in given.items():
                 set_dotted(changed, key, value)
             trial = TrainConfig.part(changed, f"trial {trial_name(given)}")

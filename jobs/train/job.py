@@ -11,7 +11,7 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.data.options import HintOptions
 from colorize_core.errors import UserError
-from colorize_core.formatting import format_duration
+from colorize_core.formatting import counted, format_duration
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start, require_resources
@@ -56,8 +56,9 @@ def _describe_work(config: TrainConfig, inputs: TrainInputs) -> str:
     batches = rows // config.workers.count // config.optim.batch_size
     steps = math.ceil(batches / config.optim.accumulate)
     return (
-        f"{config.optim.epochs} epochs of {steps} steps on {config.workers.count} workers "
-        f"({rows} photographs of {inputs.dataset.size} px)"
+        f"{counted(config.optim.epochs, 'epoch')} of {counted(steps, 'step')} "
+        f"on {counted(config.workers.count, 'worker')} "
+        f"({counted(rows, 'photograph')} of {inputs.dataset.size} px)"
     )
 
 
@@ -99,8 +100,8 @@ def check_inputs(config: TrainConfig) -> TrainInputs:
     rows = dataset.splits[TRAIN]["rows"]
     if rows // config.workers.count < config.optim.batch_size:
         raise UserError(
-            f"{shards.uri}: {rows} training photographs do not fill one batch of {config.optim.batch_size} "
-            f"on each of {config.workers.count} workers; lower optim.batch_size"
+            f"{shards.uri}: {counted(rows, 'training photograph')} do not fill one batch of {config.optim.batch_size} "
+            f"on each of {counted(config.workers.count, 'worker')}; lower optim.batch_size"
         )
     try:
         config.augment.require_fit(dataset.size)

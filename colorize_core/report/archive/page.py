@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from colorize_core.formatting import format_bytes, format_duration
+from colorize_core.formatting import counted, format_bytes, format_duration
 from colorize_core.report.archive.measures import MEASURES, Distribution, Measure
 from colorize_core.report.archive.statistics import RowStatistics
 from colorize_core.report.charts import histogram_chart
@@ -182,7 +182,7 @@ def _with_parents(folder: str) -> list[str]:
 def _distribution(measure: Measure, values: Distribution) -> dict[str, Any]:
     digits = measure.digits
     median, low, high = (f"{values.quantile(share):.{digits}f}" for share in (0.5, 0.05, 0.95))
-    number = "1 value" if values.count == 1 else f"{values.count:,} values"
+    number = counted(values.count, "value")
     summary = f"{number}, mean {values.mean:.{digits}f}, median {median}, 5th percentile {low}, 95th {high}"
     chart: str = ""
     if values.count < _MIN_VALUES_TO_PLOT:

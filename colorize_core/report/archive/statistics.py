@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from colorize_core.formatting import counted
 from colorize_core.report.archive.measures import MEASURES, Distribution
 from colorize_core.status import Status
 
@@ -126,7 +127,7 @@ class RowStatistics:
         least half of the inputs were in color, otherwise those of the lightness error if one is above a step of 8 bits:
         below that, all of them are rounding.
         """
-        complete, images = self.images <= self._sample.size, f"{self.images:,} images"
+        complete, images = self.images <= self._sample.size, counted(self.images, "image")
         self._sample.title = "All images" if complete else "Random sample"
         self._sample.note = f"all {images}" if complete else f"drawn uniformly from {images}"
         has_reference = 2 * self.distributions[_COLOR_ERROR].count >= max(self.counts[Status.OK], 1)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from colorize_core.evaluation.table import RANKED_BY, score_tables
+from colorize_core.formatting import counted
 from colorize_core.metrics.registry import METRICS
 from colorize_core.report.charts import color_ramp, interval_chart
 from colorize_core.report.evaluation.scores import distribution_charts, interval_charts, training_charts
@@ -77,7 +78,7 @@ def choose_photographs(rows: pa.Table, models: Sequence[str], sample: int, extre
     drawn = np.random.default_rng(0).permutation(len(keys))[:sample]
     mean, spread = scores.mean(0), scores.max(0) - scores.min(0)
     metric = SHOWN_METRIC.label if len(models) == 1 else f"mean {SHOWN_METRIC.label} of all models"
-    photographs, complete = f"{len(keys):,} photographs", len(drawn) == len(keys)
+    photographs, complete = counted(len(keys), "photograph"), len(drawn) == len(keys)
 
     def lowest(values: np.ndarray) -> list[str]:
         return [keys[index] for index in np.argsort(values, kind="stable")[:extremes]]

@@ -86,7 +86,7 @@ def test_an_output_with_other_files_is_refused(tmp_path: Path) -> None:
     [
         (ArchiveConfig, {"ray", "storage", "actors", "limit", "retry_failed"}, {"format", "checkpoint", "listing"}),
         (TrainConfig, {"ray", "storage", "tracking", "optim.epochs", "workers.cpus"}, {"optim.lr", "workers.count"}),
-        (SweepConfig, {"ray", "storage", "grid"}, {"shards", "train"}),
+        (SweepConfig, {"ray", "storage", "grid"}, {"shards", "optim"}),
     ],
 )
 def test_resources_may_change_and_results_may_not(config: type[Section], changeable: set[str], fixed: set[str]) -> None:

@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
 
 def write(folder: Path, grid: Any, base: dict[str, Any] = BASE) -> str:
     file = folder / "sweep.yaml"
-    file.write_text(yaml.safe_dump({"train": base, "grid": grid}, sort_keys=False))
+    file.write_text(yaml.safe_dump({**base, "grid": grid}, sort_keys=False))
     return str(file)
 
 
@@ -89,7 +89,7 @@ def test_names_of_trials_need_no_quoting_in_paths() -> None:
 def test_the_sweep_of_gray_to_glory_varies_its_five_parameters(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["train.model.name=encoder_decoder", "grid=null"]
+    small = ["model.name=encoder_decoder", "grid=null"]
     values = yaml.safe_load(CONFIG.read_text())
     grids = [
         {key: [min(each, 16) if key == "optim.batch_size" else each for each in some]}
@@ -97,7 +97,7 @@ def test_the_sweep_of_gray_to_glory_varies_its_five_parameters(
         for key, some in grid.items()
     ]
     small[1] = f"grid={json.dumps(grids)}"
-    names = listed(capsys, command(str(CONFIG), dataset, tmp_path / "out", "train.optim.batch_size=16", *small))
+    names = listed(capsys, command(str(CONFIG), dataset, tmp_path / "out", "optim.batch_size=16", *small))
     assert {name.partition("=")[0] for name in names} == {
         "discriminator.layers",
         "optim.lr",
@@ -105,7 +105,7 @@ def test_the_sweep_of_gray_to_glory_varies_its_five_parameters(
         "optim.batch_size",
         "optim.epochs",
     }
-    assert SweepConfig.load(str(CONFIG), ["shards=x", "output=y"]).train["optim"]["betas"] == [0.5, 0.999]
+    assert SweepConfig.load(str(CONFIG), ["shards=x", "output=y"]).shared["optim"]["betas"] == [0.5, 0.999]
 
 
 # Running
@@ -303,18 +303,24 @@ def test_a_mistake_in_any_trial_is_one_line_before_one_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_keys_of_the_sweep_itself_are_refused_below_train(
+def test_keys_under_the_section_of_earlier_versions_are_refused_with_their_new_name(
     dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
 ) -> None:
-    file = write(tmp_path, {"optim.lr": [1]}, {**BASE, "shards": "elsewhere"})
-    assert "train.shards has no effect" in one_line(command(file, dataset, tmp_path / "out"), 2)
+    file = write(tmp_path, {"optim.lr": [1]}, {"train": BASE})
+    line = one_line(command(file, dataset, tmp_path / "out"), 2)
+    assert "train.model.name = 'encoder_decoder': this key is now called model.name" in line
+
+
+def test_an_unknown_section_is_refused(dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]) -> None:
+    line = one_line([*command(write(tmp_path, {"optim.lr": [1]}), dataset, tmp_path / "out"), "losses.l1=1"], 2)
+    assert "losses = {'l1': 1}: unknown key; did you mean loss?" in line
 
 
 def test_another_base_in_the_same_output_is_refused(
     swept: dict[str, Any], dataset: str, one_line: Callable[[list[str], int], str]
 ) -> None:
-    line = one_line([*command(swept["file"], dataset, swept["output"]), "train.optim.batch_size=2"], 2)
-    assert "(train.optim.batch_size 4 -> 2)" in line
+    line = one_line([*command(swept["file"], dataset, swept["output"]), "optim.batch_size=2"], 2)
+    assert "(optim.batch_size 4 -> 2)" in line
 
 
 def test_names_that_clash_are_refused(dataset: str, tmp_path: Path, one_line: Callable[[list[str], int], str]) -> None:
