@@ -40,6 +40,12 @@ class CheckpointConfig:
     normalization: dict[str, float] = field(default_factory=lambda: dict(_NORMALIZATION))
     format: int = _FORMAT
 
+    @property
+    def terms(self) -> dict[str, str]:
+        """What is known about the weights' `source`, `license` and training `data`; only that which is known."""
+        known = self.training.get("imported", self.training)
+        return {key: known[key] for key in ("source", "license", "data") if known.get(key)}
+
 
 def read_checkpoint_config(path_or_uri: str | Path, filesystem: fs.FileSystem | None = None) -> CheckpointConfig:
     """Read and check `config.json`; raises UserError if it is missing, damaged, or of another format or version."""

@@ -3,11 +3,13 @@
 import copy
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.utils import parametrize
 
 from colorize_core.checkpoint.config import CheckpointConfig
 from colorize_core.checkpoint.weights import save_checkpoint
@@ -34,7 +36,14 @@ class LabModel(nn.Module):
         return denormalize_ab(self.model(normalize_L(L)))
 
 
-def export_model(model: ColorModel, target: Path, working_size: int) -> float:
+class _Widened(nn.Module):
+    """Parametrization of a tensor that is stored in float16 and used as float32."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        return stored.float()
+
+
+def export_model(model: ColorModel, target: Path, metadata: Mapping[str, str], *, half: bool = False) -> float:
     """Write a model for another runtime, and compare its outputs there with those of the model.
 
     Args:
@@ -42,32 +51,46 @@ def export_model(model: ColorModel, target: Path, working_size: int) -> float:
         target: file that ends in .onnx (input "L", output "ab") or .pt2 (for torch.export.load). Batch, height and
             width are dynamic; the sides are multiples of `ColorModel.stride`, at least twice the stride (at one stride
             the trace would fix the innermost level to one pixel). The file appears after the outputs were compared.
-        working_size: written to the metadata as `working_size`.
+        metadata: texts that the file carries: metadata properties of ONNX, extra files of torch.export.
+        half: store kernels and matrices in float16, for a file of half the size. The arithmetic stays float32.
 
     Returns:
         Largest difference from the model itself, in CIELAB units, over several shapes.
 
     Raises:
-        UserError: the ending is another one, ONNX packages are missing, or outputs differ by more than `TOLERANCE`.
+        UserError: the ending is another one, ONNX packages are missing, or outputs differ by more than `TOLERANCE`
+            (`HALF_TOLERANCE` with `half`).
     """
     if target.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{target}: the name must end in .onnx or .pt2, or be a directory")
-    lab_model, inputs = LabModel(model), _inputs(model.stride)
+    inputs = _inputs(model.stride)
     scratch = target.with_name(f".writing-{target.name}")
     try:
-        program = _trace(lab_model, model.stride)
+        program = _trace(LabModel(_stored_in_half(model) if half else model), model.stride)
         if target.suffix == ".onnx":
-            _write_onnx(program, scratch, working_size)
+            _write_onnx(program, scratch, metadata)
             outputs = _run_onnx(scratch, inputs)
         else:
-            torch.export.save(program, scratch, extra_files={"working_size": str(working_size)})
+            torch.export.save(program, scratch, extra_files=dict(metadata))
             loaded = torch.export.load(scratch).module()
             outputs = [loaded(L) for L in inputs]
-        worst = _require_parity(target, lab_model, inputs, outputs, TOLERANCE)
+        tolerance = HALF_TOLERANCE if half else TOLERANCE
+        worst = _require_parity(target, LabModel(model), inputs, outputs, tolerance)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
     return worst
+
+
+def _stored_in_half(model: ColorModel) -> ColorModel:
+    """Return a copy whose kernels and matrices are float16 and are converted to float32 where they are used."""
+    copied = copy.deepcopy(model)
+    for module in list(copied.modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.ndim > 1:
+                parameter.data = parameter.data.half()
+                parametrize.register_parametrization(module, name, _Widened(), unsafe=True)
+    return copied
 
 
 def export_half(model: ColorModel, target: Path, config: CheckpointConfig) -> float:
@@ -141,8 +164,9 @@ def _trace(model: nn.Module, stride: int) -> ExportedProgram:
         return torch.export.export(model, (example,), dynamic_shapes=(shape,))
 
 
-def _write_onnx(program: ExportedProgram, target: Path, working_size: int) -> None:
+def _write_onnx(program: ExportedProgram, target: Path, metadata: Mapping[str, str]) -> None:
     try:
+        import onnx_ir
         import onnxruntime  # noqa: F401 (needed for the check that follows)
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -155,7 +179,13 @@ def _write_onnx(program: ExportedProgram, target: Path, working_size: int) -> No
             program, (), dynamo=True, input_names=["L"], output_names=["ab"], verbose=False, external_data=False
         )
     assert written is not None
-    written.model.metadata_props["working_size"] = str(working_size)
+    written.model.metadata_props.update(metadata)
+    graph = written.model.graph
+    for node in graph:
+        for value in node.outputs:
+            value.shape = None  # in terms of the trace's names, such as 32*s30; runtimes infer shapes themselves
+    (L,), (ab,) = graph.inputs, graph.outputs
+    L.shape, ab.shape = (onnx_ir.Shape(["batch", channels, "height", "width"]) for channels in (1, 2))
     written.save(target)
 
 

@@ -9,21 +9,12 @@ from torch import Tensor, nn
 from colorize_core import metrics
 from colorize_core.color.bins import bin_prior
 from colorize_core.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
+from colorize_core.evaluation.rows import CONSTANT, ENSEMBLE, GRAY, ORACLE, ceiling_name, ceiling_sizes
 from colorize_core.inference.ensemble import mix
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import colorize_lightness
 from colorize_core.metrics.comparison import Comparison, Photographs
 from colorize_core.metrics.registry import METRICS, Metric, columns_of, validation_metrics
-
-GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
-BASELINES = (GRAY, CONSTANT, ORACLE)
-ENSEMBLE = "ensemble"
-"""Name of the row of the mixture of all models."""
-
-
-def ceiling_name(working_size: int) -> str:
-    """Return the name of the row for true chroma at a working size."""
-    return f"ceiling {working_size} px"
 
 
 def split_rgb(rgb: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +104,7 @@ def predictions(
         CONSTANT: metrics.constant_color(ab, constant),
         ORACLE: metrics.best_constant(ab),
     }
-    for working_size in sorted({size for _, size in models.values()}):
+    for working_size in ceiling_sizes((size for _, size in models.values()), rgb.shape[-1]):
         by_name[ceiling_name(working_size)] = metrics.ceiling(ab, working_size)
     for name, (model, working_size) in models.items():
         by_name[name] = colorize_lightness(model, L, working_size)

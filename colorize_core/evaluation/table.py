@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from colorize_core.evaluation.rows import CONSTANT, GRAY
 from colorize_core.formatting import counted, markdown_table
-from colorize_core.metrics.registry import FURTHER, MAIN, METRICS, Metric, columns_of, metrics_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from colorize_core.metrics.registry import FURTHER, MAIN, METRICS, Metric, metrics_of
 
 RANKED_BY = METRICS["mae_ab"]
 """Metric by which a model is compared with the gray baseline."""
+FEW_PHOTOGRAPHS = 100
+"""Number of photographs below which an evaluation warns that its order may be chance."""
+DIFFERENCES = "Differences from the best model"
+"""Title of the table of differences."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Cell:
     """Bounds of the 95% interval; empty for metrics without one."""
     high: str = ""
     best: bool = False
-    """True for the best of several checkpoints."""
+    """True for the best of several checkpoints, and for those that cannot be distinguished from it."""
 
     @property
     def interval(self) -> str:
@@ -54,42 +55,42 @@ class Table:
     rows: list[Row]
 
 
-def summarize_scores(
-    rows: "pa.Table", names: Sequence[str], definitions: Sequence[str], resamples: int
-) -> dict[str, dict[str, Any]]:
-    """Compute every metric of a set with its 95% bootstrap interval.
-
-    Args:
-        rows: key, model and the metrics per image.
-        names: models, in the order of the result.
-        definitions: papers whose own metrics are computed too.
-        resamples: number of bootstrap resamples.
-
-    Returns:
-        By model and metric: value, low and high.
-    """
-    import pyarrow.compute as pc
-
-    from colorize_core.metrics import bootstrap_interval
-
-    result: dict[str, dict[str, Any]] = {}
-    for name in names:
-        own = rows.filter(pc.equal(rows.column("model"), name))
-        scores = {each: own.column(each).to_numpy() for each in own.column_names if each not in ("key", "model")}
-        result[name] = {}
-        for metric in columns_of(definitions):
-            if metric.statistic is None or not set(metric.needs) <= scores.keys():
-                continue
-            low, high = bootstrap_interval(partial(metric.value, scores), len(own), resamples=resamples)
-            result[name][metric.name] = {"value": metric.value(scores), "low": low, "high": high}
-    return result
-
-
 def score_tables(result: Mapping[str, Any]) -> list[Table]:
     """Arrange the content of metrics.json as tables: the main one, further metrics, and one for each paper."""
     papers = result["config"]["definitions"]
     titles = {MAIN: "", FURTHER: "Further metrics"} | {name: f"As {name} computes" for name in papers}
-    return [_table(result, title, metrics_of(name)) for name, title in titles.items()]
+    main, *others = (_table(result, title, metrics_of(name)) for name, title in titles.items())
+    return [main, *_differences(result), *others]
+
+
+def _differences(result: Mapping[str, Any]) -> list[Table]:
+    """Return the table of differences from the best model by each metric; none for results of earlier versions."""
+    models = result["models"]
+    compared = [name for name in models if name in (GRAY, CONSTANT, *result["checkpoints"])]
+    shown = [
+        metric
+        for metric in metrics_of(MAIN)
+        if any("difference" in models[each].get(metric.name, {}) for each in compared)
+    ]
+    rows = []
+    for name in compared:
+        kind: Literal["model", "baseline"] = "model" if name in result["checkpoints"] else "baseline"
+        rows.append(Row(name, kind, False, [_difference(models[name][metric.name], metric) for metric in shown]))
+    return [Table(DIFFERENCES, [metric.heading for metric in shown], rows)] if shown else []
+
+
+def _difference(score: Mapping[str, Any], metric: Metric) -> Cell:
+    difference = score.get("difference")
+    if difference is None:
+        return Cell("best", best=True)
+    value, low, high = (metric.format(difference[each], sign=True) for each in ("value", "low", "high"))
+    return Cell(f"{value}, not distinguishable" if is_tied(score) else value, low, high)
+
+
+def is_tied(score: Mapping[str, Any]) -> bool:
+    """Return True if a value cannot be distinguished from the best: the interval of their difference contains 0."""
+    difference = score.get("difference")
+    return difference is not None and difference["low"] <= 0 <= difference["high"]
 
 
 def _table(result: Mapping[str, Any], title: str, metrics: Sequence[Metric]) -> Table:
@@ -105,7 +106,7 @@ def _table(result: Mapping[str, Any], title: str, metrics: Sequence[Metric]) -> 
 def _cell(result: Mapping[str, Any], name: str, metric: Metric) -> Cell:
     score, checkpoints = result["models"][name][metric.name], result["checkpoints"]
     values = [result["models"][each][metric.name]["value"] for each in checkpoints]
-    best = name in checkpoints and len(values) > 1 and score["value"] == metric.best(values)
+    best = name in checkpoints and len(values) > 1 and (is_tied(score) or score["value"] == metric.best(values))
     low, high = (metric.format(score[bound]) if bound in score else "" for bound in ("low", "high"))
     return Cell(metric.format(score["value"]), low, high, best)
 
@@ -133,13 +134,24 @@ def below_gray(result: Mapping[str, Any]) -> list[str]:
     return [name for name in result["checkpoints"] if RANKED_BY.is_better(scores["gray"], scores[name])]
 
 
+def warn_of_few_photographs(result: Mapping[str, Any]) -> str:
+    """Return a warning if the photographs are too few to rank models; empty otherwise."""
+    if result["photographs"] >= FEW_PHOTOGRAPHS:
+        return ""
+    return (
+        f"Only {counted(result['photographs'], 'photograph')}: the order of the models may be chance. "
+        f"Give {FEW_PHOTOGRAPHS} or more; val_fraction and test_fraction of prepare set their share."
+    )
+
+
 def _notes(result: Mapping[str, Any]) -> str:
     models, count = result["models"], result["photographs"]
     first = next(iter(models.values()))
     note = (
         f"{counted(count, 'photograph')} of the {result['split']} split at {result['size']} px, with 95% bootstrap "
         "intervals over images. PSNR, SSIM, LPIPS and CIEDE2000 are computed on uint8 RGB. The oracle color is the "
-        "best single color for each photograph; the ceiling is its true chroma at the working size of a model."
+        "best single color for each photograph; the ceiling is its true chroma at the working size of a model. "
+        "Differences are of a paired bootstrap; where their interval contains 0, the models are not distinguishable."
     )
     if "lpips" in first:
         note += f" LPIPS with the backbone {result['lpips']}."
@@ -154,6 +166,8 @@ def _notes(result: Mapping[str, Any]) -> str:
             note += f" With fewer than {FULL_RANK} FID is far too large: compare it in this table only, or read KID."
     if protocol := result.get("protocol"):
         note += f"\n\n{protocol}"
+    if few := warn_of_few_photographs(result):
+        note += f"\n\n⚠ {few}"
     if worse := below_gray(result):
         note += f"\n\n⚠ worse than leaving the photographs gray, by MAE: {', '.join(worse)}."
     return note

@@ -29,7 +29,8 @@ from .distribution import (
 from .hue import colored as colored
 from .hue import false_color as false_color
 from .hue import right_hue as right_hue
-from .intervals import bootstrap_interval as bootstrap_interval
+from .intervals import bootstrap as bootstrap
+from .intervals import percentile_interval as percentile_interval
 from .perceptual import LPIPS as LPIPS
 from .pixel import colorfulness as colorfulness
 from .pixel import mae_ab as mae_ab

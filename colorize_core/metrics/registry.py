@@ -74,9 +74,9 @@ class Metric:
         """Title with an arrow in the direction of better values: PSNR (dB) ↑."""
         return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
-    def format(self, value: float, *, unit: bool = False) -> str:
-        """Format a value with the digits of the metric, followed by its unit on request."""
-        text = f"{self.factor * value:.{self.digits}f}"
+    def format(self, value: float, *, unit: bool = False, sign: bool = False) -> str:
+        """Format a value with the digits of the metric, on request followed by its unit or with the sign of all."""
+        text = f"{self.factor * value:{'+' if sign else ''}.{self.digits}f}"
         return f"{text} {self.unit}" if unit and self.unit else text
 
     def is_better(self, value: float, other: float) -> bool:

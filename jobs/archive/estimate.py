@@ -81,9 +81,10 @@ def describe_estimate(throughput: Throughput | None, count: int, config: Archive
         return "no estimate yet; sample=100 measures the throughput"
     hours = count * throughput.seconds / 3600
     actors = config.actors.count if isinstance(config.actors.count, int) else local_cores(config.ray)
-    seconds = hours * 3600 / actors + throughput.start_up if actors else 0.0
-    on_actors = f"{format_duration(seconds)} on {counted(actors, 'actor')} with start-up"
-    duration = on_actors if actors else f"{hours:.1f} actor hours"
+    duration = f"{hours:.1f} actor hours"
+    if actors:
+        seconds = hours * 3600 / actors + throughput.start_up
+        duration = f"{format_duration(seconds)} on {counted(actors, 'actor')} with start-up"
     gpu_hours = f", {hours * throughput.gpus:.1f} GPU hours" if throughput.gpus else ""
     size = format_bytes(count * throughput.output_bytes)
     return f"about {duration}{gpu_hours}, {size} of images ({throughput.measured})"

@@ -13,7 +13,9 @@ from cluster.session import ray_session
 from cluster.storage.stores import Storage, open_storage, reach
 from colorize_core.errors import UserError
 from colorize_core.evaluation.protocols import PROTOCOLS
-from colorize_core.evaluation.table import render_markdown, summarize_scores
+from colorize_core.evaluation.rows import BASELINES, ENSEMBLE, ceiling_name, ceiling_sizes
+from colorize_core.evaluation.summary import summarize_scores
+from colorize_core.evaluation.table import render_markdown
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import say, summary
 from jobs.doctor.preflight import check_start
@@ -83,7 +85,7 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
         "size": inputs.dataset.info.size,
         "shards": inputs.dataset.info.fingerprint,
         "checkpoints": inputs.checkpoints,
-        "models": summarize_scores(rows, inputs.names, config.definitions, config.resamples),
+        "models": summarize_scores(rows, inputs.names, inputs.checkpoints, config.definitions, config.resamples),
         "lpips": no_lpips or config.lpips.backbone,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
@@ -110,7 +112,6 @@ def run(config: EvaluateConfig, verbose: bool = False) -> int:
 def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
     """Validate the inputs before Ray is started; raises UserError. Models are not built."""
     from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
-    from colorize_core.evaluation.scoring import BASELINES, ENSEMBLE, ceiling_name
 
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = SplitOfDataset.open(shards, config.split)
@@ -125,14 +126,14 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
             reference.require(protocol.reference)
     if not output.exists(RESULT) and next(iter(output.list()), None) is not None:
         raise UserError(f"{output.uri}: the output is not empty and contains no evaluation; use another output")
-    checkpoints, sizes = {}, set()
+    checkpoints, sizes = {}, []
     for name, location in name_checkpoints(config.checkpoint).items():
         storage = open_checkpoint(location, config.storage)
         loaded = read_checkpoint_config(storage.path(), storage.filesystem)
         read_weights(storage.path(), loaded, storage.filesystem)
         checkpoints[name] = loaded.weights_sha256
-        sizes.add(loaded.working_size)
-    references = [*BASELINES, *map(ceiling_name, sorted(sizes))]
+        sizes.append(loaded.working_size)
+    references = [*BASELINES, *map(ceiling_name, ceiling_sizes(sizes, dataset.info.size))]
     for name in checkpoints:
         if name in (*references, TRUTH, *([ENSEMBLE] if config.ensemble else [])):
             raise UserError(f"checkpoint.{name}: every evaluation has a row or image of this name; use another name")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import StorageOptions
+from colorize_core.evaluation.rows import ENSEMBLE, GRAY
 from colorize_core.inference.options import EnsembleOptions
 from jobs.evaluate.config import CheckpointLocations, name_checkpoints
 from jobs.run.checkpoints import read_checkpoint
@@ -44,5 +45,5 @@ def color_images(
     sizes = {name: (model, config.working_size) for name, (model, config) in models.items()}
     predicted = scoring.predictions(sizes, rgb, constant, ensemble)
     L, _ = scoring.split_rgb(rgb)
-    shown = [scoring.GRAY, *models, *([scoring.ENSEMBLE] if ensemble else [])]
+    shown = [GRAY, *models, *([ENSEMBLE] if ensemble else [])]
     return {name: scoring.assemble(L, predicted[name]) for name in shown} | {TRUTH: rgb}

@@ -14,7 +14,7 @@ from cluster.storage.stores import LocalStorage, Storage, StorageOptions
 from colorize_core.checkpoint.config import read_checkpoint_config
 from colorize_core.data.shards import DatasetInfo, encode_shard, make_table
 from colorize_core.evaluation import scoring
-from colorize_core.evaluation.table import summarize_scores
+from colorize_core.evaluation.summary import summarize_scores
 from colorize_core.photo.formats import encode_image
 from jobs.archive.actor import ROW_SCHEMA
 from jobs.archive.rows import METRICS
@@ -132,7 +132,7 @@ def write_evaluation_run(output: Storage, shards: Storage, checkpoints: dict[str
         "size": 32,
         "shards": dataset.fingerprint,
         "checkpoints": {name: read_checkpoint_config(path).weights_sha256 for name, path in checkpoints.items()},
-        "models": summarize_scores(rows, list(scores), [], 100),
+        "models": summarize_scores(rows, list(scores), checkpoints, [], 100),
         "lpips": "lpips.backbone=none",
         "config": {
             "shards": shards.uri,

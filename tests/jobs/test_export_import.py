@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -21,7 +22,9 @@ def test_a_checkpoint_is_exported_and_compared(
     said = capsys.readouterr().out
     assert "exported encoder_decoder" in said
     assert "largest difference from the checkpoint" in said
-    assert (tmp_path / "model.onnx").stat().st_size > 1000
+    assert "not stated" in said
+    properties = {each.key: each.value for each in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert (properties["model"], properties["license"]) == ("encoder_decoder", "not stated")
 
 
 def test_a_directory_becomes_a_checkpoint_of_half_the_size(
@@ -30,6 +33,19 @@ def test_a_directory_becomes_a_checkpoint_of_half_the_size(
     assert main(["export", tiny_checkpoint, f"{tmp_path}/half"]) == 0
     assert "allowed 0.5" in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "half")[1].working_size == 32
+
+
+def test_a_model_card_is_written_once_and_then_kept(
+    tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", tiny_checkpoint, f"{tmp_path}/half", "license=CC-BY-4.0"]
+    assert main(arguments) == 0
+    card = tmp_path / "half" / "README.md"
+    assert card.read_text().startswith("---\nlicense: cc-by-4.0\n")
+    card.write_text("edited")
+    assert main(arguments) == 0
+    assert card.read_text() == "edited"
+    assert "README.md, kept as it was" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from colorize_core.evaluation.table import RANKED_BY, score_tables
+from colorize_core.evaluation.rows import CONSTANT, GRAY
+from colorize_core.evaluation.table import (
+    DIFFERENCES,
+    RANKED_BY,
+    is_tied,
+    score_tables,
+    warn_of_few_photographs,
+)
 from colorize_core.formatting import counted
 from colorize_core.metrics.registry import METRICS
 from colorize_core.report.charts import color_ramp, interval_chart
@@ -123,8 +130,7 @@ def evaluation_page(
         output: location of the evaluation, as shown on the page.
         extras: images, training curves, ratings.
     """
-    names, models = list(result["models"]), list(result["checkpoints"])
-    baselines = [name for name in names if name not in models]
+    models = list(result["checkpoints"])
     photographs, groups = _gallery(rows, chosen, models, extras)
     folders = sorted({each["folder"] for each in photographs if each["folder"]})
     measures = [
@@ -138,11 +144,12 @@ def evaluation_page(
         {"rows": photographs, "groups": groups, "measures": measures},
         output=output,
         names=models,
-        worse=worse,
+        notices=_notices(result, worse),
         facts=_facts(result),
         note=_note(result),
         tables=score_tables(result),
-        intervals=interval_charts(result, baselines),
+        opened=("", DIFFERENCES),
+        intervals=interval_charts(result, [GRAY, CONSTANT], models),
         preferences=preferences,
         rates=_rates(preferences),
         strengths=_strengths(preferences),
@@ -204,19 +211,29 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
     if gray:
         change = f"{abs(1 - error / gray):.1%} {'below' if error <= gray else 'above'} gray"
+        if is_tied(result["models"]["gray"][RANKED_BY.name]):
+            change += ", not distinguishable"
         facts.append((f"Lowest {RANKED_BY.label}", RANKED_BY.format(error), f"{best}, {change}"))
     day, _, hour = format_time(result["finished"]).partition(", ")
     return [*facts, ("Finished", day, hour)]
+
+
+def _notices(result: Mapping[str, Any], worse: Sequence[str]) -> list[str]:
+    notices = [warn_of_few_photographs(result)]
+    if worse:
+        notices.append(f"Worse than the gray photographs by MAE: {', '.join(worse)}.")
+    return [each for each in notices if each]
 
 
 def _note(result: Mapping[str, Any]) -> str:
     note = (
         "Values over all photographs with 95% bootstrap intervals, baselines first. Gray: the photograph without "
         "color. Oracle color: the best single color for each photograph. Ceiling: the true chroma at the working size "
-        "of a model. The best model is bold."
+        "of a model. Bold: the best model, and those that cannot be distinguished from it, because the interval of the "
+        "paired difference contains 0."
     )
     if "lpips" not in next(iter(result["models"].values())):
-        note += f" LPIPS was not computed: {result['lpips']}."
+        note += " LPIPS was not computed; the reason is under Run."
     return note
 
 
@@ -250,4 +267,6 @@ def _run(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [(f"SHA-256 of {name}", weights) for name, weights in result["checkpoints"].items()]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines += [(key, str(result[key])) for key in ("protocol", "reference") if result.get(key)]
+    if "lpips" not in next(iter(result["models"].values())):
+        lines.append(("LPIPS not computed", str(result["lpips"])))
     return [*lines, ("finished", format_time(result["finished"])), ("versions", versions)]

@@ -25,17 +25,20 @@ def model() -> ColorModel:
 
 
 def test_onnx_takes_any_batch_and_size_in_cielab_units(model: ColorModel, tmp_path: Path) -> None:
-    export_model(model, tmp_path / "model.onnx", 256)
+    export_model(model, tmp_path / "model.onnx", {"working_size": "256"})
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for shape in ((1, 1, 64, 64), (5, 1, 96, 128)):
         L = torch.rand(shape) * 100
         found = session.run(["ab"], {"L": L.numpy()})[0]
         np.testing.assert_allclose(found, predict_ab(model, L), atol=1e-3)
     assert session.get_modelmeta().custom_metadata_map["working_size"] == "256"
+    (L_info,), (ab_info,) = session.get_inputs(), session.get_outputs()
+    assert (L_info.name, L_info.shape) == ("L", ["batch", 1, "height", "width"])
+    assert (ab_info.name, ab_info.shape) == ("ab", ["batch", 2, "height", "width"])
 
 
 def test_torch_export_takes_any_batch_and_size(model: ColorModel, tmp_path: Path) -> None:
-    export_model(model, tmp_path / "model.pt2", 64)
+    export_model(model, tmp_path / "model.pt2", {"working_size": "64"})
     extra = {"working_size": ""}
     program = torch.export.load(tmp_path / "model.pt2", extra_files=extra).module()
     L = torch.rand(3, 1, 96, 64) * 100
@@ -43,10 +46,21 @@ def test_torch_export_takes_any_batch_and_size(model: ColorModel, tmp_path: Path
     assert extra == {"working_size": "64"}
 
 
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_half_a_file_has_half_the_size_and_nearly_the_same_outputs(ending: str, tmp_path: Path) -> None:
+    model = build_model("encoder_decoder", widths=[32, 64], latent=64).eval()
+    full, half = (tmp_path / f"{name}.{ending}" for name in ("full", "half"))
+    export_model(model, full, {})
+    assert 0 < export_model(model, half, {}, half=True) <= HALF_TOLERANCE
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert full.stat().st_size - half.stat().st_size == pytest.approx(weights / 2, rel=0.1)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite", pytest.param("pix2pix_unet", marks=pytest.mark.long)])
 def test_large_architectures_can_be_exported(name: str, tmp_path: Path) -> None:
-    assert export_model(build_model(name), tmp_path / "model.pt2", 256) <= TOLERANCE
+    assert export_model(build_model(name), tmp_path / "model.pt2", {}) <= TOLERANCE
 
 
 def saved(model: ColorModel, folder: Path) -> CheckpointConfig:
@@ -96,7 +110,7 @@ def test_an_export_with_other_outputs_is_not_kept(
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", wrong)
     with pytest.raises(UserError, match=f"its outputs differ from those of the checkpoint by {offset:.0f}"):
-        export_model(model, tmp_path / "model.onnx", 256)
+        export_model(model, tmp_path / "model.onnx", {"working_size": "256"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,9 +119,9 @@ def test_rounding_of_predictions_beyond_all_colors_is_no_difference(tmp_path: Pa
     with torch.no_grad():
         for parameter in list(model.parameters())[-2:]:  # the layer that predicts ab
             parameter.mul_(1e5)
-    assert export_model(model, tmp_path / "model.onnx", 64) <= TOLERANCE
+    assert export_model(model, tmp_path / "model.onnx", {}) <= TOLERANCE
 
 
 def test_other_endings_are_refused(model: ColorModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.onnx or \.pt2"):
-        export_model(model, tmp_path / "model.pb", 256)
+        export_model(model, tmp_path / "model.pb", {})

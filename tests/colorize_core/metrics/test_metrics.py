@@ -314,9 +314,10 @@ def test_the_constant_baseline_has_one_color() -> None:
 # Bootstrap
 
 
-def interval(values: np.ndarray, **options: Any) -> tuple[float, float]:
+def interval(values: np.ndarray, level: float = 0.95, **options: Any) -> tuple[float, float]:
     """Interval of the mean."""
-    return metrics.bootstrap_interval(lambda chosen: values[chosen].mean(), len(values), **options)
+    drawn = metrics.bootstrap(lambda chosen: values[chosen].mean(), len(values), **options)
+    return metrics.percentile_interval(drawn, level)
 
 
 def normal(count: int, seed: int = 1) -> np.ndarray:

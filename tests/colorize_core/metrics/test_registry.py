@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from colorize_core.evaluation.scoring import Scorer, score, split_rgb
-from colorize_core.evaluation.table import render_markdown, score_tables, summarize_scores
+from colorize_core.evaluation.summary import summarize_scores
+from colorize_core.evaluation.table import render_markdown, score_tables
 from colorize_core.metrics import registry
 from colorize_core.metrics.comparison import Comparison
 from colorize_core.metrics.registry import METRICS, columns_of, metrics_of, per_image
@@ -38,7 +39,7 @@ def test_a_metric_that_is_added_is_scored_and_shown(red_error: str) -> None:
     for name, scores in Scorer(PRIOR)(predicted, rgb).items():
         columns = {metric: values.double().numpy() for metric, values in scores.items()}
         parts.append(pa.table({"key": ["a", "b"], "model": [name] * 2, **columns}))
-    models = summarize_scores(pa.concat_tables(parts), list(predicted), [], 100)
+    models = summarize_scores(pa.concat_tables(parts), list(predicted), ["one", "two"], [], 100)
     assert models["gray"][red_error]["value"] > models["two"][red_error]["value"] > models["one"][red_error]["value"]
     result = {"models": models, "checkpoints": {"one": "", "two": ""}, "photographs": 2, "split": "val", "size": 32}
     result["config"] = {"definitions": [], "lpips": {"backbone": "none"}}
