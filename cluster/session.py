@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +38,9 @@ class RayOptions(BaseModel, extra="forbid", frozen=True, use_attribute_docstring
 
 
 @contextmanager
-def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]:
+def ray_session(
+    options: RayOptions, *, verbose: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Connect to Ray for the duration of a block.
 
     Within another session this joins it, so that a job can run others. Log records of workers go to their log files,
@@ -47,6 +49,8 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     Args:
         options: cluster to connect to.
         verbose: show Ray's own log.
+        environment: variables for this process and all processes of a Ray that is started here. With a runtime
+            environment instead, Ray could not use the processes that it starts in advance.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -59,13 +63,26 @@ def ray_session(options: RayOptions, *, verbose: bool = False) -> Iterator[None]
     if ray.is_initialized():
         yield
         return
-    _connect(options, verbose=verbose)
-    try:
+    with ExitStack() as session:
+        if not cluster_address(options):
+            session.enter_context(environment_variables(environment or {}))
+        _connect(options, verbose=verbose)
+        session.callback(ray.shutdown)
         _set_ray_output(verbose)
-        with sigterm_as_exception():  # Ray has set a handler that exits at once
-            yield
+        session.enter_context(sigterm_as_exception())  # Ray has set a handler that exits at once
+        yield
+
+
+@contextmanager
+def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the duration of a block; those that are set already keep their values."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
     finally:
-        ray.shutdown()
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _connect(options: RayOptions, *, verbose: bool) -> None:

@@ -101,9 +101,9 @@ def check_model(name: str, **options: Any) -> "ColorModel":
     Arguments and errors are those of `build_model`; initial weights are read and compared with the network. The result
     has the properties of the network, but cannot compute.
     """
-    import torch
+    from colorize_core.models.initialization import on_meta_device
 
-    with torch.device("meta"):
+    with on_meta_device():
         return build_model(name, **options)
 
 

@@ -1,9 +1,46 @@
 """Initial weights of networks."""
 
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 _DEVIATION = 0.02
+_RANDOM = {
+    Tensor.normal_,
+    Tensor.uniform_,
+    *(getattr(nn.init, name) for name in ("normal_", "trunc_normal_", "uniform_")),
+    *(getattr(nn.init, f"{name}_{kind}_") for name in ("kaiming", "xavier") for kind in ("normal", "uniform")),
+}
+
+
+class _SkipRandomNumbers(TorchFunctionMode):
+    """Leaves tensors as they are where random numbers would be drawn into them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the tensor of a function that fills it; call any other function."""
+        if func in _RANDOM:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def on_meta_device() -> Iterator[None]:
+    """Build networks on torch's meta device within the block: they have shapes and no values.
+
+    Drawing random numbers there would import torch's compiler, which takes two seconds.
+    """
+    with torch.device("meta"), _SkipRandomNumbers():
+        yield
 
 
 def init_pix2pix(network: nn.Module, norm_deviation: float = _DEVIATION) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from colorize_core.encoders.state_dicts import download_state_dict, is_cached, read_state_dict, read_tensor_shapes
 from colorize_core.errors import UserError
+from colorize_core.models.initialization import on_meta_device
 from colorize_core.normalization import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
@@ -109,7 +110,7 @@ def check_vgg_weights(features: Features, weights: str | None) -> None:
         if not is_cached(published.url):
             download_state_dict(published, features.hint)
     elif shapes := read_tensor_shapes(weights):
-        with torch.device("meta"):
+        with on_meta_device():
             _require_fit(_layers(features), features, shapes, weights)
 
 

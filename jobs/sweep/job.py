@@ -23,6 +23,7 @@ from cluster.storage.stores import Storage, reach
 from colorize_core.errors import UserError
 from colorize_core.formatting import counted, set_dotted
 from colorize_core.metrics.registry import METRICS
+from colorize_core.runtime.memory import SINGLE_ARENA_ENV
 from jobs.command.console import say, summary
 from jobs.run.lock import OutputLock
 from jobs.run.record import RUN_FILE, begin_run, now, write_record
@@ -87,7 +88,7 @@ def run(config: SweepConfig, verbose: bool = False) -> int:
         failures = _read_json(output, _FAILURES)
         todo = {name: each.config for name, each in planned.trials.items() if not each.is_done()}
         if todo:
-            with ray_session(config.ray, verbose=verbose):
+            with ray_session(config.ray, verbose=verbose, environment=SINGLE_ARENA_ENV):
                 for number, (name, trial) in enumerate(todo.items(), start=1):
                     lock.check()
                     _log.info("trial %d of %d: %s", number, len(todo), name)

@@ -13,6 +13,7 @@ from colorize_core.data.options import HintOptions
 from colorize_core.errors import UserError
 from colorize_core.formatting import counted, format_duration
 from colorize_core.metrics.registry import METRICS
+from colorize_core.runtime.memory import SINGLE_ARENA_ENV
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start, require_resources
 from jobs.run.checkpoints import checkpoint_reads, open_checkpoint
@@ -71,13 +72,14 @@ def run(config: TrainConfig, verbose: bool = False) -> int:
             "%s has all its %d epochs; a higher optim.epochs continues it", inputs.output.uri, config.optim.epochs
         )
     else:
-        with ray_session(config.ray, verbose=verbose), active(inputs.output.uri):
+        _log.info("%s", _describe_work(config, inputs))
+        with ray_session(config.ray, verbose=verbose, environment=SINGLE_ARENA_ENV), active(inputs.output.uri):
             needed = requirements(config)
             require_resources(needed.processes, config.ray)
             check_start(needed)
             from jobs.train.trainer import fit
 
-            _log.info("%s", _describe_work(config, inputs))
+            _log.info("starting %s", counted(config.workers.count, "worker"))
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
     rows = read_metrics(inputs.output)
     inputs.output.write(CURVES, run_curves(rows), "image/png")

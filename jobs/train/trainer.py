@@ -8,16 +8,16 @@ from logging.handlers import QueueListener
 from typing import Any
 
 import ray
-from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.ray_compat import root_cause
+from cluster.session import cluster_address, environment_variables
 from cluster.storage.stores import Storage
 from colorize_core.data.shards import DatasetInfo
-from colorize_core.errors import UserError
 from colorize_core.runtime.memory import SINGLE_ARENA_ENV
+from jobs.train.callbacks import StopAtUserErrors
 from jobs.train.checkpoints import CHECKPOINTS, delete_broken_index
 from jobs.train.config import TrainConfig
 from jobs.train.loop import train_loop
@@ -29,24 +29,14 @@ _STOP_EARLY_SECONDS = 5.0
 # epochs wait for a poll, because a worker can report the next checkpoint only after the previous one was received.
 _POLL_SECONDS = 0.5
 _POLL_VARIABLE = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
-
-
-class StopAtUserErrors(UserCallback):
-    """Ends a run at the first UserError of a worker, because a retry would fail in the same way."""
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise in Ray's controller, which does not retry after its own exceptions."""
-        for error in worker_exceptions.values():
-            cause = root_cause(error)
-            if isinstance(cause, UserError):
-                raise cause
+_PREEMPTION_VARIABLE = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
 
 def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Storage, *, verbose: bool) -> None:
     """Train to the end, also through lost workers and nodes; log records of rank 0 are logged in this process."""
     delete_broken_index(output)
     workers, optim = config.workers, config.optim
-    with _log_of_workers() as queue, _frequent_polls(enabled=not workers.preemption_grace):
+    with _log_of_workers() as queue, environment_variables(_settings(config)):
         trainer = TorchTrainer(
             train_loop,
             train_loop_config={
@@ -68,7 +58,7 @@ def fit(config: TrainConfig, dataset: DatasetInfo, shards: Storage, output: Stor
                     preemption_grace_s=workers.preemption_grace or -_STOP_EARLY_SECONDS,
                 ),
                 checkpoint_config=CheckpointConfig(num_to_keep=optim.keep_checkpoints),
-                worker_runtime_env={"env_vars": SINGLE_ARENA_ENV},  # Ray Train runs the loop in a thread
+                worker_runtime_env=_runtime_environment(config),
                 logging_config=LoggingConfig(log_level="INFO" if verbose else "CRITICAL"),
             ),
         )
@@ -90,21 +80,25 @@ def _log_of_workers() -> Iterator[Queue]:
         queue.shutdown()
 
 
-@contextmanager
-def _frequent_polls(*, enabled: bool) -> Iterator[None]:
-    """Poll every `_POLL_SECONDS`, unless the user has set another interval in the environment.
+def _settings(config: TrainConfig) -> dict[str, str]:
+    """Return environment variables that Ray Train passes on to its controller."""
+    settings = {}
+    if not config.workers.preemption_grace:
+        # With preemption_grace, a frequent poll would see the errors of the other workers before Ray knows that the
+        # node was lost as announced, and count them as failures.
+        settings[_POLL_VARIABLE] = str(_POLL_SECONDS)
+    if cluster_address(config.ray) is None:
+        settings[_PREEMPTION_VARIABLE] = "0"  # of this machine; its watcher is one process more to start
+    return settings
 
-    It must not be enabled with workers.preemption_grace: a frequent poll sees the errors of the other workers before
-    Ray knows that the node was lost as announced, and counts them as failures.
+
+def _runtime_environment(config: TrainConfig) -> dict[str, Any]:
+    """Return the runtime environment of workers: in it, Ray Train runs the loop in a thread.
+
+    On this machine they inherit it, if `jobs.train.job` has started Ray.
     """
-    if not enabled or _POLL_VARIABLE in os.environ:
-        yield
-        return
-    os.environ[_POLL_VARIABLE] = str(_POLL_SECONDS)  # Ray passes it on to its controller
-    try:
-        yield
-    finally:
-        del os.environ[_POLL_VARIABLE]
+    is_inherited = cluster_address(config.ray) is None and SINGLE_ARENA_ENV.items() <= os.environ.items()
+    return {} if is_inherited else {"env_vars": SINGLE_ARENA_ENV}
 
 
 class _Relay(logging.Handler):

@@ -4,7 +4,7 @@ import pytest
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from colorize_core.errors import UserError
-from jobs.train.trainer import StopAtUserErrors
+from jobs.train.callbacks import StopAtUserErrors
 
 
 def of_worker(error: Exception) -> Exception:
