@@ -1,6 +1,7 @@
 """HTTP proxy that injects faults of networks and busy servers into a given fraction of the requests."""
 
 import http.client
+import math
 import os
 import socket
 import struct
@@ -55,6 +56,8 @@ class FaultProxy(ThreadingHTTPServer):
         self.rate, self.kinds, self.seed = rate, list(kinds), seed
         self.times: list[float] = []
         """Time of each request, as of time.monotonic()."""
+        self.limit = math.inf
+        """Number of faults after which no more are injected."""
         self.required: dict[str, dict[str, str]] = {}
         """Headers that requests of a method must have; requests without them are refused with AccessDenied."""
         self.refused: Counter[str] = Counter()
@@ -91,7 +94,7 @@ class FaultProxy(ThreadingHTTPServer):
             self.times.append(time.monotonic())
             self._seen[request] += 1
             draw = Random(f"{self.seed} {request} {self._seen[request]}")
-            if draw.random() >= self.rate:
+            if draw.random() >= self.rate or self.injected.total() >= self.limit:
                 return None
             fault = draw.choice(self.kinds)
             self.injected[fault] += 1

@@ -222,7 +222,7 @@ def test_equal_models_are_checked_once(tmp_path: Path, photo_folder: Path, monke
     checked: list[str] = []
     monkeypatch.setattr("colorize_core.models.check_model", lambda name, **_: checked.append(name))
     values = {**yaml.safe_load(TWO_STAGES), "source": str(photo_folder), "output": f"{tmp_path}/row"}
-    assert "alone (encoder_decoder, 1 epochs), gan" in plan(RecipeConfig.part(values, "recipe"))
+    assert "alone (encoder_decoder, 1 epoch), gan" in plan(RecipeConfig.part(values, "recipe"))
     assert checked == ["encoder_decoder"]
 
 

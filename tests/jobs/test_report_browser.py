@@ -342,7 +342,7 @@ def test_an_evaluation_shows_models_truth_and_difference_maps(opened: Any, evalu
     leave_viewer(page)
     press(page, "m")
     assert "-map" not in page.locator(".card img").first.get_attribute("src")
-    assert page.locator("table.metrics").first.locator("tbody tr").count() == 6
+    assert page.locator("table.metrics").first.locator("tbody tr").count() == 5
 
 
 def test_ratings_from_votes_to_rates(

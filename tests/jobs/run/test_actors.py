@@ -46,5 +46,5 @@ def test_actors_may_wait_for_a_named_cluster_to_grow(caplog: pytest.LogCaptureFi
 
 
 def test_auto_on_a_named_cluster_without_gpus_is_refused() -> None:
-    with pytest.raises(UserError, match="1 actors x 64 GPUs"):
+    with pytest.raises(UserError, match="1 actor x 64 GPUs"):
         count_actors(ActorsOptions(gpus=64), RayOptions(address="auto"), reserved=1.0, batches=100)

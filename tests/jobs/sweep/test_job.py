@@ -245,7 +245,7 @@ def test_dry_run_lists_done_and_remaining_trials(
     plan = capsys.readouterr().out
     assert "sweep would run 1 of 3 trials" in plan
     assert "optim.lr=0.001  (done)" in plan
-    assert "optim.lr=0.003  (1 epochs)" in plan
+    assert "optim.lr=0.003  (1 epoch)" in plan
 
 
 def test_finished_trials_are_compared_without_starting_ray(
