@@ -236,6 +236,17 @@ def test_checking_a_model_takes_no_memory_and_finds_its_properties(name: str) ->
     assert all(not buffer.is_meta for buffer in build(name).buffers())  # nothing that is cached was made on meta
 
 
+def test_checking_a_model_does_not_import_the_compiler() -> None:
+    """It takes two seconds, which every command would wait. torchvision, which the others use, imports it by itself."""
+    code = (
+        "import sys\n"
+        "from colorize_core.models import check_model\n"
+        "for name in ('encoder_decoder', 'lite', 'pix2pix_unet', 'pretrained_unet', 'zhang_eccv16'): check_model(name)\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_checking_a_model_reads_initial_weights(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
     torch.save(resnet18(weights=None).state_dict(), good)
