@@ -82,7 +82,7 @@ def run(config: TrainConfig, verbose: bool = False) -> int:
             _log.info("starting %s", counted(config.workers.count, "worker"))
             fit(config, inputs.dataset, inputs.shards, inputs.output, verbose=verbose)
     rows = read_metrics(inputs.output)
-    inputs.output.write(CURVES, run_curves(rows), "image/png")
+    inputs.output.write(CURVES, run_curves(rows, inputs.output.uri), "image/png")
     best = json.loads(inputs.output.read("best/config.json"))["training"]
     write_record(inputs.output, record | {"status": "done", "finished": now(), "best": best})
     _summarize(inputs.output, rows[-1], best, config.optim.best_metric)

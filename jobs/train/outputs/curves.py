@@ -39,10 +39,13 @@ def grid_of_panels(count: int, columns: int, **options: Any) -> tuple["Figure", 
 
 
 def by_epoch(axes: "Axes", title: str) -> None:
-    """Set the title, an x axis of whole epochs, and a faint grid."""
+    """Set the title, an x axis of whole epochs, and a faint grid; to be called when all curves are drawn."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    first, last = axes.dataLim.intervalx
+    if first <= last:  # there are curves
+        axes.set_xlim(first - 0.5, last + 0.5)  # of one epoch too
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.3)
@@ -55,24 +58,26 @@ def to_png(figure: "Figure") -> bytes:
     return image.getvalue()
 
 
-def run_curves(rows: Sequence[Mapping[str, float]]) -> bytes:
+def run_curves(rows: Sequence[Mapping[str, float]], name: str) -> bytes:
     """Plot losses, validation scores with those of gray, learning rate and images/s of a training run as PNG.
 
     Args:
         rows: rows of metrics.csv.
+        name: title of the figure.
     """
     scores = [metric for metric in SCORES if metric.name in rows[0]]
     figure, panels = grid_of_panels(3 + len(scores), 3)
     _losses(panels[0], rows)
     for axes, metric in zip(panels[1:], scores, strict=False):
         _score(axes, rows, metric)
-    for axes, name, title in zip(
+    for axes, column, title in zip(
         panels[-2:], ("learning_rate", "images_per_second"), ("learning rate", "images/s"), strict=True
     ):
-        axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], color=_BLUE, marker="o", markersize=3)
-        axes.margins(y=0.1)
-        axes.set_ylim(bottom=0)
+        values = [row[column] for row in rows]
+        axes.plot([row["epoch"] for row in rows], values, color=_BLUE, marker="o", markersize=3)
+        axes.set_ylim(0, 1.1 * max(values) or 1)
         by_epoch(axes, title)
+    figure.suptitle(name, fontsize=12, parse_math=False)
     return to_png(figure)
 
 
@@ -93,7 +98,7 @@ def _losses(axes: "Axes", rows: Sequence[Mapping[str, float]]) -> None:
         )
     if min(values) > 0 and max(values) > _LOG_SCALE_RATIO * min(values):
         axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="upper right", frameon=False, fontsize=8)
     by_epoch(axes, "training losses")
 
 
@@ -101,14 +106,14 @@ def _score(axes: "Axes", rows: Sequence[Mapping[str, float]], metric: Metric) ->
     """Plot a validation metric, its best epoch, and the gray baseline."""
     name = metric.name
     epochs, values = [row["epoch"] for row in rows], [row[name] for row in rows]
-    axes.axhline(rows[-1][f"gray_{name}"], label="gray", **GRAY)  # type: ignore[arg-type]
+    gray = rows[-1][f"gray_{name}"]
+    axes.axhline(gray, **GRAY)  # type: ignore[arg-type]
     axes.plot(epochs, values, color=_BLUE, marker="o", markersize=3)
     best = values.index(metric.best(values))
-    _limit_y_axis(axes, values[best], rows[-1][f"gray_{name}"], values)
-    label = f"best: {values[best]:.4g} in epoch {epochs[best]:.0f}"
-    axes.plot(epochs[best], values[best], marker="o", markersize=7, color=_ORANGE, linestyle="none", label=label)
-    axes.legend(frameon=False, fontsize=8)
-    by_epoch(axes, f"validation {metric.heading}")
+    _limit_y_axis(axes, values[best], gray, values)
+    axes.plot(epochs[best], values[best], marker="o", markersize=7, color=_ORANGE)
+    legend = f"best: {values[best]:.4g} in epoch {epochs[best]:.0f}; gray (dashed): {gray:.4g}"
+    by_epoch(axes, f"validation {metric.heading}\n{legend}")
 
 
 def _limit_y_axis(axes: "Axes", best: float, gray: float, values: Sequence[float]) -> None:
