@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import ClusterError
 from colorize_core.errors import UserError
+
+_ADVICE_OF_RAY_DATA = "\nFailed to apply UDF transform after "  # it is added to the messages of our exceptions
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the exception inside Ray's wrappers; of several workers' exceptions, a UserError before others.
+    """Return the exception inside Ray's wrappers, as it was raised; of several workers' exceptions, a UserError first.
 
     Errors of other workers are often consequences of the first one.
     """
@@ -28,6 +31,8 @@ def root_cause(error: BaseException) -> BaseException:
             break
         roots = [root_cause(each) for each in inner] if len(inner) > 1 else []
         error = next((root for root in roots if isinstance(root, UserError)), inner[0])
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition(_ADVICE_OF_RAY_DATA)[0], *error.args[1:])
     return error
 
 
@@ -37,7 +42,10 @@ def _wrapped(error: BaseException) -> Iterator[BaseException]:
     candidates = [getattr(error, name, None) for name in ("cause", "controller_failure", "_base_exc")]
     candidates += failures.values()
     found = [inner for inner in candidates if isinstance(inner, BaseException)]
-    yield from found or ([error.__cause__] if error.__cause__ else [])
+    if found or isinstance(error, (UserError, ClusterError)):  # what these were raised from is not for the user
+        yield from found
+    elif error.__cause__:
+        yield error.__cause__
 
 
 def is_token_refused(address: str) -> bool:

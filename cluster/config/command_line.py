@@ -74,20 +74,18 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
             return show(f"{to_yaml(config, with_defaults=verbose)}\n{command.plan(config)}")
         with sigterm_as_exception(), logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
             return _run(name, command, config, verbose=verbose)
-    except UserError as error:
-        return complain(str(error))
-    except ClusterError as error:
-        return complain(str(error), FAILED)
     except Terminated:
         return complain("terminated; the same command continues", TERMINATED)
     except KeyboardInterrupt:
         return complain("interrupted; the same command continues", INTERRUPTED)
     except Exception as error:
-        if verbose:
-            raise
         cause = root_cause(error)
         if isinstance(cause, UserError):
             return complain(str(cause))
+        if isinstance(cause, ClusterError):
+            return complain(str(cause), FAILED)
+        if verbose:
+            raise
         reason = last_line(cause, _MAX_ERROR_CHARACTERS)
         if isinstance(cause, OSError):
             reason = with_advice(reason)

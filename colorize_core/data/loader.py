@@ -9,17 +9,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from colorize_core.data.shards import group_columns, is_tensor
-from colorize_core.errors import UserError
+from colorize_core.runtime.files import shard_errors
 
 _FOOTER_THREADS = 16
 _READER_THREADS = 4
@@ -50,7 +49,7 @@ def open_shards(paths: Sequence[str], filesystem: fs.FileSystem) -> list[Shard]:
     """Read the footers of shard files; raises UserError if one is missing or damaged."""
 
     def read(path: str) -> Shard:
-        with _shard_errors(path), filesystem.open_input_file(path) as source:
+        with shard_errors(path), filesystem.open_input_file(path) as source:
             return Shard(path, pq.read_metadata(source))
 
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
@@ -126,7 +125,7 @@ class ShardLoader:
                 }
 
     def _read_range(self, rows: _RowRange) -> dict[str, Any]:
-        with _shard_errors(rows.shard.path), self.filesystem.open_input_file(rows.shard.path) as source:
+        with shard_errors(rows.shard.path), self.filesystem.open_input_file(rows.shard.path) as source:
             file = pq.ParquetFile(source, metadata=rows.shard.footer, pre_buffer=True)
             table = file.read_row_group(rows.group, columns=list(self.columns), use_threads=False)
         return group_columns(table.slice(rows.start, rows.stop - rows.start), self.columns)
@@ -197,17 +196,3 @@ def _draw(pool: list[dict[str, Any]], count: int, random: np.random.Generator | 
 
 def _join(values: list[Any]) -> Any:
     return np.stack(values) if is_tensor(values[0]) else values
-
-
-@contextmanager
-def _shard_errors(path: str) -> Iterator[None]:
-    """Turn a missing or damaged shard into a UserError; errors of the network pass through unchanged."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the shard is missing; run `prepare` again") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        # Errors of the Parquet reader have neither an errno nor a message of the S3 client.
-        if isinstance(error, pa.ArrowInvalid) or (error.errno is None and "AWS Error" not in str(error)):
-            raise UserError(f"{path}: damaged shard ({str(error).splitlines()[0][:100]})") from error
-        raise

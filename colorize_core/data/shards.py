@@ -20,7 +20,7 @@ from pyarrow import fs
 from colorize_core.color.lab import lab_to_uint8
 from colorize_core.color.pixels import pixels_to_lab
 from colorize_core.errors import UserError
-from colorize_core.runtime.files import read_file
+from colorize_core.runtime.files import read_file, shard_errors
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -153,11 +153,14 @@ def read_batches(
 
     Yields:
         Columns by name: tensors as (B, C, S, S) uint8 arrays, strings as lists.
+
+    Raises:
+        UserError: a shard is missing or damaged.
     """
     system = filesystem or fs.LocalFileSystem()
     position = 0
     for path in paths:
-        with system.open_input_file(path) as source:
+        with shard_errors(path), system.open_input_file(path) as source:
             file = pq.ParquetFile(source)
             for group in range(file.num_row_groups):
                 if position % world_size == rank:

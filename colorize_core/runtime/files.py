@@ -1,5 +1,9 @@
-"""Reading of small files by path or URI, for code that runs without a cluster."""
+"""Reading of files by path or URI, for code that runs without a cluster, and errors of reading."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
 from pyarrow import fs
 
 from colorize_core.errors import UserError
@@ -39,3 +43,17 @@ def read_file(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> byte
         raise UserError(f"{path_or_uri}: no such file") from None
     except OSError as error:
         raise UserError(f"{path_or_uri}: cannot be read ({first_line(error)})") from error
+
+
+@contextmanager
+def shard_errors(path: str) -> Iterator[None]:
+    """Turn a missing or damaged Parquet shard into a UserError; errors of the network pass through unchanged."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: the shard is missing; run `prepare` again") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        # Errors of the Parquet reader have neither an errno nor a message of the S3 client.
+        if isinstance(error, pa.ArrowInvalid) or (error.errno is None and "AWS Error" not in str(error)):
+            raise UserError(f"{path}: damaged shard ({first_line(error, 100)})") from error
+        raise

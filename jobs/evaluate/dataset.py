@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cluster.storage.stores import Storage
 from colorize_core.evaluation.protocols import PhotographSet, require_photographs
 from colorize_core.formatting import counted
+from jobs.run.parquet import parquet_dataset
 
 if TYPE_CHECKING:
     import ray.data
@@ -53,7 +54,4 @@ class SplitOfDataset:
 
     def read(self, batch_size: int) -> "ray.data.Dataset":
         """Return keys and pixels as a dataset of Ray with a block for each batch."""
-        import ray
-
-        rows = ray.data.read_parquet(self.files, filesystem=self.shards.filesystem)
-        return rows.select_columns(["key", "rgb"]).repartition(target_num_rows_per_block=batch_size)
+        return parquet_dataset(self.shards, self.info.files(self.split, ""), ["key", "rgb"], batch_size)

@@ -184,17 +184,16 @@ def write_manifest(
     Columns are `index` (int64, consecutive), `key` and `size` (-1 if unknown). One part is held in memory, and in
     addition the keys of a given manifest (`InputSelection`).
     """
-    target = output.child(FOLDER)
     selection = InputSelection(source, known_endings, options, storage)
     parts = 0
     rows: list[dict[str, Any]] = []
     for index, entry in enumerate(selection):
         rows.append({"index": index, "key": entry.key, "size": entry.size})
         if len(rows) == ROWS_PER_PART:
-            _write_part(target, parts, rows)
+            _write_part(output, parts, rows)
             parts, rows = parts + 1, []
     if rows:
-        _write_part(target, parts, rows)
+        _write_part(output, parts, rows)
     return selection.listing()
 
 
@@ -214,20 +213,21 @@ def sample_inputs(
     return selection.listing(), sample
 
 
+def part_key(part: int) -> str:
+    """Return the key of a file of the manifest, relative to the output."""
+    return f"{FOLDER}/part-{part:05d}.parquet"
+
+
 def read_part(output: Storage, part: int) -> "pa.Table":
     """Read one file of the manifest: index, key, size."""
-    return read_parquet(output, f"{FOLDER}/{_part_name(part)}")
+    return read_parquet(output, part_key(part))
 
 
-def _write_part(target: Storage, part: int, rows: list[dict[str, Any]]) -> None:
+def _write_part(output: Storage, part: int, rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
 
     schema = pa.schema([("index", pa.int64()), ("key", pa.string()), ("size", pa.int64())])
-    target.write(_part_name(part), parquet_bytes(pa.Table.from_pylist(rows, schema)))
-
-
-def _part_name(part: int) -> str:
-    return f"part-{part:05d}.parquet"
+    output.write(part_key(part), parquet_bytes(pa.Table.from_pylist(rows, schema)))
 
 
 def require_photographs(

@@ -12,9 +12,9 @@ from colorize_core.errors import UserError
 from colorize_core.formatting import counted
 from jobs.command.console import summary
 from jobs.doctor.preflight import check_start
-from jobs.inputs.listing import FOLDER, Listing, require_photographs, write_manifest
+from jobs.inputs.listing import Listing, part_key, require_photographs, write_manifest
 from jobs.prepare.config import PrepareConfig
-from jobs.run.parquet import parquet_bytes
+from jobs.run.parquet import parquet_bytes, parquet_dataset
 from jobs.run.requirements import Requirements, ResourceRequest
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(config: PrepareConfig, verbose: bool = False) -> int:
     _log.info("%d photographs in %s", listing.count, source.uri)
     with ray_session(config.ray, verbose=verbose):
         check_start(requirements(config))
-        inspected = _inspect(config, source, output, listing.count)
+        inspected = _inspect(config, source, output, listing)
         rejects = _reject(inspected, duplicates=config.screen)
         accepted = inspected[inspected.reason == ""].sort_values(["id", "key"])
         if accepted.empty:
@@ -110,27 +110,22 @@ def _require_free(output: Storage) -> None:
         raise UserError(f"{output.uri}: the output is not empty ({first.key}); use another output")
 
 
-def _inspect(config: PrepareConfig, source: Storage, output: Storage, count: int) -> "pd.DataFrame":
+def _inspect(config: PrepareConfig, source: Storage, output: Storage, listing: Listing) -> "pd.DataFrame":
     """Return key, split, id, reason and detail of each photograph; pixels stay in the workers."""
     import pandas as pd
-    import ray
 
-    from jobs.prepare.tasks import inspect_rows
+    from jobs.prepare.tasks import BATCH_SIZE, inspect_rows
     from jobs.run.progress import ClusterCounter
 
     counter = ClusterCounter()
-    manifest = output.child(FOLDER)
-    rows = (
-        ray.data.read_parquet(manifest.path(), filesystem=manifest.filesystem)
-        .repartition(target_num_rows_per_block=64)
-        .map_batches(
-            inspect_rows,
-            batch_size=64,
-            batch_format="pyarrow",
-            fn_kwargs={"config": config, "source": source, "counter": counter},
-        )
+    manifest = [part_key(part) for part in range(listing.parts)]
+    rows = parquet_dataset(output, manifest, ["key"], BATCH_SIZE).map_batches(
+        inspect_rows,
+        batch_size=BATCH_SIZE,
+        batch_format="pyarrow",
+        fn_kwargs={"config": config, "source": source, "counter": counter},
     )
-    with counter.follow(rows, "inspected", count, config.stall_seconds, _ADVICE):
+    with counter.follow(rows, "inspected", listing.count, config.stall_seconds, _ADVICE):
         parts = list(rows.iter_batches(batch_size=None, batch_format="pandas"))
     return pd.concat(parts, ignore_index=True)
 

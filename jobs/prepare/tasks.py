@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from jobs.prepare.config import PrepareConfig
 
-_BATCH_SIZE = 64
+BATCH_SIZE = 64
+"""Photographs per task of the screening, and per read of the writing."""
+
 _COUNT_STEP = 8  # photographs between two counts: a block of 64 takes many seconds, in which progress would stand still
 
 Item = TypeVar("Item")
@@ -92,8 +94,8 @@ def write_shard(
     keys, ids = list(shard["keys"]), list(shard["ids"])
     colors = ColorCounter()
     tables = []
-    for start in range(0, len(keys), _BATCH_SIZE):
-        batch = slice(start, start + _BATCH_SIZE)
+    for start in range(0, len(keys), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
         pixels = []
         files = zip(keys[batch], ids[batch], fetch_all(source, keys[batch]), strict=True)
         for key, identity, file in _counted(files, counter):

@@ -93,6 +93,7 @@ class ClusterCounter:
         from jobs.command.console import ProgressLine
 
         pipeline.context.execution_no_progress_timeout_s = stall_seconds
+        pipeline.context.raise_original_map_exception = True  # a UserError of a worker stays one
         try:
             with ProgressLine(what, total, self.progress, starting) as line:
                 yield line

@@ -33,6 +33,17 @@ def test_a_mistake_is_found_within(error: Exception) -> None:
     assert root_cause(error) is MISTAKE
 
 
+def test_a_mistake_is_not_the_error_that_it_was_raised_from() -> None:
+    mistake = UserError("the model diverged")
+    mistake.__cause__ = ValueError("nan")
+    assert root_cause(RayTaskError("train", "trace", mistake)) is mistake
+
+
+def test_the_message_of_a_mistake_in_ray_data_is_its_own() -> None:
+    error = UserError("a.parquet: damaged\nFailed to apply UDF transform after 1/1 attempts (total backoff 0.0s).\n...")
+    assert str(root_cause(RayTaskError("map", "trace", error))) == "a.parquet: damaged"
+
+
 def test_other_causes_are_the_first() -> None:
     fault = RuntimeError("out of memory")
     assert root_cause(of_workers(fault, RuntimeError("Connection closed by peer"))) is fault

@@ -25,8 +25,8 @@ def test_a_session_of_this_machine() -> None:
     """One start of Ray for several facts, since it takes seconds.
 
     Another Ray may hold the default port of the agent: waiting for it would take 4 s. A session within a session joins
-    it. Log records of workers are in Ray's log files, and they have the session's environment. SIGTERM, as `ray job stop` and Kubernetes send it, is an
-    interrupt, so that locks are released and the job says that it can be continued.
+    it. Log records of workers are in Ray's log files, and they have the session's environment. SIGTERM, as `ray job
+    stop` and Kubernetes send it, is an interrupt, so that locks are released and the job says that it can be continued.
     """
     code = (
         "import logging, os, pathlib, signal, time\n"

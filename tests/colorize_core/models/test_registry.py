@@ -241,7 +241,8 @@ def test_checking_a_model_does_not_import_the_compiler() -> None:
     code = (
         "import sys\n"
         "from colorize_core.models import check_model\n"
-        "for name in ('encoder_decoder', 'lite', 'pix2pix_unet', 'pretrained_unet', 'zhang_eccv16'): check_model(name)\n"
+        "for name in ('encoder_decoder', 'lite', 'pix2pix_unet', 'pretrained_unet', 'zhang_eccv16'):\n"
+        "    check_model(name)\n"
         "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -172,6 +172,19 @@ def test_a_page_says_why_it_has_no_images(evaluated: Path, tmp_path: Path) -> No
         assert words in page
 
 
+def test_a_damaged_shard_is_named_in_one_line(
+    dataset: str, tiny_checkpoint: str, tmp_path: Path, one_line: Callable[[list[str], int], str]
+) -> None:
+    """A task of Ray finds it, so the message comes through Ray."""
+    shards = Path(shutil.copytree(dataset, tmp_path / "shards"))
+    victim = next((shards / "val").glob("*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-100])
+    arguments = [f"shards={shards}", f"output={tmp_path}/out", f"checkpoint={tiny_checkpoint}", "split=val"]
+    said = one_line(["evaluate", *arguments, "lpips.backbone=none"], 2)
+    assert said.startswith(f"colorize: {victim}: damaged shard (Parquet magic bytes not found in footer.")
+    assert "attempts" not in said
+
+
 def test_given_lpips_weights_must_be_usable(
     dataset: str, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
