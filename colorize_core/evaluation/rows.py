@@ -9,6 +9,7 @@ GRAY, CONSTANT, ORACLE = "gray", "constant color", "oracle color"
 BASELINES = (GRAY, CONSTANT, ORACLE)
 ENSEMBLE = "ensemble"
 """Name of the row of the mixture of all models."""
+_CEILING = "ceiling "
 
 
 def ceiling_sizes(working_sizes: Iterable[int], size: int) -> list[int]:
@@ -21,4 +22,9 @@ def ceiling_sizes(working_sizes: Iterable[int], size: int) -> list[int]:
 
 def ceiling_name(working_size: int) -> str:
     """Return the name of the row for true chroma at a working size."""
-    return f"ceiling {working_size} px"
+    return f"{_CEILING}{working_size} px"
+
+
+def has_ceiling(names: Iterable[str]) -> bool:
+    """Return True if one of the rows is for true chroma at a working size."""
+    return any(name.startswith(_CEILING) for name in names)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from colorize_core.evaluation.rows import CONSTANT, GRAY
+from colorize_core.evaluation.rows import CONSTANT, GRAY, has_ceiling
 from colorize_core.formatting import counted, markdown_table
 from colorize_core.metrics.registry import FURTHER, MAIN, METRICS, Metric, metrics_of
 
@@ -150,9 +150,11 @@ def _notes(result: Mapping[str, Any]) -> str:
     note = (
         f"{counted(count, 'photograph')} of the {result['split']} split at {result['size']} px, with 95% bootstrap "
         "intervals over images. PSNR, SSIM, LPIPS and CIEDE2000 are computed on uint8 RGB. The oracle color is the "
-        "best single color for each photograph; the ceiling is its true chroma at the working size of a model. "
-        "Differences are of a paired bootstrap; where their interval contains 0, the models are not distinguishable."
+        "best single color for each photograph. Differences are of a paired bootstrap; where their interval contains "
+        "0, the models are not distinguishable."
     )
+    if has_ceiling(models):
+        note += " The ceiling is the true chroma at the working size of a model."
     if "lpips" in first:
         note += f" LPIPS with the backbone {result['lpips']}."
     elif result["config"]["lpips"]["backbone"] != "none":

@@ -76,7 +76,7 @@ class Metric:
 
     def format(self, value: float, *, unit: bool = False, sign: bool = False) -> str:
         """Format a value with the digits of the metric, on request followed by its unit or with the sign of all."""
-        text = f"{self.factor * value:{'+' if sign else ''}.{self.digits}f}"
+        text = f"{self.factor * value:{'+' if sign else ''}z.{self.digits}f}"  # z: no -0.0
         return f"{text} {self.unit}" if unit and self.unit else text
 
     def is_better(self, value: float, other: float) -> bool:

@@ -383,6 +383,23 @@ def truths(evaluation: Path) -> set[str]:
     return {Path(each["image"]).stem for row in rows for each in row["variants"] if each["name"] == "truth"}
 
 
+def test_a_small_photograph_is_enlarged_at_most_four_times(opened: Any, evaluation: Path) -> None:
+    page = opened((evaluation / "report" / "rating.html").as_uri())
+    wait_for_widths(page, ".pair img", 32)
+    assert page.locator("#left-image").bounding_box()["width"] == 4 * 32
+
+
+def test_on_a_phone_pairs_are_above_each_other_and_tables_of_differences_folded(opened: Any, evaluation: Path) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = opened((evaluation / "report" / "rating.html").as_uri(), **phone)
+    left, right = (page.locator(side).bounding_box() for side in ("#left", "#right"))
+    assert left["x"] == right["x"]
+    assert right["y"] > left["y"] + left["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page = opened((evaluation / "report" / "index.html").as_uri(), **phone)
+    assert not page.locator("details[open]").count()
+
+
 def test_votes_survive_a_reload(opened: Any, evaluation: Path) -> None:
     page = opened((evaluation / "report" / "rating.html").as_uri())
     page.click("#left")

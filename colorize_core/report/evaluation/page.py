@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from colorize_core.evaluation.rows import CONSTANT, GRAY
+from colorize_core.evaluation.rows import CONSTANT, GRAY, has_ceiling
 from colorize_core.evaluation.table import (
     DIFFERENCES,
     RANKED_BY,
@@ -228,10 +228,11 @@ def _notices(result: Mapping[str, Any], worse: Sequence[str]) -> list[str]:
 def _note(result: Mapping[str, Any]) -> str:
     note = (
         "Values over all photographs with 95% bootstrap intervals, baselines first. Gray: the photograph without "
-        "color. Oracle color: the best single color for each photograph. Ceiling: the true chroma at the working size "
-        "of a model. Bold: the best model, and those that cannot be distinguished from it, because the interval of the "
-        "paired difference contains 0."
+        "color. Oracle color: the best single color for each photograph. Bold: the best model, and those that cannot "
+        "be distinguished from it, because the interval of the paired difference contains 0."
     )
+    if has_ceiling(result["models"]):
+        note += " Ceiling: the true chroma at the working size of a model."
     if "lpips" not in next(iter(result["models"].values())):
         note += " LPIPS was not computed; the reason is under Run."
     return note

@@ -23,6 +23,7 @@ function open(row) {
   return [element("div", { class: "all" }, variants(row), definitions(measureValues(row)))];
 }
 
+if (!IS_WIDE) document.querySelectorAll("#h-table ~ details").forEach((each) => { each.open = false; });
 byId("cards").classList.add("rows");
 const gallery = startGallery({ card, open });
 byId("maps")?.addEventListener("change", () => {

@@ -1,6 +1,7 @@
 // Gallery with groups, filters, sorting, search, keyboard control and a viewer. Each page defines its cards and views.
 
-const PER_STEP = 48; // cards shown at a time, so that the sections below the gallery stay within reach
+const IS_WIDE = matchMedia("(min-width: 761px)").matches;
+const PER_STEP = IS_WIDE ? 48 : 12; // cards shown at a time, so that the sections below the gallery stay within reach
 
 function startGallery({ card, open }) {
   const { rows, groups, measures } = data;
@@ -35,7 +36,7 @@ function startGallery({ card, open }) {
     byId("groups").append(button);
   });
 
-  byId("filters").open = matchMedia("(min-width: 761px)").matches; // on phones the images come first
+  byId("filters").open = IS_WIDE; // on phones the images come first
   byId("sort").append(element("option", { value: "" }, "group order"), element("option", { value: "key" }, "key"));
   measures.forEach((each) => {
     byId("sort").append(element("option", { value: each.name }, each.title));

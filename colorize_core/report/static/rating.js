@@ -72,6 +72,13 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+// A small photograph stays small: enlarged further, its blur would decide.
+const LARGEST_SCALE = 4;
+["left", "right"].forEach((side) => byId(`${side}-image`).addEventListener("load", ({ target }) => {
+  target.style.maxWidth = `${LARGEST_SCALE * target.naturalWidth}px`;
+  target.style.maxHeight = `${LARGEST_SCALE * target.naturalHeight}px`;
+}));
+
 ["left", "right"].forEach((side) => byId(side).addEventListener("click", (event) => {
   if (event.detail > 0) byId(side).blur(); // after a click or touch, the space bar must not vote for the same side again
   vote(side);

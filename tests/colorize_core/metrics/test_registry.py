@@ -116,3 +116,8 @@ def test_values_of_a_set() -> None:
     assert METRICS["psnr_pooled"].value(scores) == registry.PSNR_CAP
     assert METRICS["psnr_ab_batch"].value(scores) == 15.5
     assert METRICS["psnr_ab"].value(scores, np.array([1, 1, 2])) == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(("value", "text"), [(-1e-7, "+0.0000"), (0.00123, "+0.0012"), (-0.5, "-0.5000")])
+def test_a_signed_zero_has_one_form(value: float, text: str) -> None:
+    assert METRICS["mae_ab"].format(value, sign=True) == text
