@@ -36,7 +36,7 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 # Two processes: one for the tests that share a Ray session, one for all others (tests/conftest.py).
 PARALLEL := -n 2
 
-test: setup browser  ## all tests that CI runs: eight minutes on two cores
+test: setup browser  ## all tests that CI runs: about seven minutes on two idle cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-quick: setup browser  ## tests for the inner loop, without Ray: a minute and a half on two cores

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from colorize_core.photo.decode import Photo, PhotoError
+from colorize_core.photo.extended_xmp import packet_segments
 from colorize_core.photo.formats import WRITE_FORMATS, encode_image
 from colorize_core.photo.metadata import Captions, photoshop_segment, write_exif
 from colorize_core.photo.options import EncodingOptions
@@ -17,7 +18,7 @@ from colorize_core.status import Status
 
 _MAX_SIDE = {"webp": 16383, "jpeg": 65500}
 """Limits of the formats: 14 bits in WebP, JPEG_MAX_DIMENSION in libjpeg."""
-_MAX_JPEG_EXIF, _MAX_JPEG_XMP, _MAX_JPEG_IPTC = 65533, 65504, 65500
+_MAX_JPEG_EXIF, _MAX_JPEG_IPTC = 65533, 65500
 _16_BIT_FORMATS = ("png", "tiff")
 _DEFAULT = EncodingOptions()
 
@@ -80,15 +81,21 @@ def _encode_lossy(
         settings["subsampling"] = options.subsampling
     if tags.dpi:
         settings["dpi"] = tags.dpi
-    if tags.xmp:
-        settings["xmp"] = tags.xmp
     if tags.exif_block:
         settings["exif"] = tags.exif_block
-    if format == "jpeg" and tags.captions.comment:
-        settings["comment"] = tags.captions.comment
-    if format == "jpeg" and tags.captions.iptc:
-        settings["extra"] = photoshop_segment(tags.captions.iptc)
+    if format == "jpeg":
+        if tags.captions.comment:
+            settings["comment"] = tags.captions.comment
+        settings["extra"] = _jpeg_segments(tags)
+    elif tags.xmp:
+        settings["xmp"] = tags.xmp
     return encode_image(image, WRITE_FORMATS[format], **settings)
+
+
+def _jpeg_segments(tags: Tags) -> bytes:
+    """Return the segments of XMP and IPTC-IIM."""
+    packet = packet_segments(tags.xmp) if tags.xmp else b""
+    return packet + (photoshop_segment(tags.captions.iptc) if tags.captions.iptc else b"")
 
 
 def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> tuple[Tags, list[str]]:
@@ -106,7 +113,9 @@ def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> t
     if len(tags.exif_block) > _MAX_JPEG_EXIF:
         losses.append("EXIF too long for JPEG omitted")
         tags = dataclasses.replace(tags, exif=write_exif(None, provenance))
-    if len(tags.xmp or b"") > _MAX_JPEG_XMP:
+    try:
+        _jpeg_segments(tags)
+    except ValueError:  # a long packet that has nothing to move to its extension
         losses.append("XMP too long for JPEG omitted")
         tags = dataclasses.replace(tags, xmp=write_xmp(None, provenance))
     return tags, losses

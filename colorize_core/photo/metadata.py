@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from PIL import ExifTags, Image
 
+from colorize_core.photo.extended_xmp import with_extension
 from colorize_core.photo.header import TiffMetadata
 from colorize_core.photo.provenance import Provenance, write_xmp
 
@@ -91,7 +92,7 @@ def read_exif(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | No
 
 
 def read_xmp(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | None:
-    """Return the XMP packet; None if it is absent or damaged."""
+    """Return the XMP packet, with its extension in a JPEG; None if it is absent or damaged."""
     packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(_XMP_TAG)
     if not packet:
         return None
@@ -101,7 +102,11 @@ def read_xmp(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | Non
     except ValueError:
         notes.append("damaged XMP omitted")
         return None
-    return packet
+    try:
+        return with_extension(packet, (content for name, content in getattr(image, "applist", ()) if name == "APP1"))
+    except (ValueError, struct.error):
+        notes.append("damaged extended XMP omitted")
+        return packet
 
 
 def read_captions(image: Image.Image | TiffMetadata, notes: list[str]) -> Captions:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from colorize_core import __version__
 from colorize_core.photo import xmp
+from colorize_core.photo.extended_xmp import EXTENDED_XMP
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _EXIF = "http://ns.adobe.com/exif/1.0/"
-_NOTE = "http://ns.adobe.com/xmp/note/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 
 ENHANCED = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
@@ -30,7 +30,7 @@ _FILE_PROPERTIES = (
     (_EXIF, "ColorSpace"),
     (_PHOTOSHOP, "ICCProfile"),
     (_XMP, "Thumbnails"),
-    (_NOTE, "HasExtendedXMP"),
+    EXTENDED_XMP,
 )
 
 
@@ -80,6 +80,6 @@ def _properties(packet: bytes | None, provenance: Provenance) -> dict[tuple[str,
         (_IPTC, "Iptc4xmpExt", "AISystemUsed"): f"{provenance.software}, {provenance.model}",
         (_IPTC, "Iptc4xmpExt", "AISystemVersionUsed"): f"sha256:{provenance.checkpoint_sha256}",
     }
-    if not xmp.has_property(packet, (_XMP, "CreatorTool")):
+    if xmp.read_property(packet, (_XMP, "CreatorTool")) is None:
         properties[_XMP, "xmp", "CreatorTool"] = provenance.software
     return properties

@@ -1,12 +1,14 @@
 """XMP packets (ISO 16684-1): metadata as RDF, parsed strictly and edited in place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
+_PREFIX = "xmlns"
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
 _BEGIN, _END = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>', '<?xpacket end="w"?>'
 
@@ -14,10 +16,14 @@ Property = tuple[str, str]
 """Namespace and local name."""
 
 
-def has_property(packet: bytes | None, wanted: Property) -> bool:
-    """Return True if a packet has a property; raises ValueError if the packet is damaged."""
-    descriptions = _descriptions(_parse(packet))
-    return any(description.hasAttributeNS(*wanted) or _elements(description, wanted) for description in descriptions)
+def read_property(packet: bytes | None, wanted: Property) -> str | None:
+    """Return the text of a simple property, "" for others, None without it; raises ValueError for a damaged packet."""
+    for description in _descriptions(_parse(packet)):
+        if description.hasAttributeNS(*wanted):  # RDF allows a simple property as attribute or element
+            return description.getAttributeNS(*wanted)
+        for element in _elements(description, wanted):
+            return "".join(child.data for child in element.childNodes if isinstance(child, minidom.Text)).strip()
+    return None
 
 
 def rewrite(
@@ -39,7 +45,7 @@ def rewrite(
     for description in _descriptions(document):
         about = about or description.getAttributeNS(RDF, "about")
         for wanted in [*remove, *((namespace, name) for namespace, _, name in add)]:
-            if description.hasAttributeNS(*wanted):  # RDF allows a simple property as attribute or element
+            if description.hasAttributeNS(*wanted):
                 description.removeAttributeNS(*wanted)
             for element in _elements(description, wanted):
                 description.removeChild(element)
@@ -47,11 +53,65 @@ def rewrite(
         fresh = minidom.parseString(_description(about, add)).documentElement
         assert fresh is not None
         _rdf(document).appendChild(document.importNode(fresh, deep=True))
+    return _in_wrapper(_serialize(document))
+
+
+def merge(packet: bytes, other: bytes) -> bytes:
+    """Return a packet with the properties of both; raises ValueError if one is damaged."""
+    document, further = _parse(packet), _parse(other)
+    outer = [element for element in (further.documentElement, _rdf(further)) if element]
+    for description in _descriptions(further):
+        for element in outer:  # prefixes that are declared further out
+            for name, value in element.attributes.items():
+                if name.startswith(_PREFIX) and not description.hasAttribute(name):
+                    description.setAttribute(name, value)
+        _rdf(document).appendChild(document.importNode(description, deep=True))
+    return _in_wrapper(_serialize(document))
+
+
+def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
+    """Move the largest properties of a packet, so that it has at most `limit` bytes.
+
+    Returns:
+        The packet, and the moved properties as RDF without a wrapper.
+
+    Raises:
+        ValueError: the packet is damaged, or cannot be shortened to the limit.
+    """
+    document, rest = _parse(packet), _parse(packet)
+    size = len(_in_wrapper(_serialize(document)))
+    both = zip(_properties(document), _properties(rest), strict=True)
+    for (length, remove), (_, remove_from_rest) in sorted(both, key=lambda pair: -pair[0][0]):
+        if size > limit:
+            size -= length
+            remove()
+        else:
+            remove_from_rest()
+    shortened = _in_wrapper(_serialize(document))
+    if len(shortened) > limit:
+        raise ValueError(f"XMP cannot be shortened to {limit} bytes")
+    return shortened, _serialize(rest).encode()
+
+
+def _properties(document: minidom.Document) -> Iterator[tuple[int, Callable[[], object]]]:
+    """Yield the size of each property in bytes, and what removes it."""
+    for description in _descriptions(document):
+        for child in [each for each in description.childNodes if isinstance(each, minidom.Element)]:
+            yield len(child.toxml().encode()), partial(description.removeChild, child)
+        for name, value in list(description.attributes.items()):
+            if not name.startswith((_PREFIX, "rdf:")):
+                yield len(f' {name}="{value}"'.encode()), partial(description.removeAttribute, name)
+
+
+def _serialize(document: minidom.Document) -> str:
     assert document.documentElement is not None
     try:
-        body = document.documentElement.toxml()
+        return document.documentElement.toxml()
     except RecursionError as error:
         raise ValueError("XMP is nested too deeply") from error
+
+
+def _in_wrapper(body: str) -> bytes:
     return f"{_BEGIN}{body}{_END}".encode()
 
 

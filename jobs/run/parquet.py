@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
-from colorize_core.runtime.files import shard_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +63,8 @@ def _read_in_batches(
     """Yield the rows of the files that the column `key` names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from colorize_core.runtime.files import shard_errors
 
     for key in files.column("key").to_pylist():
         path = storage.path(key)

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from ray.cluster_utils import Cluster
 
 from cluster.storage.stores import LocalStorage
 from jobs.archive import rows
-from tests.faults.archives import assert_same_images, break_some, photographs, rows_of
+from tests.faults.archives import assert_same_images, assert_same_rows, break_some, photographs, rows_of
 from tests.faults.processes import actors_among, descendants, finish, kill, start, wait_for
 
 pytestmark = pytest.mark.long
@@ -41,7 +40,7 @@ def staged_rows(output: LocalStorage) -> int:
 
 def assert_same(output: LocalStorage, reference: LocalStorage) -> None:
     assert len(rows_of(output)) == COUNT
-    pd.testing.assert_frame_equal(rows_of(output), rows_of(reference))
+    assert_same_rows(output, reference)
     assert_same_images(output, reference)
     expected = ("images/", "metrics/", "report/", "_state/manifest")
     left = [entry.key for entry in output.list() if not entry.key.startswith(expected)]

@@ -266,15 +266,19 @@ def test_provenance_does_not_change_the_pixels(format: str) -> None:
     np.testing.assert_array_equal(np.asarray(plain), np.asarray(tagged))
 
 
-def test_a_packet_too_long_for_jpeg_is_omitted_and_noted() -> None:
-    long = xmp.rewrite(None, add={(DC, "dc", "source"): "x" * 70_000})
+def test_a_packet_too_long_for_a_segment_of_jpeg_has_an_extension() -> None:
+    long = xmp.rewrite(PACKET, add={(DC, "dc", "description"): "x" * 200_000})
     photo = Photo(RGB, None, "PNG", xmp=long)
     written, losses = encode(RGB, "jpeg", photo, provenance=MADE)
     packet = packet_of(opened(written))
-    assert ENHANCED.encode() in packet
+    assert losses == []
+    assert ENHANCED.encode() in packet  # readers without extended XMP see it
+    assert b"glass plate 17" in packet
     assert b"xxx" not in packet
-    assert losses == ["XMP too long for JPEG omitted"]
-    assert encode(RGB, "png", photo, provenance=MADE)[1] == []
+    again = decode(written)
+    assert again.notes == []
+    assert xmp.read_property(again.xmp, (DC, "description")) == "x" * 200_000
+    assert xmp.read_property(again.xmp, (DC, "source")) == "glass plate 17"
 
 
 def test_losses_of_jpeg_are_returned_with_the_file() -> None:

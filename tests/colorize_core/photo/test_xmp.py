@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from colorize_core.photo.xmp import RDF, has_property, rewrite
+from colorize_core.photo.xmp import RDF, merge, read_property, rewrite, split
 
 DC, XMP, TIFF = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xap/1.0/", "http://ns.adobe.com/tiff/1.0/"
 PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -33,8 +33,8 @@ def test_prefixes_stay_as_they_were() -> None:
 
 @pytest.mark.parametrize("wanted", [(TIFF, "Orientation"), (XMP, "CreatorTool")])
 def test_attributes_and_elements_are_removed(wanted: tuple[str, str]) -> None:
-    assert has_property(PACKET, wanted)
-    assert not has_property(rewrite(PACKET, [wanted]), wanted)
+    assert read_property(PACKET, wanted)
+    assert read_property(rewrite(PACKET, [wanted]), wanted) is None
 
 
 def test_an_added_property_replaces_the_earlier_one() -> None:
@@ -80,3 +80,31 @@ DAMAGED = {
 def test_damaged_packets_raise_value_error(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         rewrite(DAMAGED[name])
+
+
+def test_a_merged_packet_has_the_properties_of_both_with_their_prefixes() -> None:
+    other = (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:dc="{DC}"><rdf:RDF xmlns:rdf="{RDF}">'
+        '<rdf:Description rdf:about="uuid:7"><dc:source>plate</dc:source></rdf:Description></rdf:RDF></x:xmpmeta>'
+    )
+    merged = merge(PACKET, other.encode())
+    assert read_property(merged, (DC, "source")) == "plate"
+    assert read_property(merged, (XMP, "CreatorTool")) == "SilverFast"
+    assert read_property(rewrite(merged), (DC, "source")) == "plate"
+
+
+@pytest.mark.parametrize("limit", [700, 800, 1200])
+def test_what_is_split_off_is_whole_again_after_merging(limit: int) -> None:
+    packet = rewrite(PACKET, add={(DC, "dc", "source"): "x" * 400})
+    shortened, rest = split(packet, limit)
+    assert len(shortened) <= limit
+    merged = merge(shortened, rest)
+    for wanted, value in (((DC, "source"), "x" * 400), ((XMP, "CreatorTool"), "SilverFast"), ((TIFF, "Make"), "Zeiss")):
+        assert read_property(merged, wanted) == value
+        assert (read_property(shortened, wanted) is None) != (read_property(rest, wanted) is None)
+    assert "Zürich &amp; lake".encode() in merged
+
+
+def test_a_packet_without_properties_cannot_be_shortened() -> None:
+    with pytest.raises(ValueError, match="cannot be shortened"):
+        split(rewrite(None), 10)
