@@ -44,7 +44,7 @@ def assert_same(output: LocalStorage, reference: LocalStorage) -> None:
     assert_same_images(output, reference)
     expected = ("images/", "metrics/", "report/", "_state/manifest")
     left = [entry.key for entry in output.list() if not entry.key.startswith(expected)]
-    assert sorted(left) == ["_state/listing.json", "run.json"]
+    assert sorted(left) == ["_state/listing.json", "failed.csv", "run.json"]
 
 
 def test_the_driver(command: list[str], reference: LocalStorage, tmp_path: Path) -> None:
