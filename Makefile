@@ -75,8 +75,9 @@ LOCK := cluster/deploy/requirements.txt
 lock: setup  ## renew the packages of the image, with hashes, from constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	(echo "# The packages of the image with their hashes: the versions of constraints.txt. Made by: make lock"; \
-	  $(BIN)/uv pip compile pyproject.toml --quiet --constraint constraints.txt --generate-hashes --no-header \
-	  --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) > $(LOCK).new
+	  $(BIN)/uv pip compile pyproject.toml --extra credentials --quiet --constraint constraints.txt --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) \
+	  > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 
 clean:  ## remove what the targets made

@@ -28,8 +28,8 @@ from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
 from colorize_core.photo.encode import encode, output_depth
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
-from colorize_core.photo.provenance import Provenance, software
 from colorize_core.photo.samples import to_depth
+from colorize_core.provenance.record import Provenance, software
 from colorize_core.runtime.oom import is_out_of_memory
 from colorize_core.runtime.precision import Precision
 from colorize_core.runtime.stage_timer import DECODE, ENCODE, INFER, PAINT, SCORE, SHRINK, StageTimer

@@ -16,9 +16,10 @@ from colorize_core.starter import STARTER
 from jobs.command.config import VerbConfig
 from jobs.command.runner import run_verb
 from jobs.run.checkpoints import Checkpoints, check_ensemble, describe_checkpoints
+from jobs.run.credentials import SignedOutput, open_content_credentials
 
 
-class PhotoConfig(VerbConfig, EncodingOptions):
+class PhotoConfig(VerbConfig, EncodingOptions, SignedOutput):
     """Color one photograph at full size and keep its lightness. Runs in this process, without Ray."""
 
     POSITIONAL = ("input", "output")
@@ -60,10 +61,12 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     """
     data = _read_input(config)
 
-    from cluster.storage.stores import LocalStorage
+    from cluster.storage.stores import LocalStorage, StorageOptions
     from colorize_core.colorizer import Colorizer
     from colorize_core.photo.formats import output_format
+    from colorize_core.provenance.content_credentials import SigningError
 
+    credentials = open_content_credentials(config.content_credentials, StorageOptions())
     atexit.register(gc.freeze)  # otherwise garbage collection at exit traverses all of torch, for half a second
     settings: dict[str, Any] = {"working_size": config.working_size, "upsampling": config.upsampling}
     if isinstance(config.checkpoint, str):
@@ -72,10 +75,18 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
         members = {name: (location, None) for name, location in config.checkpoint.items()}
         colorizer = Colorizer.load_ensemble(members, config.ensemble, **settings)
     target = Path(config.output)
-    result = colorizer.colorize([data], output_format(target.name, "same"), encoding=config)[0]
+    format = output_format(target.name, "same")
+    result = colorizer.colorize([data], format, encoding=config)[0]
     if result.image is None:
         raise UserError(f"{config.input}: {result.status.replace('_', ' ')}: {result.error}")
-    LocalStorage(str(target.parent)).write(target.name, result.image)
+    image = result.image
+    if credentials:
+        title = Path(config.input).name
+        try:
+            image = credentials.sign(image, format, data, result.source_format, title, colorizer.provenance)
+        except SigningError as error:
+            raise UserError(f"{config.input}: {error}") from error
+    LocalStorage(str(target.parent)).write(target.name, image)
     note = f" ({result.note})" if result.note else ""
     print(f"{target}: color image, {result.width}x{result.height}{note}")
     return DONE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.config.command_line import DONE
-from cluster.storage.stores import Storage, open_storage, reach
+from cluster.storage.stores import Storage, open_storage, reach, read_location
 from colorize_core.errors import UserError
 from colorize_core.formatting import counted
 from jobs.archive.report import write_archive_report
@@ -91,15 +91,7 @@ def _read_preferences(config: ReportConfig) -> "Preferences":
     """Read the ratings files; raises UserError if one cannot be read or is damaged."""
     from colorize_core.report.evaluation.study import read_ratings
 
-    files = {}
-    for location in config.ratings:
-        folder, _, name = location.rpartition("/")
-        try:
-            storage = open_storage(folder or ("/" if location.startswith("/") else "."), config.storage)
-            files[location] = storage.read(name)
-        except OSError as error:
-            raise UserError(f"{location}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    return read_ratings(files)
+    return read_ratings({location: read_location(location, config.storage) for location in config.ratings})
 
 
 def _print_preferences(preferences: "Preferences") -> None:

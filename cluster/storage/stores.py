@@ -19,6 +19,7 @@ __all__ = [
     "StorageOptions",
     "open_storage",
     "reach",
+    "read_location",
 ]
 
 Storage = LocalStorage | S3Storage
@@ -45,3 +46,12 @@ def reach(options: StorageOptions, *locations: str) -> list[Storage]:
     for store in stores:
         store.check()
     return stores
+
+
+def read_location(location: str, options: StorageOptions) -> bytes:
+    """Read the file at a location; raises UserError if it cannot be read."""
+    folder, slash, name = location.rpartition("/")
+    try:
+        return open_storage(folder or slash or ".", options).read(name)
+    except OSError as error:
+        raise UserError(f"{location}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

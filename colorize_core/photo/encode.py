@@ -6,14 +6,14 @@ import numpy as np
 from PIL import Image
 
 from colorize_core.photo.decode import Photo, PhotoError
-from colorize_core.photo.extended_xmp import packet_segments
 from colorize_core.photo.formats import WRITE_FORMATS, encode_image
 from colorize_core.photo.metadata import Captions, photoshop_segment, write_exif
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
 from colorize_core.photo.profiles import SRGB_PROFILE
-from colorize_core.photo.provenance import Provenance, write_xmp
 from colorize_core.photo.samples import to_depth
+from colorize_core.provenance.extended_xmp import packet_segments
+from colorize_core.provenance.record import Provenance, write_xmp
 from colorize_core.status import Status
 
 _MAX_SIDE = {"webp": 16383, "jpeg": 65500}

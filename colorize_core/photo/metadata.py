@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from PIL import ExifTags, Image
 
-from colorize_core.photo.extended_xmp import with_extension
 from colorize_core.photo.header import TiffMetadata
-from colorize_core.photo.provenance import Provenance, write_xmp
+from colorize_core.provenance.extended_xmp import with_extension
+from colorize_core.provenance.record import Provenance, write_xmp
 
 # EXIF tags that describe the photograph. The other tags of the main directory describe the layout of the file (strips,
 # compression, size) and would be wrong in the new file.

@@ -15,6 +15,7 @@ from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key
+from colorize_core.provenance.content_credentials import SigningError
 from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.stage_timer import PUT, StageTimer, add_stages
 from colorize_core.status import Status
@@ -23,6 +24,7 @@ from jobs.archive.rows import stage
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
 from jobs.run.checkpoints import open_checkpoint
+from jobs.run.credentials import open_content_credentials
 from jobs.run.progress import ClusterCounter
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ class ColorizeActor:
         self._load_error: UserError | None = None
         try:
             self._colorizer = load_colorizer(config)
+            self._credentials = open_content_credentials(config.content_credentials, config.storage)
         except UserError as error:
             self._load_error = error  # raised by the first batch: from a constructor only its text reaches the driver
         self._config, self._output, self._images = config, output, output.child(IMAGES)
@@ -159,12 +162,16 @@ class ColorizeActor:
         }
         if result.image is None:
             return row
-        target, content_type = key, None
-        if result.status != Status.SKIPPED_COLOR:  # else an unchanged copy
-            target = output_key(key, self._config.format)
-            content_type = f"image/{output_format(target, 'same')}"
+        target, content_type, image = key, None, result.image
         try:
-            self._images.write(target, result.image, content_type)
-        except OSError as error:
+            if result.status != Status.SKIPPED_COLOR:  # else an unchanged copy
+                target = output_key(key, self._config.format)
+                format = output_format(target, "same")
+                content_type = f"image/{format}"
+                if self._credentials:
+                    made = self._colorizer.provenance
+                    image = self._credentials.sign(image, format, data, result.source_format, key, made)
+            self._images.write(target, image, content_type)
+        except (OSError, SigningError) as error:
             return row | {"status": Status.WRITE_ERROR, "error": str(error)}
-        return row | {"output_key": target, "output_bytes": len(result.image)}
+        return row | {"output_key": target, "output_bytes": len(image)}

@@ -13,6 +13,7 @@ from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.run.actors import ActorsOptions
 from jobs.run.checkpoints import Checkpoints, check_ensemble
+from jobs.run.credentials import SignedOutput
 
 FETCH_CPUS = 0.5
 """Logical CPUs that reading photographs needs in addition to the actors."""
@@ -21,7 +22,7 @@ IMAGES = "images"
 """Folder of the output that mirrors the source in color."""
 
 
-class ArchiveConfig(PipelineJobConfig, EncodingOptions):
+class ArchiveConfig(PipelineJobConfig, EncodingOptions, SignedOutput):
     """Colorize an archive of gray photographs. The same command continues an interrupted run.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row

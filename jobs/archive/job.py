@@ -25,6 +25,7 @@ from jobs.doctor.preflight import check_start
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import LISTING, Listing, read_part, require_photographs, sample_inputs, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_keys, checkpoint_reads, describe_checkpoints
+from jobs.run.credentials import open_content_credentials
 from jobs.run.lock import OutputLock
 from jobs.run.prometheus import active
 from jobs.run.record import RUN_FILE, check_run, now, write_record
@@ -113,6 +114,7 @@ def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, dict[str, str
     require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _is_inside(source, output) or _is_inside(output, source):
         raise UserError(f"source {source.uri} and output {output.uri} overlap; use an output outside of the source")
+    open_content_credentials(config.content_credentials, config.storage)
     checkpoints = checkpoint_keys(config.checkpoint)
     return source, output, {key: check_checkpoint(each, config.storage) for key, each in checkpoints.items()}
 

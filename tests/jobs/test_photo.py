@@ -1,13 +1,17 @@
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import c2pa
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from jobs.cli import main
+from tests.certificates import make_certificates
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp", "out.tiff"])
@@ -35,6 +39,29 @@ def test_several_checkpoints_are_mixed(tmp_path: Path, photo_paths: list[Path], 
     arguments += [f"{{calm: {tiny_checkpoint}, bold: starter}}", "--ensemble", "{calm: calm, limit: 10}"]
     assert main(arguments) == 0
     assert np.asarray(Image.open(tmp_path / "out.png")).shape == (256, 256, 3)
+
+
+def test_a_photograph_is_signed(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
+    made = make_certificates(tmp_path)
+    arguments = ["photo", str(photo_paths[0]), f"{tmp_path}/out.webp", f"checkpoint={tiny_checkpoint}", made.option]
+    assert main(arguments) == 0
+    found = json.loads(c2pa.Reader(f"{tmp_path}/out.webp").json())
+    assert found["validation_state"] == "Valid"
+    assert found["manifests"][found["active_manifest"]]["title"] == photo_paths[0].name
+
+
+@pytest.mark.parametrize("verb", ["photo", "archive"])
+def test_a_certificate_that_cannot_be_used_is_one_line(
+    tmp_path: Path, photo_paths: list[Path], one_line: Callable[[list[str], int], str], verb: str
+) -> None:
+    (tmp_path / "bad.pem").write_text("no certificate")
+    source, output = photo_paths[0], tmp_path / "out.png"
+    place = f"input={source}" if verb == "photo" else f"source={source.parent}"
+    for certificate, said in (("none.pem", "No such file"), ("bad.pem", "cannot be used")):
+        given = f"content_credentials={{certificate: {tmp_path}/{certificate}, key: {tmp_path}/{certificate}}}"
+        assert f"{tmp_path}/{certificate}" in (line := one_line([verb, place, f"output={output}", given], 2))
+        assert said in line
+    assert not output.exists()
 
 
 def test_mistakes_in_an_ensemble_are_one_line(

@@ -11,7 +11,7 @@ from skimage import data
 from colorize_core.photo.decode import Photo, PhotoError, decode
 from colorize_core.photo.encode import encode
 from colorize_core.photo.options import EncodingOptions
-from colorize_core.photo.provenance import Provenance
+from colorize_core.provenance.record import Provenance
 
 RGB = np.ascontiguousarray(data.astronaut()[40:104, 180:276])  # 64 x 96, a face
 GRAY = RGB[..., 1]

@@ -10,12 +10,12 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from colorize_core.photo import xmp
 from colorize_core.photo.decode import Photo, PhotoError, decode
 from colorize_core.photo.encode import encode, output_depth
 from colorize_core.photo.formats import WRITE_FORMATS
 from colorize_core.photo.options import EncodingOptions
-from colorize_core.photo.provenance import ENHANCED, Provenance
+from colorize_core.provenance import xmp
+from colorize_core.provenance.record import ENHANCED, Provenance
 from colorize_core.status import Status
 from tests.colorize_core.photo.images import ALPHA, ALPHA16, GRAY, LOSSY, RGB, encoded, file, opened
 

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import c2pa
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +27,7 @@ from jobs.archive import rows as archive_rows
 from jobs.archive.config import ArchiveConfig
 from jobs.archive.work import draw, input_filter
 from jobs.cli import main
+from tests.certificates import make_certificates
 from tests.jobs.report_runs import data_of
 
 
@@ -65,8 +68,10 @@ def hard_archive(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
 def colorized(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
+    """Colorized with content credentials."""
     output = tmp_path_factory.mktemp("colorized") / "Köln 写真 📷"
-    arguments = [f"source={hard_archive}", f"output={output}", f"checkpoint={tiny_checkpoint}"]
+    signed = make_certificates(tmp_path_factory.mktemp("certificates")).option
+    arguments = [f"source={hard_archive}", f"output={output}", f"checkpoint={tiny_checkpoint}", signed]
     assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
     return output
 
@@ -144,6 +149,18 @@ def test_sixteen_bits_are_scaled_not_clipped(rows: pd.DataFrame, colorized: Path
     expected = rgb2lab(np.repeat(before[..., None], 3, axis=2))[..., 0]
     assert np.abs(after - expected).max() < 1.0  # 8-bit output
     assert rows.bit_depth["sixteen.png"] == 16
+
+
+def test_every_image_is_signed(rows: pd.DataFrame, colorized: Path, hard_archive: Path) -> None:
+    for key, row in rows[rows.status == "ok"].iterrows():
+        image = colorized / "images" / row.output_key
+        found = json.loads(c2pa.Reader(str(image)).json())
+        assert found["validation_state"] == "Valid"
+        manifest = found["manifests"][found["active_manifest"]]
+        assert manifest["ingredients"][0]["title"] == key
+        source = hashlib.sha256((hard_archive / str(key)).read_bytes()).hexdigest()
+        assert manifest["assertions"][0]["data"]["actions"][1]["parameters"]["colorize.source_sha256"] == source
+        assert image.stat().st_size == row.output_bytes
 
 
 def test_only_inputs_in_color_have_reference_scores(rows: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from colorize_core.photo import xmp
-from colorize_core.photo.provenance import Provenance, write_xmp
+from colorize_core.provenance import xmp
+from colorize_core.provenance.record import Provenance, write_xmp
 
 MADE = Provenance("colorize 9.9", "resnet_unet", "ab" * 32)
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from colorize_core.photo.xmp import RDF, merge, read_property, rewrite, split
+from colorize_core.provenance.xmp import RDF, merge, read_property, rewrite, split
 
 DC, XMP, TIFF = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xap/1.0/", "http://ns.adobe.com/tiff/1.0/"
 PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

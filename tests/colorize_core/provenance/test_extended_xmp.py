@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from colorize_core.photo import xmp
-from colorize_core.photo.extended_xmp import packet_segments, with_extension
+from colorize_core.provenance import xmp
+from colorize_core.provenance.extended_xmp import packet_segments, with_extension
 
 DC, NOTE = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xmp/note/"
 EXTENSION = xmp.rewrite(None, add={(DC, "dc", "source"): "plate " * 100})

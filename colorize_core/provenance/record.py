@@ -4,8 +4,8 @@ import functools
 from dataclasses import dataclass
 
 from colorize_core import __version__
-from colorize_core.photo import xmp
-from colorize_core.photo.extended_xmp import EXTENDED_XMP
+from colorize_core.provenance import xmp
+from colorize_core.provenance.extended_xmp import EXTENDED_XMP
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"

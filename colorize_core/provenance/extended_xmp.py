@@ -7,7 +7,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator
 
-from colorize_core.photo import xmp
+from colorize_core.provenance import xmp
 
 EXTENDED_XMP = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")
 _PACKET = b"http://ns.adobe.com/xap/1.0/\0"

@@ -1,0 +1,1 @@
+"""Proof of origin in color images: metadata (XMP) and signed content credentials (C2PA)."""
