@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,7 +67,7 @@ def ray_session(
         if not cluster_address(options):
             session.enter_context(environment_variables(environment or {}))
         _connect(options, verbose=verbose)
-        session.callback(ray.shutdown)
+        session.callback(_disconnect, verbose=verbose)
         _set_ray_output(verbose)
         session.enter_context(sigterm_as_exception())  # Ray has set a handler that exits at once
         yield
@@ -119,6 +119,14 @@ def _connect(options: RayOptions, *, verbose: bool) -> None:
     if is_refused:
         raise ClusterError(f"Ray at {where} {_REFUSAL}") from fault
     raise ClusterError(f"Ray at {where} cannot be reached ({first_line(fault)})") from fault
+
+
+def _disconnect(*, verbose: bool) -> None:
+    """End the connection, and a local Ray; Ray's core says on stderr which tasks it gives up."""
+    import ray
+
+    with nullcontext() if verbose else _muted_stderr():
+        ray.shutdown()
 
 
 def cluster_address(options: RayOptions) -> str | None:

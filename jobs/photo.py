@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from cluster.config.command_line import DONE
+from cluster.storage.advice import StorageError
 from colorize_core.errors import UserError
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.photo.options import EncodingOptions
@@ -86,7 +87,10 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
             image = credentials.sign(image, format, data, result.source_format, title, colorizer.provenance)
         except SigningError as error:
             raise UserError(f"{config.input}: {error}") from error
-    LocalStorage(str(target.parent)).write(target.name, image)
+    try:
+        LocalStorage(str(target.parent)).write(target.name, image)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written ({error.strerror or error})") from error
     note = f" ({result.note})" if result.note else ""
     print(f"{target}: color image, {result.width}x{result.height}{note}")
     return DONE
@@ -103,6 +107,8 @@ def _read_input(config: PhotoConfig) -> bytes:
         raise UserError(f"{target}: would overwrite the input; give another name")
     if not target.parent.is_dir():
         raise UserError(f"{target}: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise UserError(f"{target}: is a folder; give the name of a file")
     try:
         return source.read_bytes()
     except OSError as error:

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
 from collections import deque
@@ -27,6 +28,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 bad usage or config; 3 done, but too many inputs failed; 130 interrupted by "
     "Ctrl-C; 143 terminated by SIGTERM."
 )
+_TERMINATED = "terminated; the same command continues"
 COMPLAINT = "colorize: "
 """Beginning of the line that says why a command failed."""
 HELP = ("-h", "--help")
@@ -75,9 +77,13 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
         with sigterm_as_exception(), logging_to(getattr(config, "log", LogOptions()), verbose=verbose):
             return _run(name, command, config, verbose=verbose)
     except Terminated:
-        return complain("terminated; the same command continues", TERMINATED)
+        return complain(_TERMINATED, TERMINATED)
     except KeyboardInterrupt:
         return complain("interrupted; the same command continues", INTERRUPTED)
+    except SystemExit as error:
+        if error.code != signal.SIGTERM:
+            raise
+        return complain(_TERMINATED, TERMINATED)  # by Ray's handler, while it starts
     except Exception as error:
         cause = root_cause(error)
         if isinstance(cause, UserError):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 
+_SCRATCH = ".writing-"
+"""Prefix of the names of files that are being written."""
 UNREADABLE, LINK = "folder that cannot be read", "link to a folder"
 
 
@@ -62,7 +64,10 @@ class LocalStorage:
         """Do nothing: a directory needs no connection."""
 
     def list(self) -> Iterator[Entry]:
-        """Yield all files below, sorted by name within each directory; keys are `_as_text` of the names."""
+        """Yield all files below, sorted by name within each directory; keys are `_as_text` of the names.
+
+        Half-written files, of writes in progress or of processes that were killed, are not files yet.
+        """
         return (entry for entry in self.walk() if not entry.not_listed)
 
     def walk(self, *, follow_links: bool = False) -> Iterator[Entry]:
@@ -89,7 +94,13 @@ class LocalStorage:
             folders.sort()
             for name in sorted(files):
                 path = os.path.join(directory, name)
-                yield Entry(self._key(path), os.stat(path, follow_symlinks=False).st_size)
+                if name.startswith(_SCRATCH):
+                    continue
+                try:
+                    size = os.stat(path, follow_symlinks=False).st_size
+                except FileNotFoundError:  # deleted since the folder was read
+                    continue
+                yield Entry(self._key(path), size)
         for path in unreadable:
             yield Entry(f"{self._key(path)}/", -1, UNREADABLE)
 
@@ -109,18 +120,21 @@ class LocalStorage:
         return Path(os.fsdecode(path if os.path.exists(path) else _raw_bytes(path))).read_bytes()
 
     def write(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Write a whole file atomically; raises OSError."""
+        """Write a whole file atomically; raises OSError, which names the file."""
         target = Path(self.path(key))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(scratch, 0o666 & ~_umask())
-            os.replace(scratch, target)
-        except BaseException:
-            os.unlink(scratch)
-            raise
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=_SCRATCH)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                os.chmod(scratch, 0o666 & ~_umask())
+                os.replace(scratch, target)
+            except BaseException:
+                os.unlink(scratch)
+                raise
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(target)) from error
 
     def delete(self, key: str) -> None:
         """Delete a file; a missing file is not an error."""

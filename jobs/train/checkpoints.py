@@ -150,7 +150,7 @@ def complete_checkpoints(storage: Storage) -> Iterator[str]:
             continue
         try:
             sizes = json.loads(storage.read(f"{name}/{SIZES}"))
-        except ValueError:
+        except (ValueError, FileNotFoundError):  # damaged, or deleted since the listing
             continue
         if all(found[name].get(file) == size for file, size in sizes.items()):
             yield name

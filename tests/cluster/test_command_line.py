@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -100,3 +101,16 @@ def test_a_signal_is_one_line_and_the_exit_code_of_shells(
     assert run_command("example", command, ["target=x"]) == code
     assert capsys.readouterr().err == line
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_while_ray_starts_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray's handler, which `ray.init` sets, exits with the number of the signal."""
+
+    def run(config: Example, verbose: bool) -> int:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the signal was ignored")
+
+    command = SimpleNamespace(CONFIG=Example, run=run, plan=str)
+    assert run_command("example", command, ["target=x"]) == 143
+    assert capsys.readouterr().err == "colorize: terminated; the same command continues\n"

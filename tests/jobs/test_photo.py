@@ -41,6 +41,16 @@ def test_several_checkpoints_are_mixed(tmp_path: Path, photo_paths: list[Path], 
     assert np.asarray(Image.open(tmp_path / "out.png")).shape == (256, 256, 3)
 
 
+def test_an_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str, one_line: Callable[[list[str], int], str]
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    photo = ["photo", str(photo_paths[0])]
+    assert "folder.png: is a folder" in one_line([*photo, f"{tmp_path}/folder.png"], 2)
+    said = one_line([*photo, "/proc/out.png", f"checkpoint={tiny_checkpoint}"], 1)
+    assert said == "colorize: /proc/out.png: cannot be written (No such file or directory)"
+
+
 def test_a_photograph_is_signed(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
     made = make_certificates(tmp_path)
     arguments = ["photo", str(photo_paths[0]), f"{tmp_path}/out.webp", f"checkpoint={tiny_checkpoint}", made.option]

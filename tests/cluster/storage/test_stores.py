@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -116,6 +118,34 @@ def test_keys_outside_a_local_storage_are_refused(tmp_path: Path, key: str) -> N
     with pytest.raises(OSError, match="unsafe key"):
         LocalStorage(str(tmp_path / "store")).write(key, b"1")
     assert not (tmp_path / "outside").exists()
+
+
+def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"Is a directory: '.*/a'"):
+        LocalStorage(str(tmp_path)).write("a", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_half_written_files_are_not_listed(tmp_path: Path) -> None:
+    """A process that was killed leaves one."""
+    code = "import os, sys; from cluster.storage.stores import LocalStorage; os.replace = lambda *_: os._exit(9); "
+    code += "LocalStorage(sys.argv[1]).write('rows/a.parquet', b'1')"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60).returncode == 9
+    LocalStorage(str(tmp_path)).write("rows/b.parquet", b"1")
+    assert len(list((tmp_path / "rows").iterdir())) == 2
+    assert [entry.key for entry in LocalStorage(str(tmp_path)).list()] == ["rows/b.parquet"]
+
+
+def test_a_file_that_is_deleted_during_the_listing_is_passed_over(tmp_path: Path) -> None:
+    store = LocalStorage(str(tmp_path))
+    for key in ("a", "b", "c"):
+        store.write(key, b"1")
+    found = []
+    for entry in store.list():
+        found.append(entry.key)
+        store.delete("b")
+    assert found == ["a", "c"]
 
 
 def test_local_files_get_the_usual_permissions(tmp_path: Path) -> None:
