@@ -134,11 +134,18 @@ class LocalStorage:
                 os.unlink(scratch)
                 raise
         except OSError as error:
+            if error.errno is None:
+                raise
             raise type(error)(error.errno, error.strerror, str(target)) from error
 
     def delete(self, key: str) -> None:
         """Delete a file; a missing file is not an error."""
         Path(self.path(key)).unlink(missing_ok=True)
+
+    def delete_half_written(self) -> None:
+        """Delete the half-written files of processes that were killed; no process may be writing."""
+        for path in Path(self.root).rglob(f"{_SCRATCH}*"):
+            path.unlink(missing_ok=True)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:

@@ -188,6 +188,9 @@ class S3Storage:
         """Delete an object; a missing one is not an error. Raises OSError after all attempts."""
         self._request("delete_object", key)
 
+    def delete_half_written(self) -> None:
+        """Do nothing: objects appear when they are whole."""
+
     def _request(
         self, operation: str, key: str, finish: Callable[[Any], Any] = lambda answer: answer, **arguments: Any
     ) -> Any:

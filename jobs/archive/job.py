@@ -77,6 +77,7 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         if _is_finished(output) and found.is_merged and not found.todo:
             say_nothing_to_do(found.counts, output)
             return TOO_MANY_FAILED if exceeds_limit(found.counts, config) else DONE
+        is_continued = output.exists(RUN_FILE)
         write_record(output, record)
         _announce(context, found)
         start = time.monotonic()
@@ -86,6 +87,8 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
                 session.enter_context(active(output.uri))
                 check_start(requirements(config))
             counts = process_parts(context)
+        if is_continued:
+            output.delete_half_written()
         seconds = time.monotonic() - start
         if context.processed and context.throughput:
             context.throughput = replace(context.throughput, start_up=round(seconds - context.seconds, 1))

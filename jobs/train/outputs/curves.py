@@ -2,6 +2,7 @@
 
 import io
 import statistics
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def by_epoch(axes: "Axes", title: str) -> None:
 def to_png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file."""
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in a script that the font lacks
+        figure.savefig(image, format="png", dpi=120)
     return image.getvalue()
 
 

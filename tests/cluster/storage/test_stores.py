@@ -127,7 +127,7 @@ def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_half_written_files_are_not_listed(tmp_path: Path) -> None:
+def test_half_written_files_are_not_listed_and_can_be_deleted(tmp_path: Path) -> None:
     """A process that was killed leaves one."""
     code = "import os, sys; from cluster.storage.stores import LocalStorage; os.replace = lambda *_: os._exit(9); "
     code += "LocalStorage(sys.argv[1]).write('rows/a.parquet', b'1')"
@@ -135,6 +135,8 @@ def test_half_written_files_are_not_listed(tmp_path: Path) -> None:
     LocalStorage(str(tmp_path)).write("rows/b.parquet", b"1")
     assert len(list((tmp_path / "rows").iterdir())) == 2
     assert [entry.key for entry in LocalStorage(str(tmp_path)).list()] == ["rows/b.parquet"]
+    LocalStorage(str(tmp_path)).delete_half_written()
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == ["b.parquet"]
 
 
 def test_a_file_that_is_deleted_during_the_listing_is_passed_over(tmp_path: Path) -> None:
