@@ -12,8 +12,10 @@ Pillow reduces, misreads or refuses the kinds in the first four rows.
 """
 
 import io
+import itertools
 import logging
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -195,9 +197,7 @@ def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int | None
     """
     found: list[tuple[tifffile.TiffPage, int | None]] = []
     try:
-        for index, top in enumerate(file.pages):
-            group = ((page, index if page is top else None) for page in (top, *(top.pages or ())))
-            found += ((page, number) for page, number in group if isinstance(page, tifffile.TiffPage))
+        found.extend(_each_page_once(file))
     except Exception:  # a damaged later page raises almost any exception, and does not matter for the earlier ones
         if not found:
             raise
@@ -207,6 +207,20 @@ def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int | None
         raise ValueError("no page has a size")
     chosen = next(each for each, size in zip(full, pixels, strict=True) if 2 * size >= max(pixels))
     return *chosen, len(full)
+
+
+def _each_page_once(file: tifffile.TiffFile) -> Iterator[tuple[tifffile.TiffPage, int | None]]:
+    """Yield the pages, each followed by those of its sub-directories; in a damaged file they refer to each other."""
+    seen: set[int] = set()
+    for index, top in enumerate(file.pages):
+        for page in itertools.chain((top,), top.pages or ()):
+            if page.offset in seen:
+                if page is top:
+                    return
+                break
+            seen.add(page.offset)
+            if isinstance(page, tifffile.TiffPage):
+                yield page, index if page is top else None
 
 
 def _jpeg_2000_bits(data: bytes) -> int:
