@@ -4,12 +4,13 @@ import atexit
 import gc
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from skimage import data
 from cluster.session import RayOptions, ray_session
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
+from jobs.cli import main
 from tests.faults.proxy import FaultProxy
 
 # If tests run in the background, SIGINT is ignored, and all processes that they start would inherit that.
@@ -31,6 +33,7 @@ _WITH_RAY = (
     "tests/cluster/nodes/test_query.py",
     "tests/faults/test_archive_faults.py",
     "tests/faults/test_hostile_input.py",
+    "tests/faults/test_places.py",
     "tests/faults/test_state.py",
     "tests/jobs/archive/test_job.py",
     "tests/jobs/benchmark/test_benchmark.py",
@@ -49,6 +52,7 @@ _WITH_RAY = (
 """Files of tests that share the Ray session."""
 _NUMBER = 32
 _CROP = 256
+_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -175,3 +179,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
     save_checkpoint(folder, build_model("encoder_decoder", widths=[8, 8], latent=8), 32)
     return str(folder)
+
+
+@pytest.fixture
+def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], str]:
+    """Run the command line, require an exit code and one line on stderr besides the log, and return the line."""
+
+    def run(arguments: list[str], code: int) -> str:
+        capsys.readouterr()
+        assert main(arguments) == code
+        lines = [line for line in capsys.readouterr().err.strip().splitlines() if not _LOG_LINE.match(line)]
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run

@@ -94,6 +94,8 @@ class TiffMetadata:
         exif.load_from_fp(io.BytesIO(self.data), self.offset)
         return exif
 
+_MAX_TILE = 4096 * 4096  # pixels of a tile, which may be larger than the picture; a decoder reserves its memory
+
 
 @dataclass(frozen=True)
 class Header:
@@ -155,6 +157,8 @@ def _read_tiff(data: bytes) -> Header:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page, index, count = _choose_page(file)
+            if page.tilewidth * page.tilelength > max(_MAX_TILE, page.imagewidth * page.imagelength):
+                raise ValueError(f"tiles of {page.tilewidth}x{page.tilelength} pixels")
             iptc = page.tags.valueof(_IPTC)
     except (tifffile.TiffFileError, struct.error, LookupError, TypeError, ValueError, OverflowError) as error:
         raise UnidentifiedImageError(str(error)) from error

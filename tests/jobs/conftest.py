@@ -2,9 +2,8 @@
 
 import io
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +57,6 @@ def encode(pixels: np.ndarray, format: str, mode: str | None = None, **options: 
     sink = io.BytesIO()
     (image.convert(mode) if mode else image).save(sink, format, **options)
     return sink.getvalue()
-
-
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ")
-
-
-@pytest.fixture
-def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], int], str]:
-    """Run the command line, require an exit code and one line on stderr besides the log, and return the line."""
-
-    def run(arguments: list[str], code: int) -> str:
-        capsys.readouterr()
-        assert main(arguments) == code
-        lines = [line for line in capsys.readouterr().err.strip().splitlines() if not LOG_LINE.match(line)]
-        assert len(lines) == 1, lines
-        return lines[0]
-
-    return run
 
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
