@@ -231,7 +231,9 @@ def _s3_client(options: StorageOptions) -> Any:
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    style = {"s3": {"addressing_style": "path"}} if options.path_style else {}
+    style: dict[str, Any] = {"s3": {"addressing_style": "path"}} if options.path_style else {}
+    if _endpoint(options):  # boto3 adds checksums that other servers may not know, Google Cloud Storage among them
+        style |= dict.fromkeys(("request_checksum_calculation", "response_checksum_validation"), "when_required")
     return boto3.client(
         "s3",
         endpoint_url=_endpoint(options),

@@ -261,8 +261,11 @@ class _Refusal(BaseHTTPRequestHandler):
     """Answers every request with one error."""
 
     answer: ClassVar[tuple[int, str]]
+    asked: ClassVar[list[str]] = []
+    """Names of the headers of all requests, in lowercase."""
 
     def _refuse(self) -> None:
+        self.asked.extend(name.lower() for name in self.headers)
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, code = self.answer
         data = f"<Error><Code>{code}</Code><Message>Said the server.</Message></Error>".encode()
@@ -285,6 +288,18 @@ def refusing(request: pytest.FixtureRequest, s3_environment: None) -> Iterator[S
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield S3Storage("some-bucket", "gray", StorageOptions(endpoint=f"http://127.0.0.1:{server.server_port}"))
         server.shutdown()
+
+
+@pytest.mark.parametrize("refusing", [(403, "AccessDenied")], indirect=True)
+def test_servers_other_than_aws_are_sent_no_checksums(refusing: S3Storage) -> None:
+    """Google Cloud Storage and older servers refuse those that boto3 adds by default."""
+    _Refusal.asked.clear()
+    with pytest.raises(OSError, match="AccessDenied"):
+        refusing.write("a.jpg", b"1")
+    assert "content-length" in _Refusal.asked
+    assert [
+        name for name in _Refusal.asked if "checksum" in name or name in ("x-amz-trailer", "content-encoding")
+    ] == []
 
 
 @pytest.mark.parametrize(
