@@ -240,6 +240,7 @@ class Colorizer:
         encoding: EncodingOptions = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
+        sidecars: Sequence[bytes | None] | None = None,
     ) -> list[ColorizedPhoto]:
         """Color encoded photographs.
 
@@ -254,13 +255,14 @@ class Colorizer:
             max_pixels: maximum width x height; larger inputs get the status TOO_LARGE before they are decoded.
             max_memory: maximum bytes for the pixels of photographs processed at the same time, as estimated from the
                 headers. A photograph that needs more even alone gets the status TOO_LARGE. None: no limit.
+            sidecars: XMP packet from a file beside each photograph, or None for those that have none.
 
         Returns:
             One result per input, in order. Invalid data gives a result with a failure status, never an exception.
         """
         each_format = [formats] * len(photos) if isinstance(formats, str) else list(formats)
         results: dict[int, ColorizedPhoto] = {}
-        opened = self._open(photos, max_pixels, max_memory, results)
+        opened = self._open(photos, sidecars or [None] * len(photos), max_pixels, max_memory, results)
         for group in split_within_budget(opened, lambda item: item.memory, max_memory):
             work = []
             decode = self._map(lambda item: self._decode(item, on_tone, on_truncated), group)
@@ -291,13 +293,18 @@ class Colorizer:
             return list(pool.map(function, items))
 
     def _open(
-        self, photos: Sequence[bytes], max_pixels: int, max_memory: int | None, results: dict[int, ColorizedPhoto]
+        self,
+        photos: Sequence[bytes],
+        sidecars: Sequence[bytes | None],
+        max_pixels: int,
+        max_memory: int | None,
+        results: dict[int, ColorizedPhoto],
     ) -> Iterator[_OpenedPhoto]:
         """Read headers, one photograph at a time; failures are stored in `results`."""
-        for index, data in enumerate(photos):
+        for index, (data, sidecar) in enumerate(zip(photos, sidecars, strict=True)):
             with self.stages.time(DECODE):
                 try:
-                    file = open_photo(data, max_pixels)
+                    file = open_photo(data, max_pixels, sidecar)
                 except PhotoError as error:
                     results[index] = ColorizedPhoto(error.status, error=str(error))
                     continue

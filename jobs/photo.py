@@ -16,11 +16,12 @@ from colorize_core.photo.options import EncodingOptions
 from colorize_core.starter import STARTER
 from jobs.command.config import VerbConfig
 from jobs.command.runner import run_verb
+from jobs.inputs.sidecars import SidecarInput, fetch_sidecars
 from jobs.run.checkpoints import Checkpoints, check_ensemble, describe_checkpoints
 from jobs.run.credentials import SignedOutput, open_content_credentials
 
 
-class PhotoConfig(VerbConfig, EncodingOptions, SignedOutput):
+class PhotoConfig(VerbConfig, EncodingOptions, SidecarInput, SignedOutput):
     """Color one photograph at full size and keep its lightness. Runs in this process, without Ray."""
 
     POSITIONAL = ("input", "output")
@@ -77,14 +78,15 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
         colorizer = Colorizer.load_ensemble(members, config.ensemble, **settings)
     target = Path(config.output)
     format = output_format(target.name, "same")
-    result = colorizer.colorize([data], format, encoding=config)[0]
+    place = Path(config.input)
+    sidecars = fetch_sidecars(LocalStorage(str(place.parent)), [place.name]) if config.xmp_sidecars else None
+    result = colorizer.colorize([data], format, encoding=config, sidecars=sidecars)[0]
     if result.image is None:
         raise UserError(f"{config.input}: {result.status.replace('_', ' ')}: {result.error}")
     image = result.image
     if credentials:
-        title = Path(config.input).name
         try:
-            image = credentials.sign(image, format, data, result.source_format, title, colorizer.provenance)
+            image = credentials.sign(image, format, data, result.source_format, place.name, colorizer.provenance)
         except SigningError as error:
             raise UserError(f"{config.input}: {error}") from error
     try:

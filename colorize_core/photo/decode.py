@@ -67,6 +67,8 @@ class PhotoFile:
 
     data: bytes
     header: Header
+    sidecar: bytes | None = None
+    """XMP packet from a file beside it."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,13 @@ class Photo:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> PhotoFile:
+def open_photo(data: bytes, max_pixels: int = MAX_PIXELS, sidecar: bytes | None = None) -> PhotoFile:
     """Read the header of a photograph.
+
+    Args:
+        data: the file.
+        max_pixels: maximum width x height.
+        sidecar: XMP packet of a file beside it, whose properties count before those in the photograph.
 
     Raises:
         PhotoError: with status EMPTY, NOT_AN_IMAGE, TRUNCATED, TOO_LARGE or UNSUPPORTED.
@@ -133,7 +140,7 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> PhotoFile:
     if header.width * header.height > max_pixels:
         message = f"{header.width}x{header.height} pixels are more than the limit of {max_pixels}"
         raise PhotoError(Status.TOO_LARGE, message)
-    return PhotoFile(data, header)
+    return PhotoFile(data, header, sidecar)
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -172,7 +179,7 @@ def decode_file(file: PhotoFile, *, allow_incomplete: bool = False) -> Photo:
     if (pages := _count_pages(file)) > 1:
         notes.append(f"first of {pages} pages or frames")
     source = header.metadata
-    exif, dpi, packet = read_exif(source, notes), read_dpi(source), read_xmp(source, notes)
+    exif, dpi, packet = read_exif(source, notes), read_dpi(source), read_xmp(source, notes, file.sidecar)
     captions, orientation = read_captions(source, notes), read_orientation(source)
     if samples is None:
         pixels, alpha = _pixels(image, notes)

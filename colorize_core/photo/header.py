@@ -94,6 +94,7 @@ class TiffMetadata:
         exif.load_from_fp(io.BytesIO(self.data), self.offset)
         return exif
 
+
 _MAX_TILE = 4096 * 4096  # pixels of a tile, which may be larger than the picture; a decoder reserves its memory
 
 

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from colorize_core.photo.header import TiffMetadata
 from colorize_core.provenance.extended_xmp import with_extension
 from colorize_core.provenance.record import Provenance, write_xmp
+from colorize_core.provenance.xmp import merge
 
 # EXIF tags that describe the photograph. The other tags of the main directory describe the layout of the file (strips,
 # compression, size) and would be wrong in the new file.
@@ -91,22 +92,32 @@ def read_exif(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | No
         return None
 
 
-def read_xmp(image: Image.Image | TiffMetadata, notes: list[str]) -> bytes | None:
-    """Return the XMP packet, with its extension in a JPEG; None if it is absent or damaged."""
+def read_xmp(image: Image.Image | TiffMetadata, notes: list[str], sidecar: bytes | None = None) -> bytes | None:
+    """Return the XMP packet with its extension in a JPEG, and with the properties of a sidecar; None without any.
+
+    What is damaged is omitted, with a note.
+    """
     packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(_XMP_TAG)
-    if not packet:
-        return None
+    if packet:
+        packet = _checked(bytes(packet) if isinstance(packet, bytes | tuple) else str(packet).encode(), "XMP", notes)
+    if packet:
+        segments = (content for name, content in getattr(image, "applist", ()) if name == "APP1")
+        try:
+            packet = with_extension(packet, segments)
+        except (ValueError, struct.error):
+            notes.append("damaged extended XMP omitted")
+    beside = _checked(sidecar, "XMP sidecar", notes) if sidecar else None
+    return merge(packet, beside) if packet and beside else packet or beside
+
+
+def _checked(packet: bytes, name: str, notes: list[str]) -> bytes | None:
+    """Return a packet that can be written again; None, with a note, if it is damaged."""
     try:
-        packet = bytes(packet) if isinstance(packet, bytes | tuple) else str(packet).encode()
-        write_xmp(packet, None)  # raises ValueError if the packet cannot be written again
+        write_xmp(packet, None)
     except ValueError:
-        notes.append("damaged XMP omitted")
+        notes.append(f"damaged {name} omitted")
         return None
-    try:
-        return with_extension(packet, (content for name, content in getattr(image, "applist", ()) if name == "APP1"))
-    except (ValueError, struct.error):
-        notes.append("damaged extended XMP omitted")
-        return packet
+    return packet
 
 
 def read_captions(image: Image.Image | TiffMetadata, notes: list[str]) -> Captions:

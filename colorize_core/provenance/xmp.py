@@ -57,8 +57,9 @@ def rewrite(
 
 
 def merge(packet: bytes, other: bytes) -> bytes:
-    """Return a packet with the properties of both; raises ValueError if one is damaged."""
-    document, further = _parse(packet), _parse(other)
+    """Return a packet with the properties of both; those of `other` count. Raises ValueError if one is damaged."""
+    further = _parse(other)
+    document = _parse(rewrite(packet, _names(further)))
     outer = [element for element in (further.documentElement, _rdf(further)) if element]
     for description in _descriptions(further):
         for element in outer:  # prefixes that are declared further out
@@ -67,6 +68,16 @@ def merge(packet: bytes, other: bytes) -> bytes:
                     description.setAttribute(name, value)
         _rdf(document).appendChild(document.importNode(description, deep=True))
     return _in_wrapper(_serialize(document))
+
+
+def _names(document: minidom.Document) -> list[Property]:
+    """Return the properties of a packet."""
+    nodes: list[minidom.Element | minidom.Attr | None] = []
+    for description in _descriptions(document):
+        nodes += [child for child in description.childNodes if isinstance(child, minidom.Element)]
+        nodes += [description.getAttributeNode(name) for name in description.attributes.keys()]  # noqa: SIM118
+    named = [node for node in nodes if node and not node.nodeName.startswith((_PREFIX, "rdf:"))]
+    return [(node.namespaceURI or "", node.localName or "") for node in named]
 
 
 def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:

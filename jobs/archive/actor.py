@@ -79,7 +79,11 @@ def load_colorizer(config: ArchiveConfig) -> "Colorizer":
 
 
 def colorize(
-    colorizer: "Colorizer", config: ArchiveConfig, keys: Sequence[str], contents: Sequence[bytes]
+    colorizer: "Colorizer",
+    config: ArchiveConfig,
+    keys: Sequence[str],
+    contents: Sequence[bytes],
+    sidecars: Sequence[bytes | None] | None = None,
 ) -> "list[ColorizedPhoto]":
     """Colorize the contents of keys as configured; return one result per key, in order."""
     return colorizer.colorize(
@@ -91,6 +95,7 @@ def colorize(
         encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,
+        sidecars=sidecars,
     )
 
 
@@ -127,7 +132,8 @@ class ColorizeActor:
             for status, error in zip(batch.column("status").to_pylist(), batch.column("error").to_pylist(), strict=True)
         ]
         readable = [index for index, result in enumerate(results) if result is None]
-        own = [[each[index] for index in readable] for each in (keys, contents)]
+        sidecars = batch.column("sidecar").to_pylist()
+        own = [[each[index] for index in readable] for each in (keys, contents, sidecars)]
         with self._model_lock:
             colorized = colorize(self._colorizer, self._config, *own)
             seconds = self._colorizer.stages.pop()

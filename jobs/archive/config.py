@@ -11,6 +11,7 @@ from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
+from jobs.inputs.sidecars import SidecarInput
 from jobs.run.actors import ActorsOptions
 from jobs.run.checkpoints import Checkpoints, check_ensemble
 from jobs.run.credentials import SignedOutput
@@ -22,7 +23,7 @@ IMAGES = "images"
 """Folder of the output that mirrors the source in color."""
 
 
-class ArchiveConfig(PipelineJobConfig, EncodingOptions, SignedOutput):
+class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutput):
     """Colorize an archive of gray photographs. The same command continues an interrupted run.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row

@@ -91,7 +91,12 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
             fetch,
             batch_size=config.batch_size,
             batch_format="pyarrow",
-            fn_kwargs={"source": context.source, "counter": counter, "run": output.uri},
+            fn_kwargs={
+                "source": context.source,
+                "counter": counter,
+                "run": output.uri,
+                "sidecars": config.xmp_sidecars,
+            },
             num_cpus=FETCH_CPUS,
         )
         .map_batches(

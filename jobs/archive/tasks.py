@@ -10,11 +10,12 @@ from cluster.storage.s3 import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import FETCH, StageTimer
 from jobs.inputs.fetch import fetch_all
+from jobs.inputs.sidecars import fetch_sidecars
 from jobs.run import prometheus as metrics
 from jobs.run.progress import ClusterCounter
 
 
-def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str) -> pa.Table:
+def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str, *, sidecars: bool = False) -> pa.Table:
     """Read the files of a batch of keys.
 
     Args:
@@ -22,13 +23,16 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str) -
         source: location of the photographs.
         counter: receives the seconds of the stage.
         run: label of the Prometheus metrics.
+        sidecars: read XMP sidecars too.
 
     Returns:
-        Columns `key`, `data`, `status` (missing or read_error; null if the file was read) and `error`.
+        Columns `key`, `data`, `status` (missing or read_error; null if the file was read), `error` and `sidecar`.
     """
     timer = StageTimer()
+    keys = batch.column("key").to_pylist()
     with timer.time(FETCH):
-        files = fetch_all(source, batch.column("key").to_pylist())
+        files = fetch_all(source, keys)
+        packets = fetch_sidecars(source, keys) if sidecars else [None] * len(keys)
     seconds = timer.pop()
     counter.add_seconds(seconds)
     metrics.record_stages(run, seconds, len(files))
@@ -40,5 +44,6 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str) -
             "data": pa.array([file.data for file in files], pa.binary()),
             "status": pa.array([file.status for file in files], pa.string()),
             "error": pa.array([file.error for file in files], pa.string()),
+            "sidecar": pa.array(packets, pa.binary()),
         }
     )

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from colorize_core.provenance import xmp
 from jobs.cli import main
 from tests.certificates import make_certificates
 
@@ -49,6 +50,16 @@ def test_an_output_that_cannot_be_written_is_one_line(
     assert "folder.png: is a folder" in one_line([*photo, f"{tmp_path}/folder.png"], 2)
     said = one_line([*photo, "/proc/out.png", f"checkpoint={tiny_checkpoint}"], 1)
     assert said == "colorize: /proc/out.png: cannot be written (No such file or directory)"
+
+
+def test_a_sidecar_is_read_where_that_is_wanted(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
+    rights = ("http://purl.org/dc/elements/1.1/", "rights")
+    Image.open(photo_paths[0]).convert("L").save(tmp_path / "gray.png")
+    (tmp_path / "gray.png.xmp").write_bytes(xmp.rewrite(None, add={(rights[0], "dc", rights[1]): "public domain"}))
+    arguments = ["photo", f"{tmp_path}/gray.png", f"{tmp_path}/out.jpg", f"checkpoint={tiny_checkpoint}"]
+    for wanted, value in (("false", None), ("true", "public domain")):
+        assert main([*arguments, f"xmp_sidecars={wanted}"]) == 0
+        assert xmp.read_property(Image.open(tmp_path / "out.jpg").info["xmp"], rights) == value
 
 
 def test_a_photograph_is_signed(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:

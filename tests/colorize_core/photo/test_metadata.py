@@ -8,10 +8,11 @@ import tifffile
 from PIL import ExifTags, Image, IptcImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
-from colorize_core.photo.decode import decode
+from colorize_core.photo.decode import decode, decode_file, open_photo
 from colorize_core.photo.encode import encode
 from colorize_core.photo.formats import WRITE_FORMATS
 from colorize_core.photo.metadata import Captions
+from colorize_core.provenance import xmp
 from tests.colorize_core.photo.images import RGB, encoded, file, opened
 
 # Pillow warns about the damage that these tests do
@@ -246,3 +247,23 @@ def test_damaged_captions_are_noted_and_do_not_fail_the_photograph(block: bytes)
     tags.tagtype[33723] = 7
     tags[33723] = block
     assert decode(file(RGB, "TIFF", tiffinfo=tags)).notes == ["damaged captions omitted"]
+
+
+DC = "http://purl.org/dc/elements/1.1/"
+INSIDE = xmp.rewrite(None, add={(DC, "dc", "source"): "plate 17", (DC, "dc", "rights"): "unknown"})
+BESIDE = xmp.rewrite(None, add={(DC, "dc", "rights"): "public domain"})
+
+
+@pytest.mark.parametrize(("inside", "source"), [(INSIDE, "plate 17"), (None, None)])
+def test_a_sidecar_counts_before_the_packet_in_the_photograph(inside: bytes | None, source: str | None) -> None:
+    options = {"xmp": inside} if inside else {}
+    photo = decode_file(open_photo(file(RGB, "JPEG", **options), sidecar=BESIDE))
+    assert xmp.read_property(photo.xmp, (DC, "rights")) == "public domain"
+    assert xmp.read_property(photo.xmp, (DC, "source")) == source
+    assert photo.notes == []
+
+
+def test_a_damaged_sidecar_is_omitted_with_a_note() -> None:
+    photo = decode_file(open_photo(file(RGB, "JPEG", xmp=INSIDE), sidecar=b"<rdf"))
+    assert xmp.read_property(photo.xmp, (DC, "rights")) == "unknown"
+    assert photo.notes == ["damaged XMP sidecar omitted"]

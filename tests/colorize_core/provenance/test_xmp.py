@@ -93,6 +93,16 @@ def test_a_merged_packet_has_the_properties_of_both_with_their_prefixes() -> Non
     assert read_property(rewrite(merged), (DC, "source")) == "plate"
 
 
+def test_of_two_values_the_merged_one_counts() -> None:
+    other = rewrite(None, add={(XMP, "xmp", "CreatorTool"): "darktable", (TIFF, "tiff", "Make"): "Leica"})
+    merged = merge(PACKET, other)
+    assert b"SilverFast" not in merged
+    assert b"Zeiss" not in merged
+    assert read_property(merged, (XMP, "CreatorTool")) == "darktable"
+    assert read_property(merged, (TIFF, "Make")) == "Leica"
+    assert "Zürich &amp; lake".encode() in merged
+
+
 @pytest.mark.parametrize("limit", [700, 800, 1200])
 def test_what_is_split_off_is_whole_again_after_merging(limit: int) -> None:
     packet = rewrite(PACKET, add={(DC, "dc", "source"): "x" * 400})

@@ -50,7 +50,15 @@ def rows(photo_paths: list[Path]) -> list[pa.Table]:
     """Batches of one photograph, as `fetch` makes them."""
     files = [(f"{number}.jpg", path.read_bytes()) for number, path in enumerate(photo_paths[:MAX_CONCURRENT_BATCHES])]
     return [
-        pa.table({"key": [key], "data": [data], "status": pa.nulls(1, pa.string()), "error": [""]})
+        pa.table(
+            {
+                "key": [key],
+                "data": [data],
+                "status": pa.nulls(1, pa.string()),
+                "error": [""],
+                "sidecar": pa.nulls(1, pa.binary()),
+            }
+        )
         for key, data in files
     ]
 

@@ -20,6 +20,7 @@ from cluster.errors import ClusterError
 from cluster.storage.stores import StorageOptions, open_storage
 from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.models import build_model
+from colorize_core.provenance import xmp
 from colorize_core.runtime.stage_timer import STAGES
 from colorize_core.status import FAILURES
 from jobs.archive import job, tasks, work
@@ -29,6 +30,8 @@ from jobs.archive.work import draw, input_filter
 from jobs.cli import main
 from tests.certificates import make_certificates
 from tests.jobs.report_runs import data_of
+
+DC = "http://purl.org/dc/elements/1.1/"
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:
@@ -57,6 +60,7 @@ def hard_archive(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
         "sixteen.png": encoded(Image.fromarray(ramp), "PNG"),
         "cmyk.jpg": encoded(photo.convert("CMYK"), "JPEG"),
         "notes.txt": b"not listed",
+        "gray.xmp": xmp.rewrite(None, add={(DC, "dc", "source"): "plate 17"}),
     }
     for key, data in files.items():
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
@@ -68,11 +72,11 @@ def hard_archive(tmp_path_factory: pytest.TempPathFactory, photo_paths: list[Pat
 def colorized(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Colorized with content credentials."""
+    """Colorized with content credentials, and the metadata of sidecars."""
     output = tmp_path_factory.mktemp("colorized") / "Köln 写真 📷"
     signed = make_certificates(tmp_path_factory.mktemp("certificates")).option
     arguments = [f"source={hard_archive}", f"output={output}", f"checkpoint={tiny_checkpoint}", signed]
-    assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
+    assert main(["archive", *arguments, "xmp_sidecars=true", "max_failed_fraction=0.3"]) == 0
     return output
 
 
@@ -163,6 +167,11 @@ def test_every_image_is_signed(rows: pd.DataFrame, colorized: Path, hard_archive
         assert image.stat().st_size == row.output_bytes
 
 
+def test_the_properties_of_a_sidecar_are_in_the_image(colorized: Path) -> None:
+    packet = Image.open(colorized / "images" / "gray.jpg").info["xmp"]
+    assert xmp.read_property(packet, (DC, "source")) == "plate 17"
+
+
 def test_only_inputs_in_color_have_reference_scores(rows: pd.DataFrame) -> None:
     good = rows[rows.status == "ok"]
     in_color = good[good.is_color.astype(bool)]
@@ -196,7 +205,7 @@ def test_run_json_holds_config_versions_checkpoint_and_counts(colorized: Path) -
     record = json.loads((colorized / "run.json").read_text())
     assert record["status"] == "done"
     assert record["counts"] == {"ok": 7, "empty": 1, "not_an_image": 1, "truncated": 1}
-    assert record["excluded"] == {".txt": 1}
+    assert record["excluded"] == {".txt": 1, ".xmp": 1}
     assert len(record["inputs"]["checkpoint"]) == 64
     assert record["config"]["format"] == "same"
     assert record["versions"]["ray"]
@@ -211,7 +220,7 @@ def test_a_finished_run_has_nothing_to_do_and_does_not_start_ray(
 ) -> None:
     monkeypatch.setattr(job, "ray_session", lambda *_, **__: pytest.fail("Ray was started"))
     files = {path: path.stat().st_mtime_ns for path in colorized.rglob("*") if path.is_file()}
-    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
+    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}", "xmp_sidecars=true"]
     assert main(["archive", *arguments, "max_failed_fraction=0.3"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("nothing to do: 7 done, 3 failed (the same command with retry_failed=true")
@@ -219,7 +228,7 @@ def test_a_finished_run_has_nothing_to_do_and_does_not_start_ray(
 
 
 def test_more_failures_than_allowed_is_exit_code_3(colorized: Path, hard_archive: Path, tiny_checkpoint: str) -> None:
-    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
+    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}", "xmp_sidecars=true"]
     assert main(["archive", *arguments, "max_failed_fraction=0.1"]) == 3
 
 
@@ -232,7 +241,7 @@ def test_failed_csv_names_every_failure(colorized: Path, rows: pd.DataFrame) -> 
 def test_another_configuration_is_refused_with_the_difference(
     colorized: Path, hard_archive: Path, tiny_checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}"]
+    arguments = [f"source={hard_archive}", f"output={colorized}", f"checkpoint={tiny_checkpoint}", "xmp_sidecars=true"]
     assert main(["archive", *arguments, "format=png"]) == 2
     assert '(format "same" -> "png")' in capsys.readouterr().err
 
