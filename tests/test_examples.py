@@ -51,7 +51,7 @@ def test_a_notebook_is_valid_and_stored_without_outputs(path: Path) -> None:
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # 27 s; tests/jobs/test_python_api.py makes the same calls
 @pytest.mark.parametrize("executed", ["colorize_a_folder.ipynb"], indirect=True)
 def test_a_folder_is_colorized(executed: NotebookNode, tmp_path: Path) -> None:
     work = tmp_path / "output" / "colorize_a_folder"

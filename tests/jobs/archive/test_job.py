@@ -261,6 +261,7 @@ def test_a_sample_is_drawn_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) -
     assert draws == [(100, 5)]
 
 
+@pytest.mark.long
 def test_limit_sample_and_report_may_change_when_a_run_continues(
     hard_archive: Path, tiny_checkpoint: str, ray_local: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

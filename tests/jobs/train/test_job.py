@@ -147,6 +147,7 @@ def test_the_gan_trains_on_two_workers_from_a_unet_of_s3_shards(
     assert main(["evaluate", *scored, "lpips.backbone=none", "resamples=100", *strict_s3]) == 0
 
 
+@pytest.mark.long
 def test_a_diverging_model_ends_the_run_at_once(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
