@@ -7,6 +7,7 @@ from PIL import Image
 
 from colorize_core.photo.decode import Photo, PhotoError
 from colorize_core.photo.formats import WRITE_FORMATS, encode_image
+from colorize_core.photo.label import draw_label
 from colorize_core.photo.metadata import Captions, photoshop_segment, write_exif
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
@@ -41,7 +42,7 @@ def encode(
         rgb: (H, W, 3) uint8, or uint16 for PNG and TIFF.
         format: one of `WRITE_FORMATS`. JPEG has no alpha: transparent photographs are composited on white.
         source: photograph whose EXIF, XMP, resolution and alpha are kept.
-        options: quality, compression and subsampling.
+        options: quality, compression, subsampling and label.
         provenance: software and model that colored it.
 
     Returns:
@@ -76,6 +77,8 @@ def _encode_lossy(
         image.putalpha(Image.fromarray(to_depth(alpha, 8)))
         if format == "jpeg":
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if options.label:
+        draw_label(image, options.label)
     settings: dict[str, object] = {"icc_profile": tags.profile, "quality": options.quality}
     if format == "jpeg":
         settings["subsampling"] = options.subsampling
