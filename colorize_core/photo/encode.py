@@ -8,12 +8,11 @@ from PIL import Image
 from colorize_core.photo.decode import Photo, PhotoError
 from colorize_core.photo.formats import WRITE_FORMATS, encode_image
 from colorize_core.photo.label import draw_label
-from colorize_core.photo.metadata import Captions, photoshop_segment, write_exif
+from colorize_core.photo.metadata import Captions, write_exif
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.photo.png_tiff import Tags, write_png, write_tiff
 from colorize_core.photo.profiles import SRGB_PROFILE
 from colorize_core.photo.samples import to_depth
-from colorize_core.provenance.extended_xmp import packet_segments
 from colorize_core.provenance.record import Provenance, write_xmp
 from colorize_core.status import Status
 
@@ -89,16 +88,10 @@ def _encode_lossy(
     if format == "jpeg":
         if tags.captions.comment:
             settings["comment"] = tags.captions.comment
-        settings["extra"] = _jpeg_segments(tags)
+        settings["extra"] = tags.jpeg_segments
     elif tags.xmp:
         settings["xmp"] = tags.xmp
     return encode_image(image, WRITE_FORMATS[format], **settings)
-
-
-def _jpeg_segments(tags: Tags) -> bytes:
-    """Return the segments of XMP and IPTC-IIM."""
-    packet = packet_segments(tags.xmp) if tags.xmp else b""
-    return packet + (photoshop_segment(tags.captions.iptc) if tags.captions.iptc else b"")
 
 
 def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> tuple[Tags, list[str]]:
@@ -117,7 +110,7 @@ def _tags(format: str, source: Photo | None, provenance: Provenance | None) -> t
         losses.append("EXIF too long for JPEG omitted")
         tags = dataclasses.replace(tags, exif=write_exif(None, provenance))
     try:
-        _jpeg_segments(tags)
+        _ = tags.jpeg_segments
     except ValueError:  # a long packet that has nothing to move to its extension
         losses.append("XMP too long for JPEG omitted")
         tags = dataclasses.replace(tags, xmp=write_xmp(None, provenance))

@@ -16,7 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from colorize_core.photo.formats import encode_image
-from colorize_core.photo.metadata import SUB_DIRECTORIES, Captions, raw_profile
+from colorize_core.photo.metadata import SUB_DIRECTORIES, Captions, photoshop_segment, raw_profile
+from colorize_core.provenance.extended_xmp import packet_segments
 from colorize_core.runtime.strips import row_slices
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,6 +39,12 @@ class Tags:
     def exif_block(self) -> bytes:
         """EXIF as bytes; empty if it has no tags."""
         return self.exif.tobytes() if len(self.exif) else b""
+
+    @cached_property
+    def jpeg_segments(self) -> bytes:
+        """XMP and IPTC-IIM as segments of a JPEG; raises ValueError for XMP that cannot be divided."""
+        packet = packet_segments(self.xmp) if self.xmp else b""
+        return packet + (photoshop_segment(self.captions.iptc) if self.captions.iptc else b"")
 
 
 def write_png(pixels: np.ndarray, tags: Tags, compression: int) -> bytes:

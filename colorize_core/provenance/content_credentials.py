@@ -22,8 +22,7 @@ from colorize_core.provenance.record import ENHANCED, Provenance
 if TYPE_CHECKING:
     import c2pa
 
-ACTION = "c2pa.color_adjustments"
-"""Action of the specification for a change of tone, saturation and color."""
+_ACTION = "c2pa.color_adjustments"  # the specification's for a change of tone, saturation and color
 _SOFTWARE = {"name": "colorize", "version": __version__}
 _SETTINGS = {
     "builder": {"intent": "edit", "claim_generator_info": _SOFTWARE, "thumbnail": {"enabled": False}},
@@ -61,7 +60,9 @@ class ContentCredentials:
             self._context = c2pa.Context.from_dict(_SETTINGS)
             self._signer = _make_signer(options, certificate, key)
         except c2pa.C2paError as error:
-            raise UserError(f"content_credentials: {options.certificate} cannot be used ({_reason(error)})") from error
+            raise UserError(
+                f"content_credentials: {options.certificate} cannot be used ({first_line(error)})"
+            ) from error
         try:
             self.sign(_smallest_image(), "png", _smallest_image(), "PNG", "test", None)
         except SigningError as error:
@@ -98,7 +99,7 @@ class ContentCredentials:
                 builder.add_ingredient(parent, _media_type(source_format), io.BytesIO(source))
                 builder.sign(self._signer, f"image/{format}", io.BytesIO(image), signed)
         except c2pa.C2paError as error:
-            raise SigningError(f"the image cannot be signed ({_reason(error)})") from error
+            raise SigningError(f"the image cannot be signed ({first_line(error)})") from error
         return signed.getvalue()
 
 
@@ -131,7 +132,7 @@ def _manifest(title: str, source: bytes, provenance: Provenance | None) -> dict[
             "colorize.model": provenance.model,
             "colorize.checkpoint_sha256": provenance.checkpoint_sha256,
         }
-    action = {"action": ACTION, "digitalSourceType": ENHANCED, "softwareAgent": _SOFTWARE, "parameters": parameters}
+    action = {"action": _ACTION, "digitalSourceType": ENHANCED, "softwareAgent": _SOFTWARE, "parameters": parameters}
     return {"title": title, "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
 
 
@@ -144,7 +145,3 @@ def _smallest_image() -> bytes:
     file = io.BytesIO()
     Image.new("L", (1, 1)).save(file, "PNG")
     return file.getvalue()
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error)

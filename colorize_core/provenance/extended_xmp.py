@@ -29,6 +29,8 @@ def with_extension(packet: bytes, segments: Iterable[bytes]) -> bytes:
     Raises:
         ValueError: the packet or the extension is damaged, or a piece of the extension is missing.
     """
+    if EXTENDED_XMP[1].encode() not in packet:  # most packets, which need not be parsed for it
+        return packet
     digest = xmp.read_property(packet, EXTENDED_XMP)
     if not digest:
         return packet

@@ -1,19 +1,19 @@
 """XMP packets (ISO 16684-1): metadata as RDF, parsed strictly and edited in place."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
-_PREFIX = "xmlns"
+_PREFIX, _RDF_PREFIX = "xmlns", "rdf:"
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
 _BEGIN, _END = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>', '<?xpacket end="w"?>'
 
 Property = tuple[str, str]
 """Namespace and local name."""
+_Node = minidom.Element | minidom.Attr
 
 
 def read_property(packet: bytes | None, wanted: Property) -> str | None:
@@ -59,7 +59,8 @@ def rewrite(
 def merge(packet: bytes, other: bytes) -> bytes:
     """Return a packet with the properties of both; those of `other` count. Raises ValueError if one is damaged."""
     further = _parse(other)
-    document = _parse(rewrite(packet, _names(further)))
+    nodes = [node for _, node in _properties(further) if not node.nodeName.startswith(_RDF_PREFIX)]
+    document = _parse(rewrite(packet, [(node.namespaceURI or "", node.localName or "") for node in nodes]))
     outer = [element for element in (further.documentElement, _rdf(further)) if element]
     for description in _descriptions(further):
         for element in outer:  # prefixes that are declared further out
@@ -68,16 +69,6 @@ def merge(packet: bytes, other: bytes) -> bytes:
                     description.setAttribute(name, value)
         _rdf(document).appendChild(document.importNode(description, deep=True))
     return _in_wrapper(_serialize(document))
-
-
-def _names(document: minidom.Document) -> list[Property]:
-    """Return the properties of a packet."""
-    nodes: list[minidom.Element | minidom.Attr | None] = []
-    for description in _descriptions(document):
-        nodes += [child for child in description.childNodes if isinstance(child, minidom.Element)]
-        nodes += [description.getAttributeNode(name) for name in description.attributes.keys()]  # noqa: SIM118
-    named = [node for node in nodes if node and not node.nodeName.startswith((_PREFIX, "rdf:"))]
-    return [(node.namespaceURI or "", node.localName or "") for node in named]
 
 
 def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
@@ -92,26 +83,43 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
     document, rest = _parse(packet), _parse(packet)
     size = len(_in_wrapper(_serialize(document)))
     both = zip(_properties(document), _properties(rest), strict=True)
-    for (length, remove), (_, remove_from_rest) in sorted(both, key=lambda pair: -pair[0][0]):
+    for (description, node), (other, twin) in sorted(both, key=lambda pair: -_length(pair[0][1])):
         if size > limit:
-            size -= length
-            remove()
+            size -= _length(node)
+            _remove(description, node)
         else:
-            remove_from_rest()
+            _remove(other, twin)
     shortened = _in_wrapper(_serialize(document))
     if len(shortened) > limit:
         raise ValueError(f"XMP cannot be shortened to {limit} bytes")
     return shortened, _serialize(rest).encode()
 
 
-def _properties(document: minidom.Document) -> Iterator[tuple[int, Callable[[], object]]]:
-    """Yield the size of each property in bytes, and what removes it."""
+def _properties(document: minidom.Document) -> list[tuple[minidom.Element, _Node]]:
+    """Return the properties, which are child elements and attributes, each with the description that it is in."""
+    found: list[tuple[minidom.Element, _Node]] = []
     for description in _descriptions(document):
-        for child in [each for each in description.childNodes if isinstance(each, minidom.Element)]:
-            yield len(child.toxml().encode()), partial(description.removeChild, child)
-        for name, value in list(description.attributes.items()):
-            if not name.startswith((_PREFIX, "rdf:")):
-                yield len(f' {name}="{value}"'.encode()), partial(description.removeAttribute, name)
+        nodes = [*description.childNodes, *map(description.getAttributeNode, list(description.attributes.keys()))]
+        found += [
+            (description, node)
+            for node in nodes
+            if isinstance(node, minidom.Element)
+            or (isinstance(node, minidom.Attr) and not node.nodeName.startswith((_PREFIX, _RDF_PREFIX)))
+        ]
+    return found
+
+
+def _length(node: _Node) -> int:
+    """Return the bytes that a property takes in a packet."""
+    text = node.toxml() if isinstance(node, minidom.Element) else f' {node.nodeName}="{node.value}"'
+    return len(text.encode())
+
+
+def _remove(description: minidom.Element, node: _Node) -> None:
+    if isinstance(node, minidom.Element):
+        description.removeChild(node)
+    else:
+        description.removeAttributeNode(node)
 
 
 def _serialize(document: minidom.Document) -> str:

@@ -15,9 +15,8 @@ from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
 
 _MEASURED_SECONDS = 1.0
-_RAY_SECONDS = (
-    10.0  # for Ray, its actors and the page: 10.1 and 11.5 s of 13.5 and 29.6 s for 150 and 1,500 photographs
-)
+# Ray, its actors and the page took 10.1 and 11.5 s of runs of 13.5 and 29.6 s (150 and 1,500 photographs, two cores).
+_RAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
         )
     )
     output_bytes = images = 0
-    starting = f"starting {actors} actor{'s' * (actors > 1)}"
+    starting = f"starting {counted(actors, 'actor')}"
     advice = "the same command continues"
     with counter.follow(rows, "colorized", len(inputs), config.stall_seconds, advice, starting) as line:
         for block in rows.iter_batches(batch_size=None, batch_format="pyarrow"):

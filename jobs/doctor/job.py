@@ -12,6 +12,7 @@ from cluster.config.loading import to_yaml
 from cluster.errors import ClusterError
 from cluster.session import cluster_address, is_listening, ray_session
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from jobs.command.console import say
 from jobs.command.verb import CheckedVerb, load_verb
 from jobs.doctor.checks import Finding
@@ -61,8 +62,8 @@ class Reporter:
         if self._as_json:
             say(json.dumps({"ok": not failed, "findings": [asdict(each) for each in self._findings]}, indent=2))
         else:
-            failures = f"{failed} check{'s' * (failed != 1)} failed" if failed else "no check failed"
-            say(f"\n{failures}" + (f", {warned} warning{'s' * (warned != 1)}" if warned else ""))
+            failures = f"{counted(failed, 'check')} failed" if failed else "no check failed"
+            say(f"\n{failures}" + (f", {counted(warned, 'warning')}" if warned else ""))
         return FAILED if failed else DONE
 
 

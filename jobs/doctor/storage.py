@@ -11,7 +11,7 @@ from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.advice import StorageError, advice_for
 from cluster.storage.stores import LocalStorage, S3Storage, Storage
-from colorize_core.formatting import first_line
+from colorize_core.formatting import counted, first_line
 from jobs.doctor.checks import Finding, check_answers
 from jobs.run.requirements import PretrainedWeights, Requirements
 
@@ -44,10 +44,10 @@ def check_storage(requirements: Requirements, others: Sequence[Node], seconds: f
             findings.append(_failure(key, f"{store.uri} cannot be {action} here: {fault}", fault))
         elif remote:
             name, fault = next(iter(remote.items()))
-            more = f" (and on {len(remote) - 1} other nodes)" if len(remote) > 1 else ""
+            more = f" (and on {counted(len(remote) - 1, 'other node')})" if len(remote) > 1 else ""
             findings.append(_failure(key, f"{store.uri} cannot be {action} on {name}{more}: {fault}", fault))
         else:
-            where = f" here and on {len(others)} other node{'s' * (len(others) > 1)}" if others else ""
+            where = f" here and on {counted(len(others), 'other node')}" if others else ""
             findings.append(Finding(key, "ok", f"{store.uri} can be {action}{where}"))
     return findings
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
+from colorize_core.formatting import counted
 from colorize_core.metrics.registry import METRICS
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def resume(worker: "Worker", state: "TrainState") -> TrainProgress:
                 worker.log(logging.WARNING, "the checkpoint %s is damaged and ignored (%s)", name, fault)
                 continue
             saved = state.restore(directory)
-        plural = "s" * (worker.world_size > 1)
-        worker.log(logging.INFO, "continued from %s, on %d worker%s", name, worker.world_size, plural)
+        worker.log(logging.INFO, "continued from %s, on %s", name, counted(worker.world_size, "worker"))
         return TrainProgress(**{each.name: saved[each.name] for each in fields(TrainProgress)})
     return TrainProgress()
 
