@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := colorize_core jobs cluster tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test test-quick test-faults test-long papers-smoke check format reference constraints lock clean
+.PHONY: help setup demo browser azurite test test-quick test-faults test-long papers-smoke check format reference constraints lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -33,13 +33,19 @@ browser:  ## Chromium for the browser tests, where it is absent and apt-get can 
 	    --no-install-recommends -o DPkg::Lock::Timeout=120 chromium fonts-dejavu-core; } >/dev/null 2>&1 || \
 	  echo "*** CHROMIUM CANNOT BE INSTALLED HERE: THE BROWSER TESTS OF REPORTS WILL BE SKIPPED ***"
 
+# Only the tests of az:// locations need it; without it they are skipped, and say so.
+azurite: setup  ## Azurite, a server of Azure Blob Storage for tests, where npm can install it
+	@[ -e $(VENV)/azurite/node_modules/.bin/azurite-blob ] || command -v azurite-blob >/dev/null 2>&1 || \
+	  npm install --prefix $(VENV)/azurite --no-audit --no-fund --loglevel=error azurite@3 >/dev/null 2>&1 || \
+	  echo "*** AZURITE CANNOT BE INSTALLED HERE: THE TESTS OF AZURE WILL BE SKIPPED ***"
+
 # Two processes: one for the tests that share a Ray session, one for all others (tests/conftest.py).
 PARALLEL := -n 2
 
-test: setup browser  ## all tests that CI runs: about seven minutes on two idle cores
+test: setup browser azurite  ## all tests that CI runs: about seven minutes on two idle cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-quick: setup browser  ## tests for the inner loop, without Ray: a minute and a half on two cores
+test-quick: setup browser azurite  ## tests for the inner loop, without Ray: a minute and a half on two cores
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not ray and not slow and not long and not papers'
 
 test-faults: setup  ## failing storage, killed processes, memory, hostile input: about twenty minutes
@@ -75,7 +81,7 @@ LOCK := cluster/deploy/requirements.txt
 lock: setup  ## renew the packages of the image, with hashes, from constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	(echo "# The packages of the image with their hashes: the versions of constraints.txt. Made by: make lock"; \
-	  $(BIN)/uv pip compile pyproject.toml --extra credentials --quiet --constraint constraints.txt --generate-hashes \
+	  $(BIN)/uv pip compile pyproject.toml --extra azure --extra credentials --extra gcs --quiet --constraint constraints.txt --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) \
 	  > $(LOCK).new
 	mv $(LOCK).new $(LOCK)

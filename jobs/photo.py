@@ -13,7 +13,9 @@ from cluster.storage.advice import StorageError
 from colorize_core.errors import UserError
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.photo.options import EncodingOptions
+from colorize_core.runtime.locations import REMOTE, normalize_location
 from colorize_core.starter import STARTER
+from colorize_core.status import Status
 from jobs.command.config import VerbConfig
 from jobs.command.runner import run_verb
 from jobs.inputs.sidecars import SidecarInput, fetch_sidecars
@@ -79,7 +81,7 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     target = Path(config.output)
     format = output_format(target.name, "same")
     place = Path(config.input)
-    sidecars = fetch_sidecars(LocalStorage(str(place.parent)), [place.name]) if config.xmp_sidecars else None
+    sidecars = [_read_sidecar(place)] if config.xmp_sidecars else None
     result = colorizer.colorize([data], format, encoding=config, sidecars=sidecars)[0]
     if result.image is None:
         raise UserError(f"{config.input}: {result.status.replace('_', ' ')}: {result.error}")
@@ -98,10 +100,22 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     return DONE
 
 
+def _read_sidecar(photograph: Path) -> bytes | None:
+    from cluster.storage.stores import LocalStorage
+
+    [sidecar] = fetch_sidecars(LocalStorage(str(photograph.parent)), [photograph.name])
+    if sidecar.status == Status.READ_ERROR:
+        raise UserError(f"{photograph}: {sidecar.error}")
+    return None if sidecar.status else sidecar.data
+
+
 def _read_input(config: PhotoConfig) -> bytes:
     """Check both paths and read the photograph; raises UserError."""
     from colorize_core.photo.formats import output_key
 
+    for location in (config.input, config.output):
+        if normalize_location(location).startswith(REMOTE):
+            raise UserError(f"{location}: photo works on files of this machine; archive works on object storage")
     source, target = Path(config.input), Path(config.output)
     if output_key(target.name, "same") != target.name:
         raise UserError(f"{target}: the name must end in .jpg, .jpeg, .png, .webp, .tif or .tiff")

@@ -34,7 +34,7 @@ class RecipeConfig(StorageJobConfig):
     """
 
     source: str | None = None
-    """Folder or s3:// prefix of color photographs, which `prepare` turns into a dataset."""
+    """Folder or URI (s3://, gs://, az://) of color photographs, which `prepare` turns into a dataset."""
     shards: str | None = None
     """Existing dataset of `prepare`, instead of source and prepare."""
     output: Output

@@ -25,7 +25,7 @@ class ReportConfig(VerbConfig):
     pictures: int | None = Field(None, ge=1, le=2000)
     """Number of photographs in the random sample on the page; default 120 for an archive, 24 for an evaluation."""
     storage: StorageOptions = Field(default_factory=StorageOptions)
-    """Access to S3."""
+    """Access to object storage."""
 
     @field_validator("run", "ratings", mode="before")
     @classmethod

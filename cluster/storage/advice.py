@@ -10,16 +10,31 @@ _ADVICE = (
         "give the machine credentials: the role of the instance, or AWS_* in the environment that Ray was started in; "
         "for a public bucket, storage.anonymous=true",
     ),
+    (
+        ("DefaultCredentialsError", "RefreshError", r"\b401\b"),
+        "give the machine Google's application default credentials: its service account, or "
+        "GOOGLE_APPLICATION_CREDENTIALS in the environment that Ray was started in; for a public bucket, "
+        "storage.anonymous=true",
+    ),
+    (
+        ("NoCredentials", "AuthenticationFailed", "AuthorizationFailure", "NoAuthenticationInformation"),
+        "give the machine an identity of Azure, or AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN in the environment "
+        "that Ray was started in; for a public container, storage.anonymous=true",
+    ),
     (("ExpiredToken",), "renew the credentials; the same command continues"),
     (("PermanentRedirect", "redirected", "AuthorizationHeaderMalformed"), "set storage.region to the bucket's region"),
-    (("AccessDenied", r"\b403\b", "Forbidden"), "grant the permissions listed in docs/guides/archives.md"),
-    (("NoSuchBucket",), "create the bucket, or fix its name"),
+    (
+        ("AccessDenied", "AuthorizationPermissionMismatch", r"\b403\b", "Forbidden"),
+        "grant the permissions listed in docs/guides/archives.md",
+    ),
+    (("NoSuchBucket", "no such bucket"), "create the bucket, or fix its name"),
+    (("ContainerNotFound",), "create the container, or fix its name"),
     (("RequestTimeTooSkewed",), "set the machine's clock by NTP"),
     (("onnect", "imeout"), "check storage.endpoint, and that the network lets the machine reach it"),
     (("Permission denied", "Read-only"), "let the user that runs the job write there, or use another output"),
     (("Not a directory", "File exists"), "a file is in the place of a folder: move it, or use another output"),
     (("No space left",), "free space on that disk, or use another output; the same command continues"),
-    (("not shared",), "use s3://, or a folder that every node mounts at the same path"),
+    (("not shared",), "use object storage, or a folder that every node mounts at the same path"),
 )
 """Patterns of error messages with the advice for them; the first match counts."""
 

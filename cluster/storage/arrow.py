@@ -1,8 +1,8 @@
-"""S3 as a file system of pyarrow, with the client and the options of `S3Storage`.
+"""Object storage as a file system of pyarrow, with the clients and the options of `ObjectStorage`.
 
-pyarrow has an S3 client of its own, which knows neither server-side encryption nor requester-pays buckets
-(apache/arrow issues 34253 and 38492) and retries other errors than `with_retries`. Shards, checkpoints and the uploads
-of Ray Train pass through this file system, so all requests of a job are made by one client.
+pyarrow has clients of its own. That of S3 knows neither server-side encryption nor requester-pays buckets (apache/arrow
+issues 34253 and 38492), and all of them retry other errors than `with_retries`. Shards, checkpoints and the uploads of
+Ray Train pass through this file system, so all requests of a job are made by one client.
 """
 
 import io
@@ -12,30 +12,31 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cluster.storage.local import Entry
-from cluster.storage.s3 import S3Storage, StorageOptions
+from cluster.storage.objects import ObjectStorage
+from cluster.storage.options import StorageOptions
 
 _READ_BYTES = 8 << 20
 """Bytes of a request while a file is read from start to end."""
 
 
-class S3Handler(fs.FileSystemHandler):
+class ObjectHandler(fs.FileSystemHandler):
     """What pyarrow asks of a file system; paths are BUCKET/KEY. Directories exist while objects lie below them."""
 
-    def __init__(self, options: StorageOptions) -> None:
-        """Keep the options; nothing is opened."""
-        self.options = options
+    def __init__(self, kind: type[ObjectStorage], options: StorageOptions) -> None:
+        """Keep the kind of storage and its options; nothing is opened."""
+        self.kind, self.options = kind, options
 
     def __eq__(self, other: object) -> bool:
-        """Return True for a handler of the same server with the same options."""
-        return isinstance(other, S3Handler) and other.options == self.options
+        """Return True for a handler of the same kind of storage with the same options."""
+        return isinstance(other, ObjectHandler) and (other.kind, other.options) == (self.kind, self.options)
 
     def __hash__(self) -> int:
-        """Hash the options."""
-        return hash(self.options)
+        """Hash the kind of storage and its options."""
+        return hash((self.kind, self.options))
 
     def get_type_name(self) -> str:
         """Return the name of the kind of file system."""
-        return "s3"
+        return self.kind.scheme
 
     def normalize_path(self, path: str) -> str:
         """Return the path unchanged: every character is part of a key."""
@@ -93,11 +94,11 @@ class S3Handler(fs.FileSystemHandler):
 
     def delete_root_dir_contents(self) -> None:
         """Refuse."""
-        raise OSError("a whole S3 server cannot be deleted")
+        raise OSError("a whole object storage cannot be deleted")
 
     def move(self, source: str, target: str) -> None:
-        """Refuse: S3 cannot rename, and no job does."""
-        raise OSError(f"{source}: S3 cannot rename objects")
+        """Refuse: object storage cannot rename, and no job does."""
+        raise OSError(f"{source}: object storage cannot rename")
 
     def copy_file(self, source: str, target: str) -> None:
         """Copy an object, at most 5 GB in memory."""
@@ -105,16 +106,16 @@ class S3Handler(fs.FileSystemHandler):
             written.write(read.read())
 
     def open_append_stream(self, path: str, metadata: object) -> pa.PythonFile:
-        """Refuse: S3 cannot append to an object."""
-        raise OSError(f"{path}: S3 cannot append to an object")
+        """Refuse: object storage cannot append."""
+        raise OSError(f"{path}: object storage cannot append")
 
-    def _storage(self, path: str) -> S3Storage:
+    def _storage(self, path: str) -> ObjectStorage:
         bucket, _, prefix = path.rstrip("/").partition("/")
-        return S3Storage(bucket, prefix, self.options)
+        return self.kind(bucket, prefix, self.options)
 
-    def _object(self, path: str) -> tuple[S3Storage, str]:
+    def _object(self, path: str) -> tuple[ObjectStorage, str]:
         bucket, _, key = path.partition("/")
-        return S3Storage(bucket, "", self.options), key
+        return self.kind(bucket, "", self.options), key
 
     def _info(self, path: str) -> fs.FileInfo:
         storage, key = self._object(path)
@@ -138,7 +139,7 @@ def _file(path: str, size: int) -> fs.FileInfo:
 class _ObjectReader(io.RawIOBase):
     """Random access to an object; each read is one request."""
 
-    def __init__(self, storage: S3Storage, entry: Entry) -> None:
+    def __init__(self, storage: ObjectStorage, entry: Entry) -> None:
         self._storage, self._key, self.size = storage, entry.key, entry.size
         self._position = 0
 
@@ -173,7 +174,7 @@ class _ObjectReader(io.RawIOBase):
 class _ObjectWriter(io.RawIOBase):
     """Content of an object, in memory until it is closed."""
 
-    def __init__(self, storage: S3Storage, key: str) -> None:
+    def __init__(self, storage: ObjectStorage, key: str) -> None:
         self._storage, self._key = storage, key
         self._content = io.BytesIO()
 

@@ -1,19 +1,24 @@
-"""Storage by location: a local directory or an `s3://` prefix behind one small interface.
+"""Storage by location: a local directory or a prefix in an object storage behind one small interface.
 
 Objects are read and written whole: one GET, one PUT, never a stream that could leave a partial object. A storage is a
 value that can be pickled into Ray tasks; connections are opened where they are used.
 """
 
+from cluster.storage.azure import AzureStorage
+from cluster.storage.google import GoogleStorage
 from cluster.storage.local import LINK, UNREADABLE, Entry, LocalStorage
-from cluster.storage.s3 import S3Storage, StorageOptions
+from cluster.storage.objects import ObjectStorage
+from cluster.storage.options import StorageOptions
+from cluster.storage.s3 import S3Storage
 from colorize_core.errors import UserError
-from colorize_core.runtime.locations import S3, normalize_location
+from colorize_core.runtime.locations import REMOTE, normalize_location
 
 __all__ = [
     "LINK",
     "UNREADABLE",
     "Entry",
     "LocalStorage",
+    "ObjectStorage",
     "S3Storage",
     "Storage",
     "StorageOptions",
@@ -22,22 +27,30 @@ __all__ = [
     "read_location",
 ]
 
-Storage = LocalStorage | S3Storage
+Storage = LocalStorage | ObjectStorage
+_KINDS: dict[str, type[ObjectStorage]] = {
+    f"{kind.scheme}://": kind for kind in (S3Storage, GoogleStorage, AzureStorage)
+}
 
 
 def open_storage(location: str, options: StorageOptions) -> Storage:
     """Return the storage at a location, without connecting to it or creating it.
 
     Raises:
-        UserError: a scheme that is not supported (`normalize_location`), or no bucket.
+        UserError: a scheme that is not supported (`normalize_location`), a client that is not installed, or no bucket.
     """
     normalized = normalize_location(location)
-    if not normalized.startswith(S3):
+    if not normalized.startswith(REMOTE):
         return LocalStorage(normalized)
-    bucket, _, prefix = normalized.removeprefix(S3).partition("/")
+    scheme, _, rest = normalized.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    kind = _KINDS[f"{scheme}://"]
     if not bucket:
-        raise UserError(f"{location}: an s3:// location requires a bucket (s3://BUCKET/PREFIX)")
-    return S3Storage(bucket, prefix.rstrip("/"), options)
+        raise UserError(
+            f"{location}: {scheme}:// needs a {kind.bucket_name} ({scheme}://{kind.bucket_name.upper()}/PREFIX)"
+        )
+    kind.require_client()
+    return kind(bucket, prefix.rstrip("/"), options)
 
 
 def reach(options: StorageOptions, *locations: str) -> list[Storage]:

@@ -8,7 +8,7 @@ from pyarrow import fs
 
 from colorize_core.errors import UserError
 from colorize_core.formatting import first_line
-from colorize_core.runtime.locations import S3, normalize_location
+from colorize_core.runtime.locations import AZURE, REMOTE, normalize_location
 
 
 def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
@@ -16,8 +16,8 @@ def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[f
 
     Args:
         path_or_uri: a location as of `normalize_location`, or a path on `filesystem` if that is given.
-        filesystem: an open file system, configured by the caller (endpoint, retries). Without one, S3 takes its
-            endpoint from AWS_ENDPOINT_URL and its credentials from the environment.
+        filesystem: an open file system, configured by the caller (endpoint, retries). Without one, pyarrow's own
+            clients are used: S3 takes its endpoint from AWS_ENDPOINT_URL, and credentials come from the environment.
 
     Raises:
         UserError: the scheme is not supported, or the URI cannot be opened.
@@ -25,8 +25,10 @@ def locate(path_or_uri: str, filesystem: fs.FileSystem | None = None) -> tuple[f
     if filesystem is not None:
         return filesystem, path_or_uri
     location = normalize_location(path_or_uri)
-    if not location.startswith(S3):
+    if not location.startswith(REMOTE):
         return fs.LocalFileSystem(), location
+    if location.startswith(AZURE):
+        raise UserError(f"{path_or_uri}: az:// is not supported here; give a path or an s3:// or gs:// URI")
     try:
         return fs.FileSystem.from_uri(location)
     except Exception as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cluster.storage.s3 import take_retries
+from cluster.storage.retries import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
 from colorize_core.photo.formats import output_format, output_key

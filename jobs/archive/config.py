@@ -31,9 +31,9 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutp
     """
 
     source: str
-    """Folder or s3:// prefix of the archive."""
+    """Folder or URI (s3://, gs://, az://) of the archive."""
     output: Output
-    """Folder or s3:// prefix for images, metrics, report and run.json."""
+    """Folder or URI (s3://, gs://, az://) for images, metrics, report and run.json."""
     checkpoint: Checkpoints = STARTER
     """Directory of the model, such as RUN/best; `starter` is the model that is part of the project. Several directories
     by name, such as {calm: starter, bold: RUN/best}, are an ensemble, whose predictions are mixed."""

@@ -6,9 +6,10 @@ memory of an actor.
 
 import pyarrow as pa
 
-from cluster.storage.s3 import take_retries
+from cluster.storage.retries import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.runtime.stage_timer import FETCH, StageTimer
+from colorize_core.status import Status
 from jobs.inputs.fetch import fetch_all
 from jobs.inputs.sidecars import fetch_sidecars
 from jobs.run import prometheus as metrics
@@ -23,7 +24,7 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str, *
         source: location of the photographs.
         counter: receives the seconds of the stage.
         run: label of the Prometheus metrics.
-        sidecars: read XMP sidecars too.
+        sidecars: read XMP sidecars too; where one cannot be read, the photograph counts as not read.
 
     Returns:
         Columns `key`, `data`, `status` (missing or read_error; null if the file was read), `error` and `sidecar`.
@@ -32,7 +33,15 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str, *
     keys = batch.column("key").to_pylist()
     with timer.time(FETCH):
         files = fetch_all(source, keys)
-        packets = fetch_sidecars(source, keys) if sidecars else [None] * len(keys)
+        packets: list[bytes | None] = [None] * len(keys)
+        if sidecars:
+            found = fetch_sidecars(source, keys)
+            packets = [None if sidecar.status else sidecar.data for sidecar in found]
+            unreadable = (sidecar.status == Status.READ_ERROR for sidecar in found)
+            files = [
+                sidecar if lost and not file.status else file
+                for file, sidecar, lost in zip(files, found, unreadable, strict=True)
+            ]
     seconds = timer.pop()
     counter.add_seconds(seconds)
     metrics.record_stages(run, seconds, len(files))

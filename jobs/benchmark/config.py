@@ -33,13 +33,13 @@ class ArchiveBenchmark(JobBenchmark):
     model: str = "lite"
     """Architecture of the untrained model."""
     source: str | None = None
-    """Folder or s3:// prefix to draw photographs from; if empty, gray sample photographs of 640x480."""
+    """Folder or URI (s3://, gs://, az://) to draw photographs from; if empty, gray sample photographs of 640x480."""
     photographs: int = Field(1024, ge=_MIN_PHOTOGRAPHS)
     """Number of photographs that the job colors in each round."""
     peer_photographs: int = Field(16, ge=1)
     """Number of these photographs that the other loops color in each round."""
     storage: StorageOptions = Field(default_factory=StorageOptions)
-    """Access to S3."""
+    """Access to object storage."""
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveBenchmark":

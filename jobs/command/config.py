@@ -26,7 +26,7 @@ def _require_lasting(location: str, info: ValidationInfo) -> str:
         raise ValueError(str(error).removeprefix(f"{location}: ")) from None
     is_relative = "://" not in location and not location.startswith(("/", "~"))
     if _UPLOADS in Path(normalized).parts or (is_relative and (info.context or {}).get("runs_in_upload")):
-        raise ValueError("would be deleted with the uploaded working directory; give s3:// or an absolute path")
+        raise ValueError("would be deleted with the uploaded working directory; give a URI or an absolute path")
     return location
 
 
@@ -51,7 +51,7 @@ class StorageJobConfig(JobConfig):
     """Configuration of a job with inputs and outputs at locations of the user's choice."""
 
     storage: StorageOptions = Field(default_factory=StorageOptions, json_schema_extra=CHANGEABLE)
-    """Access to S3."""
+    """Access to object storage."""
 
 
 class PipelineJobConfig(StorageJobConfig):

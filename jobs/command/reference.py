@@ -30,7 +30,7 @@ def _shared() -> Iterator[str]:
     yield from (
         "## Shared sections",
         "",
-        "Jobs on Ray have the sections `ray` and `log`; verbs that use S3, `storage`.",
+        "Jobs on Ray have the sections `ray` and `log`; verbs that use object storage, `storage`.",
     )
     keys = list_keys(StorageJobConfig)
     yield from ("", *_table([key for key in keys if key.name.startswith(tuple(f"{name}." for name in _SHARED))]), "")

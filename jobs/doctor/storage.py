@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from uuid import uuid4
 from cluster.errors import ClusterError
 from cluster.nodes.query import Node, ask_nodes
 from cluster.storage.advice import StorageError, advice_for
-from cluster.storage.stores import LocalStorage, S3Storage, Storage
+from cluster.storage.stores import LocalStorage, Storage
 from colorize_core.formatting import counted, first_line
 from jobs.doctor.checks import Finding, check_answers
 from jobs.run.requirements import PretrainedWeights, Requirements
@@ -145,7 +146,7 @@ def with_few_attempts(store: Storage) -> Storage:
     if isinstance(store, LocalStorage):
         return store
     options = store.options.model_copy(update={"max_attempts": _ATTEMPTS})
-    return S3Storage(store.bucket, store.prefix, options)
+    return replace(store, options=options)
 
 
 def check_weights(requirements: Requirements, nodes: Sequence[Node], seconds: float) -> list[Finding]:

@@ -236,7 +236,7 @@ def require_photographs(
     """Raise UserError unless the source exists and contains an input; the listing stops at the first one."""
     if isinstance(source, LocalStorage) and not os.path.isdir(source.root):
         what = "not a directory" if os.path.exists(source.root) else "no such directory"
-        raise UserError(f"{source.root}: {what}; source must be a folder or an s3:// prefix")
+        raise UserError(f"{source.root}: {what}; source must be a folder or a URI (s3://, gs://, az://)")
     selection = InputSelection(source, known_endings, options, storage, threads=1)
     if next(iter(selection), None) is not None:
         return

@@ -1,11 +1,13 @@
 """XMP sidecars: metadata that editors keep in files beside photographs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel
 
 from cluster.storage.stores import Storage
-from jobs.inputs.fetch import fetch_all
+from colorize_core.status import Status
+from jobs.inputs.fetch import Fetched, fetch_all
 
 
 class SidecarInput(BaseModel, use_attribute_docstrings=True):
@@ -13,7 +15,8 @@ class SidecarInput(BaseModel, use_attribute_docstrings=True):
 
     xmp_sidecars: bool = False
     """Read XMP from the file beside each photograph, a.tif.xmp or else a.xmp. Its properties count before those in the
-    photograph. On S3 that is one or two more requests for each photograph."""
+    photograph. A photograph whose sidecar cannot be read is a read_error, so that nothing of it is lost. In object
+    storage that is one or two more requests for each photograph."""
 
 
 def sidecar_keys(key: str) -> tuple[str, str]:
@@ -22,12 +25,14 @@ def sidecar_keys(key: str) -> tuple[str, str]:
     return f"{key}.xmp", f"{folder}{slash}{name.rpartition('.')[0] or name}.xmp"
 
 
-def fetch_sidecars(source: Storage, keys: Sequence[str]) -> list[bytes | None]:
-    """Read the sidecar of each photograph, concurrently; None where there is none, or where it cannot be read."""
-    found: list[bytes | None] = [None] * len(keys)
-    for choice in range(2):
-        missing = [index for index, packet in enumerate(found) if packet is None]
-        files = fetch_all(source, [sidecar_keys(keys[index])[choice] for index in missing])
-        for index, file in zip(missing, files, strict=True):
-            found[index] = None if file.status else file.data
-    return found
+def fetch_sidecars(source: Storage, keys: Sequence[str]) -> list[Fetched]:
+    """Read the sidecar of each photograph, concurrently; MISSING where there is none."""
+    found = fetch_all(source, [sidecar_keys(key)[0] for key in keys])
+    missing = [index for index, sidecar in enumerate(found) if sidecar.status == Status.MISSING]
+    others = fetch_all(source, [sidecar_keys(keys[index])[1] for index in missing])
+    for index, sidecar in zip(missing, others, strict=True):
+        found[index] = sidecar
+    return [
+        replace(sidecar, error=f"XMP sidecar: {sidecar.error}") if sidecar.status == Status.READ_ERROR else sidecar
+        for sidecar in found
+    ]

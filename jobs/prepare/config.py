@@ -10,16 +10,16 @@ from jobs.inputs.listing import ListingOptions
 
 
 class PrepareConfig(PipelineJobConfig):
-    """Convert a folder or s3:// prefix of color photographs (jpg, png, webp, tiff) into Lab shards for training.
+    """Convert a folder or URI of color photographs (jpg, png, webp, tiff) into Lab shards for training.
 
     Exact duplicates and nearly gray photographs (unless screen is false) and files that cannot be decoded are rejected
     and listed with the reason in OUTPUT/rejects.parquet.
     """
 
     source: str
-    """Folder or s3:// prefix of the photographs."""
+    """Folder or URI (s3://, gs://, az://) of the photographs."""
     output: Output
-    """Folder or s3:// prefix for the dataset; must be empty."""
+    """Folder or URI (s3://, gs://, az://) for the dataset; must be empty."""
     size: int = Field(256, ge=32, multiple_of=32)
     """Side of the square images in pixels, a multiple of 32."""
     resize: Literal["squash", "crop"] = "crop"

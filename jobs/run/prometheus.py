@@ -84,7 +84,7 @@ STAGE_SECONDS = Metric(
     "stage",
     _PHOTOGRAPH_SECONDS,
 )
-RETRIES = Metric("counter", "colorize_archive_storage_retries", "Repeated requests to S3.")
+RETRIES = Metric("counter", "colorize_archive_storage_retries", "Repeated requests to object storage.")
 
 TRAIN_IMAGES = Metric("counter", "colorize_train_images", "Photographs that workers were trained on.")
 TRAIN_SECONDS = Metric(

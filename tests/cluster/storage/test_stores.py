@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -6,24 +7,29 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import boto3
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.storage.advice import with_advice
+from cluster.storage import s3
+from cluster.storage.advice import StorageError, with_advice
 from cluster.storage.stores import Entry, LocalStorage, S3Storage, Storage, StorageOptions, open_storage
 from colorize_core.errors import UserError
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gs", "az"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """An empty store of each kind."""
     if request.param == "local":
         return open_storage(str(tmp_path / "store"), StorageOptions())
-    endpoint, bucket = request.getfixturevalue("s3_endpoint"), request.getfixturevalue("bucket")
-    return open_storage(f"s3://{bucket}/some/prefix/", StorageOptions(endpoint=endpoint, region="us-east-1"))
+    if request.param == "s3":
+        endpoint, bucket = request.getfixturevalue("s3_endpoint"), request.getfixturevalue("bucket")
+        return open_storage(f"s3://{bucket}/some/prefix/", StorageOptions(endpoint=endpoint, region="us-east-1"))
+    bucket = request.getfixturevalue({"gs": "google_bucket", "az": "azure_container"}[request.param])
+    return open_storage(f"{request.param}://{bucket}/some/prefix/", StorageOptions())
 
 
 def test_what_is_written_is_read(store: Storage) -> None:
@@ -91,9 +97,24 @@ def test_a_bucket_without_a_prefix_is_a_storage(s3_endpoint: str, bucket: str) -
     assert store.uri == f"s3://{bucket}"
 
 
-def test_an_s3_location_needs_a_bucket() -> None:
-    with pytest.raises(UserError, match="requires a bucket"):
-        open_storage("s3://", StorageOptions())
+@pytest.mark.parametrize("location", ["s3://", "gs://", "az:///a"])
+def test_a_location_needs_a_bucket(location: str) -> None:
+    with pytest.raises(UserError, match=r"needs a (bucket|container)"):
+        open_storage(location, StorageOptions())
+
+
+@pytest.mark.parametrize(("location", "extra"), [("gs://b", "gcs"), ("az://b", "azure")])
+def test_a_missing_client_is_named(location: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=rf"pip install 'colorize\[{extra}\]'"):
+        open_storage(location, StorageOptions())
+
+
+def test_azure_needs_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_CONNECTION_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="AZURE_STORAGE_ACCOUNT"):
+        open_storage("az://photographs", StorageOptions(max_attempts=7)).check()
 
 
 def test_a_local_store_expands_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,43 +222,23 @@ def test_public_buckets_need_no_credentials(
     assert store.read("a") == b"1"
 
 
-def test_repeated_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from botocore.exceptions import EndpointConnectionError
-
-    from cluster.storage import s3
-
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    s3.take_retries()
-    faults = [EndpointConnectionError(endpoint_url="http://there")] * 2
-
-    def request() -> str:
-        if faults:
-            raise faults.pop()
-        return "answer"
-
-    assert s3.with_retries(request, attempts=5) == "answer"
-    assert s3.take_retries() == 2
-    assert s3.take_retries() == 0
-
-
 @pytest.mark.parametrize("attempts", [1, 5])
-def test_redirections_in_circles_are_not_repeated(attempts: int) -> None:
+def test_redirections_in_circles_are_not_repeated(attempts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore follows them to the recursion limit, which its HTTP client reports as an error of the network."""
     from botocore.exceptions import HTTPClientError
 
-    from cluster.storage import s3
-
     requests = []
 
-    def request() -> None:
+    def list_objects_v2(**_: object) -> None:
         requests.append(1)
         try:
             raise RecursionError
         except RecursionError as error:
             raise HTTPClientError(error=error)  # noqa: B904 (as botocore does)
 
-    with pytest.raises(s3.RedirectError):
-        s3.with_retries(request, attempts)
+    monkeypatch.setattr(s3, "_client", lambda options: SimpleNamespace(list_objects_v2=list_objects_v2))
+    with pytest.raises(StorageError, match="redirected the request and named no region"):
+        list(S3Storage("bucket", "", StorageOptions(max_attempts=attempts)).list())
     assert len(requests) == 1
 
 

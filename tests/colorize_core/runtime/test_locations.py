@@ -31,10 +31,9 @@ def test_local_paths_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize(
     ("location", "advice"),
     [
-        ("gs://b/x", "storage.endpoint=https://"),
-        ("az://b/x", "blobfuse2"),
+        ("abfss://b@account/x", "az://CONTAINER/PREFIX"),
         ("https://host/x.jpg", "download"),
-        ("ftp://host/x", "use a path or an s3:// URI"),
+        ("ftp://host/x", "use a path or an s3://, gs:// or az:// URI"),
         ("s3a:/b/x", "write s3a:// with two slashes"),
         ("file://server/share", "path of this machine"),
     ],
