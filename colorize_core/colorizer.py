@@ -20,6 +20,7 @@ from colorize_core.color.tone import find_tone
 from colorize_core.formatting import format_bytes
 from colorize_core.inference.chroma_predictor import ChromaPredictor, Prediction
 from colorize_core.inference.compositing import compose_rgb
+from colorize_core.inference.engines import Engine
 from colorize_core.inference.memory_budget import estimate_memory, split_within_budget
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
@@ -132,6 +133,7 @@ class Colorizer:
         upsampling: Upsampling = "guided",
         provenance: Provenance | None = None,
         precision: Precision = "auto",
+        engine: Engine = "torch",
         threads: int = 1,
     ) -> None:
         """Prepare models for inference.
@@ -144,16 +146,17 @@ class Colorizer:
             upsampling: method that enlarges chroma from the working size to full size.
             provenance: recorded in the metadata of color images; None records nothing.
             precision: precision of the networks (`precision.autocast`).
+            engine: what runs the networks (`openvino_network.open_network`).
             threads: number of threads that decode and encode.
 
         Raises:
-            UserError: the options of the ensemble do not fit the networks.
+            UserError: the options of the ensemble do not fit the networks, or the engine not the machine.
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if not isinstance(model, Mapping):
             assert working_size is not None
             model = {"": (model, working_size)}
-        self._predictor = ChromaPredictor(model, self.device, precision, ensemble)
+        self._predictor = ChromaPredictor(model, self.device, precision, ensemble, engine)
         self.working_size = self._predictor.working_sizes[0]
         """Working size; the largest one of several networks."""
         self.upsampling, self.provenance, self.threads = upsampling, provenance, threads
@@ -170,6 +173,7 @@ class Colorizer:
         working_size: int | None = None,
         upsampling: Upsampling = "guided",
         precision: Precision = "auto",
+        engine: Engine = "torch",
         threads: int = 1,
     ) -> "Colorizer":
         """Load a checkpoint directory, or `starter`; `working_size` overrides that of the checkpoint.
@@ -181,7 +185,14 @@ class Colorizer:
         provenance = Provenance(software(), config.architecture["name"], config.weights_sha256)
         size = working_size or config.working_size
         return cls(
-            model, size, device, upsampling=upsampling, provenance=provenance, precision=precision, threads=threads
+            model,
+            size,
+            device,
+            upsampling=upsampling,
+            provenance=provenance,
+            precision=precision,
+            engine=engine,
+            threads=threads,
         )
 
     @classmethod
@@ -194,6 +205,7 @@ class Colorizer:
         working_size: int | None = None,
         upsampling: Upsampling = "guided",
         precision: Precision = "auto",
+        engine: Engine = "torch",
         threads: int = 1,
     ) -> "Colorizer":
         """Load several checkpoints whose predictions are mixed.
@@ -205,6 +217,7 @@ class Colorizer:
             working_size: working size of all networks; those of the checkpoints if None.
             upsampling: as of the constructor.
             precision: as of the constructor.
+            engine: as of the constructor.
             threads: as of the constructor.
 
         Raises:
@@ -226,6 +239,7 @@ class Colorizer:
             upsampling=upsampling,
             provenance=provenance,
             precision=precision,
+            engine=engine,
             threads=threads,
         )
 

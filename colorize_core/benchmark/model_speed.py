@@ -15,13 +15,15 @@ from colorize_core.benchmark.baselines.training import StepOptions, make_batch, 
 from colorize_core.benchmark.machine import available_cores
 from colorize_core.benchmark.model_facts import flops
 from colorize_core.benchmark.tables import figure_table
+from colorize_core.errors import UserError
+from colorize_core.inference.openvino_network import open_network
 from colorize_core.models import build_model
 from colorize_core.runtime.child_process import run_in_subprocess
 from colorize_core.runtime.memory import retain_freed_memory
 from colorize_core.runtime.precision import Precision, autocast
 
-Mode = Literal["eager", "graph", "compile"]
-"""How a forward pass runs: eagerly, as a recorded CUDA graph, or compiled by torch.compile."""
+Mode = Literal["eager", "graph", "compile", "openvino"]
+"""How a forward pass runs: eagerly, as a recorded CUDA graph, compiled by torch.compile, or by OpenVINO."""
 
 _STEP_FLOPS = 3  # times those of a forward pass: the gradients of weights and of inputs each need as many
 _CPU_MATRIX, _CUDA_MATRIX = 2048, 8192
@@ -39,7 +41,7 @@ class Setting(NamedTuple):
     batch: int
     precision: Precision
     mode: Mode
-    """Mode of the forward pass and, except for graph, of the training step."""
+    """Mode of the forward pass and, except for graph and openvino, of the training step."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Speed:
 
 
 def measure(setting: Setting, *, device: torch.device, repeats: int, peak: float) -> list[Speed]:
-    """Measure a forward pass and a training step of an untrained model.
+    """Measure a forward pass and, except with OpenVINO, a training step of an untrained model.
 
     This process retains all freed memory from then on.
 
@@ -81,10 +83,15 @@ def measure(setting: Setting, *, device: torch.device, repeats: int, peak: float
     operations = flops(model, photographs.L[:1])
     context = autocast(precision, device)
 
+    network = open_network(model, device, precision, "openvino") if mode == "openvino" else model
+    if network is None:
+        raise UserError(f"{name} cannot be run by OpenVINO in {precision}")
+
     @torch.inference_mode()
     def forward() -> Tensor:
         with context():
-            return model(photographs.L)
+            result: Tensor = network(photographs.L)
+        return result
 
     def speed(work: str, call: Callable[[], object], operations: float, mode: str) -> Speed:
         seconds, memory = _time(call, device, repeats)
@@ -93,6 +100,8 @@ def measure(setting: Setting, *, device: torch.device, repeats: int, peak: float
 
     wrap: dict[str, Callable[..., Callable[[], object]]] = {"graph": _graphed, "compile": torch.compile}
     first = speed("forward", wrap[mode](forward) if mode in wrap else forward, operations, mode)
+    if mode == "openvino":
+        return [first]
     step = make_step(model, device, StepOptions(precision, compiled=mode == "compile"))
     step_mode = "eager" if mode == "graph" else mode
     return [first, speed("training step", lambda: step(photographs), _STEP_FLOPS * operations, step_mode)]
@@ -146,17 +155,17 @@ def measure_all(settings: Sequence[Setting], repeats: int) -> tuple[list[Speed],
     """Measure settings, each in a new process, on a GPU if there is one, else on all cores.
 
     Returns:
-        Two rows per setting, and the peak FLOP/s by precision.
+        One or two rows per setting, and the peak FLOP/s by precision.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(available_cores())
     peaks = {precision: matmul_peak(device, precision) for precision in {each.precision: None for each in settings}}
     rows = []
     for each in settings:
-        pair = run_in_subprocess(measure, each, device=device, repeats=repeats, peak=peaks[each.precision])
-        forward, step = (speed.images_per_second for speed in pair)
-        rows += pair
-        _log.info("%s: %.0f images/s forward, %.0f in training", ", ".join(map(str, each)), forward, step)
+        measured = run_in_subprocess(measure, each, device=device, repeats=repeats, peak=peaks[each.precision])
+        rows += measured
+        rates = ", ".join(f"{speed.work} {speed.images_per_second:.0f} images/s" for speed in measured)
+        _log.info("%s: %s", ", ".join(map(str, each)), rates)
     return rows, {str(precision): peak for precision, peak in peaks.items()}
 
 

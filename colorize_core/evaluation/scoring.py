@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize_core import metrics
 from colorize_core.color.bins import bin_prior
@@ -12,7 +12,7 @@ from colorize_core.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize_core.evaluation.rows import CONSTANT, ENSEMBLE, GRAY, ORACLE, ceiling_name, ceiling_sizes
 from colorize_core.inference.ensemble import mix
 from colorize_core.inference.options import EnsembleOptions
-from colorize_core.inference.prediction import colorize_lightness
+from colorize_core.inference.prediction import Network, colorize_lightness
 from colorize_core.metrics.comparison import Comparison, Photographs
 from colorize_core.metrics.registry import METRICS, Metric, columns_of, validation_metrics
 
@@ -85,7 +85,7 @@ def _scores(predicted_ab: Tensor, truth: Photographs, computed: Iterable[Metric]
 
 @torch.inference_mode()
 def predictions(
-    models: Mapping[str, tuple[nn.Module, int]],
+    models: Mapping[str, tuple[Network, int]],
     rgb: Tensor,
     constant: tuple[float, float],
     ensemble: EnsembleOptions | None = None,

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from colorize_core.inference.prediction import pad, predict_ab
+from colorize_core.inference.engines import Engine
+from colorize_core.inference.openvino_network import open_network
+from colorize_core.inference.prediction import Network, pad, predict_ab
 from colorize_core.runtime.memory import MAX_RETAINED_BYTES
 from colorize_core.runtime.oom import run_with_oom_split
 from colorize_core.runtime.precision import Precision, autocast
@@ -17,11 +19,27 @@ from colorize_core.runtime.precision import Precision, autocast
 class BatchPredictor:
     """A model that predicts the chroma of photographs of mixed shapes."""
 
-    def __init__(self, model: nn.Module, device: torch.device, precision: Precision = "auto") -> None:
-        """Move the model to the device, in evaluation mode; `precision` is that of `precision.autocast`."""
+    def __init__(
+        self, model: nn.Module, device: torch.device, precision: Precision = "auto", engine: Engine = "torch"
+    ) -> None:
+        """Move the model to the device, in evaluation mode.
+
+        Args:
+            model: the network.
+            device: where it runs.
+            precision: as of `precision.autocast`.
+            engine: as of `openvino_network.open_network`.
+
+        Raises:
+            UserError: the engine is not installed, or not for the device.
+        """
         self.device = device
+        model = model.to(device).eval()
+        compiled = open_network(model, device, precision, engine)
+        self.engine: Engine = "openvino" if compiled else "torch"
+        """The engine in use."""
         # channels_last makes convolutions in bfloat16 fast, and costs nothing in float32.
-        self.model = model.to(device).to(memory_format=torch.channels_last).eval()
+        self.network: Network = compiled or model.to(memory_format=torch.channels_last)
         self._autocast = autocast(precision, device)
         self._max_batch: dict[tuple[int, int], int] = {}
 
@@ -55,7 +73,7 @@ class BatchPredictor:
         1.6 times as long, and 4 GB instead of 1 GB. The first photograph of each working shape runs alone, to measure
         the features.
         """
-        if self.device.type == "cuda" or len(L) == 1:
+        if self.device.type == "cuda" or self.engine == "openvino" or len(L) == 1:
             return run_with_oom_split(self._run, L)
         shape = (L.shape[2], L.shape[3])
         if shape not in self._max_batch:
@@ -67,7 +85,7 @@ class BatchPredictor:
 
     def _run(self, L: Tensor) -> Tensor:
         with self._autocast():
-            return predict_ab(self.model, L)
+            return predict_ab(self.network, L)
 
 
 class _LargestFeatures(TorchFunctionMode):

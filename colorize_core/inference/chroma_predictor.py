@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from colorize_core.inference.batching import BatchPredictor
+from colorize_core.inference.engines import Engine
 from colorize_core.inference.ensemble import disagreement, mix
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import enlarge, working_shape
@@ -39,6 +40,7 @@ class ChromaPredictor:
         device: torch.device,
         precision: Precision = "auto",
         ensemble: EnsembleOptions | None = None,
+        engine: Engine = "torch",
     ) -> None:
         """Move the models to the device, in evaluation mode.
 
@@ -47,15 +49,17 @@ class ChromaPredictor:
             device: device of all models.
             precision: that of `precision.autocast`.
             ensemble: how predictions of several models are mixed; their mean if None.
+            engine: as of `openvino_network.open_network`.
 
         Raises:
-            UserError: the options of the ensemble do not fit the models.
+            UserError: the options of the ensemble do not fit the models, or the engine not the machine.
         """
         self._ensemble = ensemble or EnsembleOptions()
         if len(models) > 1 or ensemble:
             self._ensemble.require_members(models)
         self._members = {
-            name: _Member(BatchPredictor(model, device, precision), size) for name, (model, size) in models.items()
+            name: _Member(BatchPredictor(model, device, precision, engine), size)
+            for name, (model, size) in models.items()
         }
         self.working_sizes = sorted({member.working_size for member in self._members.values()}, reverse=True)
         """Distinct working sizes, the largest first."""

@@ -1,15 +1,19 @@
 """Prediction of chroma for lightness of any size, with a model that runs at its working size."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize_core.color.lab import denormalize_ab, normalize_L
 
 STRIDE = 32  # height and width of model inputs are multiples of this
 _MAX_DISTORTION = 9 / 8  # of the aspect ratio
+
+Network = Callable[[Tensor], Tensor]
+"""A model, or what an engine made of it: L (B, 1, h, w) in [-1, 1] to ab (B, 2, h, w) on the network's scale."""
 
 
 def working_shape(height: int, width: int, working_size: int) -> tuple[int, int]:
@@ -49,7 +53,7 @@ def pad(L: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 @torch.inference_mode()
-def predict_ab(model: nn.Module, L: Tensor) -> Tensor:
+def predict_ab(model: Network, L: Tensor) -> Tensor:
     """Run the model on lightness at its working shape.
 
     Args:
@@ -76,7 +80,7 @@ def enlarge(ab: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.interpolate(ab, shape, mode="bilinear", align_corners=False)
 
 
-def colorize_lightness(model: nn.Module, L: Tensor, working_size: int) -> Tensor:
+def colorize_lightness(model: Network, L: Tensor, working_size: int) -> Tensor:
     """Predict a and b (B, 2, H, W), CIELAB units, of lightness (B, 1, H, W) in [0, 100]; all of one size, any size."""
     height, width = L.shape[-2:]
     shape = working_shape(height, width, working_size)

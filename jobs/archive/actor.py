@@ -68,6 +68,7 @@ def load_colorizer(config: ArchiveConfig) -> "Colorizer":
         "working_size": config.working_size,
         "upsampling": config.upsampling,
         "precision": config.precision,
+        "engine": config.engine,
         "threads": max(int(config.actors.cpus), 1),
     }
     if isinstance(config.checkpoint, str):

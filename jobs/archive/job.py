@@ -12,6 +12,7 @@ from cluster.config.command_line import DONE, TOO_MANY_FAILED
 from cluster.session import ray_session
 from cluster.storage.stores import Entry, LocalStorage, Storage, open_storage, reach
 from colorize_core.errors import UserError
+from colorize_core.inference.engines import require_engine
 from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.archive import rows
@@ -113,6 +114,7 @@ def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, dict[str, str
     Returns:
         Source, output, and the SHA-256 of the weights of each checkpoint by its key.
     """
+    require_engine(config.engine, gpu=config.actors.gpus > 0)
     source, output = reach(config.storage, config.source, config.output)
     require_photographs(source, IMAGE_SUFFIXES, config.listing, config.storage)
     if _is_inside(source, output) or _is_inside(output, source):

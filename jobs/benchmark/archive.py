@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cluster.config.command_line import DONE
 from cluster.storage.stores import reach
 from colorize_core.errors import UserError
+from colorize_core.inference.engines import require_engine
 from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.benchmark.advice import archive_advice
 from jobs.benchmark.archive_figures import archive_chart, archive_facts, archive_tables, derive_figures
@@ -60,6 +61,7 @@ def _check(config: ArchiveBenchmark) -> None:
     from colorize_core.models import build_model
 
     require_this_machine(config.ray)
+    require_engine(config.engine, gpu=False)
     if config.checkpoint:
         read_checkpoint(config.checkpoint, config.storage)
     else:
@@ -148,7 +150,8 @@ def _measure(config: ArchiveBenchmark, checkpoint: str, work: Path, files: Seque
     batch = [file.read_bytes() for file in files[:_BATCH]]
     with background_load(cores - 1, storage.path(), storage.filesystem, batch):
         kernels = measure_kernels(model, described.working_size, sample)
-        stages = measure_colorizer(Colorizer.load(storage.path(), "cpu", storage.filesystem), batch)
+        colorizer = Colorizer.load(storage.path(), "cpu", storage.filesystem, engine=config.engine)
+        stages = measure_colorizer(colorizer, batch)
     first, last, count = job_window(written, cores * batch_size)
     rate, core_ms = count / (last - first), job.usage.core_seconds(first, last) / count * 1000
     if core_ms == 0:
@@ -180,6 +183,7 @@ def _run_job(
         "output": str(colored),
         "checkpoint": checkpoint,
         "batch_size": batch_size,
+        "engine": config.engine,
         "max_failed_fraction": 1.0,
         "report": False,
         "ray": config.ray.model_dump(),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.storage.stores import StorageOptions
+from colorize_core.inference.engines import Engine
 from jobs.command.config import JobConfig, VerbConfig
 
 _MIN_PHOTOGRAPHS = 32
@@ -34,6 +35,8 @@ class ArchiveBenchmark(JobBenchmark):
     """Architecture of the untrained model."""
     source: str | None = None
     """Folder or URI (s3://, gs://, az://) to draw photographs from; if empty, gray sample photographs of 640x480."""
+    engine: Engine = "auto"
+    """What runs the model in the job; as of `archive`."""
     photographs: int = Field(1024, ge=_MIN_PHOTOGRAPHS)
     """Number of photographs that the job colors in each round."""
     peer_photographs: int = Field(16, ge=1)
@@ -113,8 +116,9 @@ class ModelBenchmark(VerbConfig):
     """Batch sizes."""
     precisions: list[Literal["fp32", "bf16"]] = Field(["fp32", "bf16"], min_length=1)
     """Precisions of the arithmetic."""
-    modes: list[Literal["eager", "graph", "compile"]] = Field(["eager"], min_length=1)
-    """Execution modes: eager, graph (CUDA graph, needs a GPU), compile (torch.compile, minutes per setting)."""
+    modes: list[Literal["eager", "graph", "compile", "openvino"]] = Field(["eager"], min_length=1)
+    """Execution modes: eager, graph (CUDA graph, needs a GPU), compile (torch.compile, minutes per setting), openvino
+    (forward passes on a CPU)."""
     repeats: int = Field(5, ge=1)
     """Timed calls per setting; the figures are their medians."""
 

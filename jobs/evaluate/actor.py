@@ -3,10 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from colorize_core.data.shards import DatasetInfo
 from colorize_core.evaluation import scoring
+from colorize_core.inference.engines import Engine
+from colorize_core.inference.openvino_network import open_network
+from colorize_core.inference.prediction import Network
 from colorize_core.metrics import LPIPS, InceptionFeatures
 from colorize_core.runtime.memory import retain_freed_memory
 from jobs.evaluate.config import EvaluateConfig
@@ -55,12 +58,18 @@ class ScoreActor:
         self._device = torch.device("cuda" if config.actors.gpus else "cpu")
         torch.backends.cudnn.allow_tf32 = False  # full float32 convolutions, for the same digits on GPU and CPU
         loaded = load_models(config.checkpoint, config.storage)
-        self._models = {name: (model.to(self._device), own.working_size) for name, (model, own) in loaded.items()}
+        self._models = {
+            name: (self._network(model, config.engine), own.working_size) for name, (model, own) in loaded.items()
+        }
         lpips = LPIPS(config.lpips.network(), config.lpips.weights).to(self._device) if with_lpips else None
         self._score = scoring.Scorer(dataset.color_prior, lpips, config.definitions)
         source = config.fid.source()
         self._inception = load_inception(config, source.location).to(self._device) if source else None
         self._constant, self._ensemble, self._scored = dataset.ab_median, config.ensemble, scored
+
+    def _network(self, model: nn.Module, engine: Engine) -> Network:
+        model = model.to(self._device)
+        return open_network(model, self._device, "fp32", engine) or model
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score a batch.

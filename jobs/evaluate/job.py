@@ -16,6 +16,7 @@ from colorize_core.evaluation.protocols import PROTOCOLS
 from colorize_core.evaluation.rows import BASELINES, ENSEMBLE, ceiling_name, ceiling_sizes
 from colorize_core.evaluation.summary import summarize_scores
 from colorize_core.evaluation.table import render_markdown
+from colorize_core.inference.engines import require_engine
 from colorize_core.metrics.registry import METRICS
 from jobs.command.console import say, summary
 from jobs.doctor.preflight import check_start
@@ -113,6 +114,7 @@ def check_inputs(config: EvaluateConfig) -> EvaluationInputs:
     """Validate the inputs before Ray is started; raises UserError. Models are not built."""
     from colorize_core.checkpoint.config import read_checkpoint_config, read_weights
 
+    require_engine(config.engine, gpu=config.actors.gpus > 0)
     shards, output = reach(config.storage, config.shards, config.output)
     dataset = SplitOfDataset.open(shards, config.split)
     reference = None

@@ -15,7 +15,7 @@ from colorize_core.errors import UserError
 from colorize_core.formatting import flatten
 
 RUN_FILE = "run.json"
-_PACKAGES = ("colorize", "ray", "torch", "torchvision", "pyarrow", "numpy", "pillow")
+_PACKAGES = ("colorize", "ray", "torch", "torchvision", "pyarrow", "numpy", "pillow", "openvino")
 _MAX_VALUE_CHARACTERS = 40
 
 

@@ -93,4 +93,4 @@ def test_no_photographs_need_no_run() -> None:
 
 
 def test_the_model_is_put_into_evaluation_mode() -> None:
-    assert not BatchPredictor(Recorder().train(), torch.device("cpu")).model.training
+    assert not BatchPredictor(Recorder().train(), torch.device("cpu")).network.training
