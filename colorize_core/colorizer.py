@@ -156,7 +156,7 @@ class Colorizer:
         if not isinstance(model, Mapping):
             assert working_size is not None
             model = {"": (model, working_size)}
-        self._predictor = ChromaPredictor(model, self.device, precision, ensemble, engine)
+        self._predictor = ChromaPredictor(model, self.device, precision, ensemble, engine, threads)
         self.working_size = self._predictor.working_sizes[0]
         """Working size; the largest one of several networks."""
         self.upsampling, self.provenance, self.threads = upsampling, provenance, threads
@@ -288,15 +288,28 @@ class Colorizer:
                     results[item.index] = decoded.result(Status.SKIPPED_COLOR, copy)
                 else:
                     work.append(decoded)
-            with self.stages.time(INFER, torch.get_num_threads() if self.device.type == "cpu" else 1):
-                predictions = self._predictor.predict([item.L for item in work], [item.size for item in work])
-                self._synchronize()
-            finished = self._map(
-                lambda pair: self._finish(*pair, each_format[pair[0].index], encoding),
-                zip(work, predictions, strict=True),
-            )
+            finished = self._paint(work, [each_format[item.index] for item in work], encoding)
             results |= {item.index: result for item, result in zip(work, finished, strict=True)}
         return [results[index] for index in range(len(photos))]
+
+    def _paint(
+        self, work: Sequence[_DecodedPhoto], formats: Sequence[str], encoding: EncodingOptions
+    ) -> list[ColorizedPhoto]:
+        """Predict the chroma of decoded photographs, and compose and encode the color images."""
+
+        def predict(items: Sequence[_DecodedPhoto], threads: int) -> list[Prediction | None]:
+            with self.stages.time(INFER, threads):
+                predictions = self._predictor.predict([item.L for item in items], [item.size for item in items])
+                self._synchronize()
+            return predictions
+
+        if self._predictor.concurrent:
+            return self._map(
+                lambda pair: self._finish(pair[0], predict(pair[:1], 1)[0], pair[1], encoding),
+                zip(work, formats, strict=True),
+            )
+        predictions = predict(work, torch.get_num_threads() if self.device.type == "cpu" else 1)
+        return self._map(lambda triple: self._finish(*triple, encoding), zip(work, predictions, formats, strict=True))
 
     def _map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Apply a function to items, in `threads` threads: codecs and tensor operations release Python's lock."""

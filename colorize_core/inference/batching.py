@@ -20,7 +20,12 @@ class BatchPredictor:
     """A model that predicts the chroma of photographs of mixed shapes."""
 
     def __init__(
-        self, model: nn.Module, device: torch.device, precision: Precision = "auto", engine: Engine = "torch"
+        self,
+        model: nn.Module,
+        device: torch.device,
+        precision: Precision = "auto",
+        engine: Engine = "torch",
+        threads: int = 1,
     ) -> None:
         """Move the model to the device, in evaluation mode.
 
@@ -29,15 +34,17 @@ class BatchPredictor:
             device: where it runs.
             precision: as of `precision.autocast`.
             engine: as of `openvino_network.open_network`.
+            threads: number of threads that predict at the same time, for `concurrent` ones.
 
         Raises:
             UserError: the engine is not installed, or not for the device.
         """
         self.device = device
         model = model.to(device).eval()
-        compiled = open_network(model, device, precision, engine)
-        self.engine: Engine = "openvino" if compiled else "torch"
-        """The engine in use."""
+        compiled = open_network(model, device, precision, engine, threads)
+        self.concurrent = compiled is not None
+        """True if several threads may predict at the same time, each one photograph; torch is fastest with batches, which
+        all threads share."""
         # channels_last makes convolutions in bfloat16 fast, and costs nothing in float32.
         self.network: Network = compiled or model.to(memory_format=torch.channels_last)
         self._autocast = autocast(precision, device)
@@ -73,7 +80,7 @@ class BatchPredictor:
         1.6 times as long, and 4 GB instead of 1 GB. The first photograph of each working shape runs alone, to measure
         the features.
         """
-        if self.device.type == "cuda" or self.engine == "openvino" or len(L) == 1:
+        if self.device.type == "cuda" or self.concurrent or len(L) == 1:
             return run_with_oom_split(self._run, L)
         shape = (L.shape[2], L.shape[3])
         if shape not in self._max_batch:

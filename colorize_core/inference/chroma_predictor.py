@@ -41,6 +41,7 @@ class ChromaPredictor:
         precision: Precision = "auto",
         ensemble: EnsembleOptions | None = None,
         engine: Engine = "torch",
+        threads: int = 1,
     ) -> None:
         """Move the models to the device, in evaluation mode.
 
@@ -50,6 +51,7 @@ class ChromaPredictor:
             precision: that of `precision.autocast`.
             ensemble: how predictions of several models are mixed; their mean if None.
             engine: as of `openvino_network.open_network`.
+            threads: number of threads that predict at the same time, if that is possible (`concurrent`).
 
         Raises:
             UserError: the options of the ensemble do not fit the models, or the engine not the machine.
@@ -58,11 +60,13 @@ class ChromaPredictor:
         if len(models) > 1 or ensemble:
             self._ensemble.require_members(models)
         self._members = {
-            name: _Member(BatchPredictor(model, device, precision, engine), size)
+            name: _Member(BatchPredictor(model, device, precision, engine, threads), size)
             for name, (model, size) in models.items()
         }
         self.working_sizes = sorted({member.working_size for member in self._members.values()}, reverse=True)
         """Distinct working sizes, the largest first."""
+        self.concurrent = all(member.predictor.concurrent for member in self._members.values())
+        """True if several threads may predict at the same time (`BatchPredictor.concurrent`)."""
 
     def predict(self, lightness: Sequence[Lightness], sizes: Sequence[tuple[int, int]]) -> list[Prediction | None]:
         """Predict the chroma of photographs.

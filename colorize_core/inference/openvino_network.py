@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -32,7 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 def open_network(
-    model: nn.Module, device: torch.device, precision: Precision = "auto", engine: Engine = "auto"
+    model: nn.Module,
+    device: torch.device,
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    callers: int = 1,
 ) -> "OpenVinoNetwork | None":
     """Compile a network, or return None where torch is to run it.
 
@@ -41,6 +46,7 @@ def open_network(
         device: device of the network.
         precision: as of `precision.autocast`.
         engine: torch; openvino; or auto, which is OpenVINO on a CPU where it is installed.
+        callers: number of threads that call the network at the same time.
 
     Raises:
         UserError: engine is openvino, and it is not installed or the device is not a CPU.
@@ -50,7 +56,7 @@ def open_network(
         return None
     resolved = resolve_precision(precision, device)
     try:
-        network = OpenVinoNetwork(model, resolved)
+        network = OpenVinoNetwork(model, resolved, callers)
         difference = _difference(network, model)
     except Exception as error:  # of conversion or compilation; almost any
         reason = f"{type(error).__name__}: {first_line(error)}"
@@ -65,13 +71,13 @@ def open_network(
 class OpenVinoNetwork:
     """A compiled network, called like the torch module: L (B, 1, h, w) in [-1, 1] to ab (B, 2, h, w).
 
-    Shapes are dynamic: compiling for each working shape gained 4%. A call uses as many threads as torch did when the
-    network was compiled. Photographs run one by one, which costs 4% too, and makes a color independent of the other
-    photographs of the batch. Not for use by several threads at the same time.
+    Shapes are dynamic: compiling for each working shape gained 4%. All calls together use as many threads as torch did
+    when the network was compiled. Photographs run one by one, which costs 4% too, and makes a color independent of the
+    other photographs of the batch. Several threads may call it at the same time.
     """
 
-    def __init__(self, model: nn.Module, precision: Precision) -> None:
-        """Compile a network in evaluation mode; raises exceptions of OpenVINO."""
+    def __init__(self, model: nn.Module, precision: Precision, callers: int = 1) -> None:
+        """Compile a network in evaluation mode for a number of threads that call it; raises exceptions of OpenVINO."""
         openvino = _import()
         compiled = openvino.Core().compile_model(
             _converted(model),
@@ -79,16 +85,22 @@ class OpenVinoNetwork:
             {
                 "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                "NUM_STREAMS": 1,
+                "NUM_STREAMS": callers,
                 "ENABLE_CPU_PINNING": False,  # several actors of a machine would share the same cores
             },
         )
-        self._request = compiled.create_infer_request()
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(callers):
+            self._requests.put(compiled.create_infer_request())
 
     def __call__(self, L: Tensor) -> Tensor:
         """Map L (B, 1, h, w) float32 on the CPU to ab (B, 2, h, w) float32."""
-        rows = [self._request.infer([row[None].contiguous().numpy()], share_inputs=True)[0] for row in L]
-        return torch.cat([torch.from_numpy(ab.copy()) for ab in rows])
+        request = self._requests.get()
+        try:
+            rows = [request.infer([row[None].contiguous().numpy()], share_inputs=True)[0] for row in L]
+        finally:
+            self._requests.put(request)
+        return torch.cat([torch.from_numpy(ab) for ab in rows])
 
 
 def _difference(network: OpenVinoNetwork, model: nn.Module) -> float:

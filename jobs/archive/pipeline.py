@@ -17,6 +17,9 @@ from jobs.run.lock import OutputLock
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ACTORS_PER_READER = 4
+"""Actors without a GPU that one process with 16 requests at a time can supply with photographs."""
+
 
 @dataclass
 class ArchiveContext:
@@ -97,6 +100,7 @@ def colorize_inputs(context: ArchiveContext, folder: str, part: int, inputs: "pa
                 "run": output.uri,
                 "sidecars": config.xmp_sidecars,
             },
+            compute=ray.data.TaskPoolStrategy(None if config.actors.gpus else -(-actors // _ACTORS_PER_READER)),
             num_cpus=FETCH_CPUS,
         )
         .map_batches(
