@@ -11,8 +11,8 @@ import psutil
 
 _INTERVAL_SECONDS = 0.25
 _MEMORY_SECONDS = 2.0
-"""Seconds between measurements of memory: the kernel walks through all pages for each, which every 0.4 s slowed a job of
-20 processes by 7%."""
+"""Seconds between measurements of memory, for which the kernel walks through all pages: every 0.4 s, that slowed a job
+of 20 processes by 7%."""
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ class BatchPredictor:
         model = model.to(device).eval()
         compiled = open_network(model, device, precision, engine, threads)
         self.concurrent = compiled is not None
-        """True if several threads may predict at the same time, each one photograph; torch is fastest with batches, which
-        all threads share."""
+        """True if several threads may predict at the same time, each one photograph; torch is fastest with batches,
+        which all threads share."""
         # channels_last makes convolutions in bfloat16 fast, and costs nothing in float32.
         self.network: Network = compiled or model.to(memory_format=torch.channels_last)
         self._autocast = autocast(precision, device)
