@@ -1,5 +1,6 @@
 """Colorization of encoded photographs by one or several checkpoints: batches of files in, one result per file out."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from colorize_core.inference.engines import Engine
 from colorize_core.inference.memory_budget import estimate_memory, split_within_budget
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import content_shape, shrink, working_shape
+from colorize_core.inference.settings import NetworkChoice, PhotoSettings, adjust_chroma
 from colorize_core.inference.upsampling import ChromaRows, Upsampling
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import Photo, PhotoError, PhotoFile, decode_file, open_photo
@@ -39,11 +41,11 @@ from colorize_core.starter import locate_checkpoint
 from colorize_core.status import Status
 
 OnColor = Literal["colorize", "skip", "copy"]
-OnTone = Literal["neutralize", "keep"]
 OnTruncated = Literal["fail", "colorize"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _DEFAULT = EncodingOptions()
+_NO_SETTINGS = PhotoSettings()
 
 
 @dataclass
@@ -80,6 +82,7 @@ class _OpenedPhoto:
     """None after decoding, which frees the pixels that Pillow holds."""
     memory: int
     """Estimated bytes for coloring it."""
+    settings: PhotoSettings
 
 
 @dataclass
@@ -92,6 +95,7 @@ class _DecodedPhoto:
     """(1, 1, h, w) lightness at its content shape, by working size."""
     is_color: bool
     tone: str | None
+    settings: PhotoSettings
 
     @property
     def size(self) -> tuple[int, int]:
@@ -249,12 +253,12 @@ class Colorizer:
         formats: str | Sequence[str] = "png",
         *,
         on_color: OnColor = "colorize",
-        on_tone: OnTone = "neutralize",
         on_truncated: OnTruncated = "fail",
         encoding: EncodingOptions = _DEFAULT,
         max_pixels: int = MAX_PIXELS,
         max_memory: int | None = None,
         sidecars: Sequence[bytes | None] | None = None,
+        settings: PhotoSettings | Sequence[PhotoSettings] = _NO_SETTINGS,
     ) -> list[ColorizedPhoto]:
         """Color encoded photographs.
 
@@ -262,24 +266,29 @@ class Colorizer:
             photos: contents of files, in any format that `photo.decode` reads.
             formats: output format, one for all or one for each (`formats.WRITE_FORMATS`).
             on_color: treatment of inputs in color: colorize them from their lightness, skip them, or copy the bytes.
-            on_tone: treatment of toned gray photographs (sepia, cyanotype): as gray ones, whose tone is replaced by the
-                predicted colors, or as photographs in color, which `on_color` decides about.
             on_truncated: treatment of JPEG files that end early: a failure, or what can be decoded, with a note.
             encoding: quality, compression, subsampling and bit depth of the outputs.
             max_pixels: maximum width x height; larger inputs get the status TOO_LARGE before they are decoded.
             max_memory: maximum bytes for the pixels of photographs processed at the same time, as estimated from the
                 headers. A photograph that needs more even alone gets the status TOO_LARGE. None: no limit.
             sidecars: XMP packet from a file beside each photograph, or None for those that have none.
+            settings: settings of the colors, for all photographs or for each.
 
         Returns:
             One result per input, in order. Invalid data gives a result with a failure status, never an exception.
+
+        Raises:
+            UserError: settings that the networks do not have (`ChromaPredictor.choose`).
         """
         each_format = [formats] * len(photos) if isinstance(formats, str) else list(formats)
         results: dict[int, ColorizedPhoto] = {}
-        opened = self._open(photos, sidecars or [None] * len(photos), max_pixels, max_memory, results)
+        each_setting = [settings] * len(photos) if isinstance(settings, PhotoSettings) else list(settings)
+        for choice in set(map(NetworkChoice.of, each_setting)):
+            self._predictor.choose(choice)
+        opened = self._open(photos, sidecars or [None] * len(photos), each_setting, max_pixels, max_memory, results)
         for group in split_within_budget(opened, lambda item: item.memory, max_memory):
             work = []
-            decode = self._map(lambda item: self._decode(item, on_tone, on_truncated), group)
+            decode = self._map(lambda item: self._decode(item, on_truncated), group)
             for item, decoded in zip(group, decode, strict=True):
                 if isinstance(decoded, ColorizedPhoto):
                     results[item.index] = decoded
@@ -296,20 +305,29 @@ class Colorizer:
         self, work: Sequence[_DecodedPhoto], formats: Sequence[str], encoding: EncodingOptions
     ) -> list[ColorizedPhoto]:
         """Predict the chroma of decoded photographs, and compose and encode the color images."""
-
-        def predict(items: Sequence[_DecodedPhoto], threads: int) -> list[Prediction | None]:
-            with self.stages.time(INFER, threads):
-                predictions = self._predictor.predict([item.L for item in items], [item.size for item in items])
-                self._synchronize()
-            return predictions
-
         if self._predictor.concurrent:
             return self._map(
-                lambda pair: self._finish(pair[0], predict(pair[:1], 1)[0], pair[1], encoding),
+                lambda pair: self._finish(pair[0], self._predict(pair[:1], 1)[0], pair[1], encoding),
                 zip(work, formats, strict=True),
             )
-        predictions = predict(work, torch.get_num_threads() if self.device.type == "cpu" else 1)
+        predictions = self._predict(work, torch.get_num_threads() if self.device.type == "cpu" else 1)
         return self._map(lambda triple: self._finish(*triple, encoding), zip(work, predictions, formats, strict=True))
+
+    def _predict(self, items: Sequence[_DecodedPhoto], threads: int) -> list[Prediction | None]:
+        """Predict the chroma of photographs; those that need the same networks share batches."""
+        by_choice: dict[NetworkChoice, list[int]] = defaultdict(list)
+        for index, item in enumerate(items):
+            by_choice[NetworkChoice.of(item.settings)].append(index)
+        predictions: list[Prediction | None] = [None] * len(items)
+        with self.stages.time(INFER, threads):
+            for choice, indices in by_choice.items():
+                own = [items[index] for index in indices]
+                predictor = self._predictor.choose(choice)
+                predicted = predictor.predict([item.L for item in own], [item.size for item in own])
+                for index, prediction in zip(indices, predicted, strict=True):
+                    predictions[index] = prediction
+            self._synchronize()
+        return predictions
 
     def _map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Apply a function to items, in `threads` threads: codecs and tensor operations release Python's lock."""
@@ -323,12 +341,16 @@ class Colorizer:
         self,
         photos: Sequence[bytes],
         sidecars: Sequence[bytes | None],
+        settings: Sequence[PhotoSettings],
         max_pixels: int,
         max_memory: int | None,
         results: dict[int, ColorizedPhoto],
     ) -> Iterator[_OpenedPhoto]:
         """Read headers, one photograph at a time; failures are stored in `results`."""
-        for index, (data, sidecar) in enumerate(zip(photos, sidecars, strict=True)):
+        for index, (data, sidecar, own) in enumerate(zip(photos, sidecars, settings, strict=True)):
+            if own.skip:
+                results[index] = ColorizedPhoto(Status.SKIPPED)
+                continue
             with self.stages.time(DECODE):
                 try:
                     file = open_photo(data, max_pixels, sidecar)
@@ -337,7 +359,7 @@ class Colorizer:
                     continue
             memory = estimate_memory(file.header)
             if max_memory is None or memory <= max_memory:
-                yield _OpenedPhoto(index, file, memory)
+                yield _OpenedPhoto(index, file, memory, own)
                 continue
             width, height = file.header.width, file.header.height
             reason = f"{width}x{height} pixels need about {format_bytes(memory)}, more than max_memory "
@@ -346,7 +368,7 @@ class Colorizer:
                 Status.TOO_LARGE, error=reason, width=width, height=height, source_format=file.header.format
             )
 
-    def _decode(self, item: _OpenedPhoto, on_tone: OnTone, on_truncated: OnTruncated) -> _DecodedPhoto | ColorizedPhoto:
+    def _decode(self, item: _OpenedPhoto, on_truncated: OnTruncated) -> _DecodedPhoto | ColorizedPhoto:
         file, item.file = item.file, None
         assert file is not None
         try:
@@ -357,22 +379,20 @@ class Colorizer:
         except MemoryError:
             return ColorizedPhoto(Status.MODEL_ERROR, error="out of memory while decoding one photograph")
         with self.stages.time(SHRINK):
-            L, is_color = self._shrink(photo)
+            L, is_color = self._shrink(photo, self._predictor.choose(NetworkChoice.of(item.settings)).working_sizes)
             self._synchronize()
             tone = find_tone(photo.rgb()) if is_color else None
-        return _DecodedPhoto(
-            item.index, photo, L, is_color and (tone is None or on_tone == "keep"), tone.name if tone else None
-        )
+        is_color = is_color and (tone is None or item.settings.on_tone == "keep")
+        return _DecodedPhoto(item.index, photo, L, is_color, tone.name if tone else None, item.settings)
 
-    def _shrink(self, photo: Photo) -> tuple[dict[int, Tensor], bool]:
+    def _shrink(self, photo: Photo, working_sizes: Sequence[int]) -> tuple[dict[int, Tensor], bool]:
         """Return lightness (1, 1, h, w) at each content shape, and True if the photograph is in color.
 
         Strips are shrunk horizontally first; the result is shrunk vertically at the end.
         """
         size = height, width = photo.height, photo.width
         shapes = {
-            working_size: content_shape(*size, working_shape(*size, working_size))
-            for working_size in self._predictor.working_sizes
+            working_size: content_shape(*size, working_shape(*size, working_size)) for working_size in working_sizes
         }
         narrow = {key: torch.empty((1, 1, height, shape[1]), device=self.device) for key, shape in shapes.items()}
         chroma_sum = 0.0
@@ -401,6 +421,7 @@ class Colorizer:
             return item.result(Status.MODEL_ERROR, error="the model predicted colors that are not finite numbers")
         try:
             with self.stages.time(PAINT):
+                ab = adjust_chroma(ab, item.settings)
                 rgb, scores = self._compose(item, ab, output_depth(encoding, format, item.photo))
             if prediction.disagreement is not None:
                 scores["disagreement"] = prediction.disagreement
@@ -423,7 +444,7 @@ class Colorizer:
     def _compose(self, item: _DecodedPhoto, ab: Tensor, depth: int) -> tuple[np.ndarray, dict[str, float]]:
         """Return the color image (H, W, 3), uint8 or uint16, and the scores that are sums, computed strip by strip."""
         photo = item.photo
-        chroma_rows = ChromaRows(ab, item.L[self.working_size], item.size, self.upsampling)
+        chroma_rows = ChromaRows(ab, item.L[max(item.L)], item.size, self.upsampling)
         rgb = np.empty((*item.size, 3), np.uint16 if depth == 16 else np.uint8)
         chroma_sum = error_sum = clipped_sum = L_error = 0.0
         for rows in row_slices(photo.height, photo.width):

@@ -22,6 +22,7 @@ class Status(StrEnum):
 
     OK = "ok", "Colorized", "colorized; the column note lists simplifications"
     SKIPPED_COLOR = "skipped_color", "Already in color", "already in color, with on_color=skip or copy"
+    SKIPPED = "skipped", "Skipped", "skipped by the setting skip"
     EMPTY = (
         "empty",
         "Empty file",
@@ -80,7 +81,7 @@ class Status(StrEnum):
     @property
     def is_failure(self) -> bool:
         """True if the input should have a color image and has none."""
-        return self not in (Status.OK, Status.SKIPPED_COLOR)
+        return self not in (Status.OK, Status.SKIPPED_COLOR, Status.SKIPPED)
 
 
 FAILURES = tuple(status for status in Status if status.is_failure)

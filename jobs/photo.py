@@ -13,6 +13,7 @@ from cluster.storage.advice import StorageError
 from colorize_core.errors import UserError
 from colorize_core.inference.engines import require_engine
 from colorize_core.inference.options import EnsembleOptions
+from colorize_core.inference.settings import ColorSettings, PhotoSettings
 from colorize_core.photo.options import EncodingOptions
 from colorize_core.runtime.locations import REMOTE, normalize_location
 from colorize_core.starter import STARTER
@@ -24,7 +25,7 @@ from jobs.run.checkpoints import Checkpoints, check_ensemble, describe_checkpoin
 from jobs.run.credentials import SignedOutput, open_content_credentials
 
 
-class PhotoConfig(VerbConfig, EncodingOptions, SidecarInput, SignedOutput):
+class PhotoConfig(VerbConfig, ColorSettings, EncodingOptions, SidecarInput, SignedOutput):
     """Color one photograph at full size and keep its lightness. Runs in this process, without Ray."""
 
     POSITIONAL = ("input", "output")
@@ -40,8 +41,6 @@ class PhotoConfig(VerbConfig, EncodingOptions, SidecarInput, SignedOutput):
     """Mixture of the predictions of several checkpoints; their mean when empty."""
     engine: Literal["torch", "openvino"] = "torch"
     """What runs the model. OpenVINO pays for large models: it converts a model once, in 2 to 14 s."""
-    working_size: int | None = Field(None, ge=32)
-    """Approximate side in pixels at which the model runs; the checkpoint's own size when not given."""
     upsampling: Literal["guided", "bilinear"] = "guided"
     """Method that enlarges chroma to full size: guided by the lightness, which keeps it within edges, or bilinear."""
 
@@ -76,7 +75,7 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     credentials = open_content_credentials(config.content_credentials, StorageOptions())
     atexit.register(gc.freeze)  # otherwise garbage collection at exit traverses all of torch, for half a second
     require_engine(config.engine, gpu=False)
-    settings: dict[str, Any] = {"working_size": config.working_size, "upsampling": config.upsampling}
+    settings: dict[str, Any] = {"upsampling": config.upsampling}
     settings |= {"engine": config.engine, "device": "cpu" if config.engine == "openvino" else None}
     if isinstance(config.checkpoint, str):
         colorizer = Colorizer.load(config.checkpoint, **settings)
@@ -87,7 +86,9 @@ def run(config: PhotoConfig, verbose: bool = False) -> int:
     format = output_format(target.name, "same")
     place = Path(config.input)
     sidecars = [_read_sidecar(place)] if config.xmp_sidecars else None
-    result = colorizer.colorize([data], format, encoding=config, sidecars=sidecars)[0]
+    result = colorizer.colorize([data], format, encoding=config, sidecars=sidecars, settings=PhotoSettings.of(config))[
+        0
+    ]
     if result.image is None:
         raise UserError(f"{config.input}: {result.status.replace('_', ' ')}: {result.error}")
     image = result.image

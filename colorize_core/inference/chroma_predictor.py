@@ -1,16 +1,21 @@
 """Prediction of chroma by one model, or by several models whose predictions are mixed."""
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from colorize_core.errors import UserError
 from colorize_core.inference.batching import BatchPredictor
 from colorize_core.inference.engines import Engine
 from colorize_core.inference.ensemble import disagreement, mix
 from colorize_core.inference.options import EnsembleOptions
 from colorize_core.inference.prediction import enlarge, working_shape
+from colorize_core.inference.settings import NetworkChoice
 from colorize_core.runtime.precision import Precision
 
 Lightness = Mapping[int, Tensor]
@@ -26,7 +31,9 @@ class Prediction(NamedTuple):
     """Difference of the models (`ensemble.disagreement`); None for one model."""
 
 
-class _Member(NamedTuple):
+@dataclass(frozen=True)
+class _Member:
+    model: nn.Module
     predictor: BatchPredictor
     working_size: int
 
@@ -59,14 +66,57 @@ class ChromaPredictor:
         self._ensemble = ensemble or EnsembleOptions()
         if len(models) > 1 or ensemble:
             self._ensemble.require_members(models)
-        self._members = {
-            name: _Member(BatchPredictor(model, device, precision, engine, threads), size)
-            for name, (model, size) in models.items()
-        }
-        self.working_sizes = sorted({member.working_size for member in self._members.values()}, reverse=True)
+        self._make_predictor = partial(
+            BatchPredictor, device=device, precision=precision, engine=engine, threads=threads
+        )
+        self._set({name: _Member(model, self._make_predictor(model), size) for name, (model, size) in models.items()})
+        self._chosen: dict[NetworkChoice, ChromaPredictor] = {}
+
+    def _set(self, members: Mapping[str, _Member]) -> None:
+        self._members = members
+        self.working_sizes = sorted({member.working_size for member in members.values()}, reverse=True)
         """Distinct working sizes, the largest first."""
-        self.concurrent = all(member.predictor.concurrent for member in self._members.values())
+        self.concurrent = all(member.predictor.concurrent for member in members.values())
         """True if several threads may predict at the same time (`BatchPredictor.concurrent`)."""
+
+    def choose(self, choice: NetworkChoice) -> "ChromaPredictor":
+        """Return the predictor for a choice; it shares all networks but those with another temperature.
+
+        Raises:
+            UserError: no checkpoint has the name, or the model has no temperature.
+        """
+        if choice == NetworkChoice():
+            return self
+        if choice not in self._chosen:
+            self._chosen[choice] = self._choose(choice)
+        return self._chosen[choice]
+
+    def _choose(self, choice: NetworkChoice) -> "ChromaPredictor":
+        members = self._members
+        if choice.checkpoint is not None:
+            if choice.checkpoint not in members:
+                names = ", ".join(filter(None, members)) or "the run has one without a name"
+                raise UserError(f"checkpoint: {choice.checkpoint!r} is not a name of a checkpoint ({names})")
+            members = {choice.checkpoint: members[choice.checkpoint]}
+        chosen = copy.copy(self)
+        chosen._chosen = {}
+        chosen._set(
+            {
+                name: replace(
+                    member if choice.temperature is None else self._at_temperature(member, choice.temperature),
+                    working_size=choice.working_size or member.working_size,
+                )
+                for name, member in members.items()
+            }
+        )
+        return chosen
+
+    def _at_temperature(self, member: _Member, temperature: float) -> _Member:
+        if getattr(member.model, "temperature", None) is None:
+            raise UserError(f"temperature: {type(member.model).__name__} does not predict distributions")
+        model = copy.copy(member.model)  # shares the weights
+        model.temperature = temperature  # type: ignore[assignment]
+        return replace(member, model=model, predictor=self._make_predictor(model))
 
     def predict(self, lightness: Sequence[Lightness], sizes: Sequence[tuple[int, int]]) -> list[Prediction | None]:
         """Predict the chroma of photographs.

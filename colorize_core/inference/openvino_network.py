@@ -1,5 +1,6 @@
 """Networks compiled by OpenVINO for a CPU, which runs them faster than torch."""
 
+import functools
 import hashlib
 import logging
 import os
@@ -78,8 +79,7 @@ class OpenVinoNetwork:
 
     def __init__(self, model: nn.Module, precision: Precision, callers: int = 1) -> None:
         """Compile a network in evaluation mode for a number of threads that call it; raises exceptions of OpenVINO."""
-        openvino = _import()
-        compiled = openvino.Core().compile_model(
+        compiled = _core().compile_model(
             _converted(model),
             "CPU",
             {
@@ -120,6 +120,16 @@ def _import() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    """Return the Core of this process, which lives to its end.
+
+    The CPU plugin gives the thread that loads it a stack for signals, and takes it away when it is destroyed. Where that
+    happens in another thread, the next signal is a segmentation fault.
+    """
+    return _import().Core()
+
+
 def _converted(model: nn.Module) -> Any:
     """Return the network in OpenVINO's format, from the disk or converted now; conversion takes 2 to 14 s."""
     openvino = _import()
@@ -127,7 +137,7 @@ def _converted(model: nn.Module) -> Any:
     files = folder / "network.xml", folder / "network.bin"
     if all(file.exists() for file in files):
         os.utime(folder)
-        return openvino.Core().read_model(*map(str, files))
+        return _core().read_model(*map(str, files))
     network = _convert(model)
     with suppress(OSError):  # without a writable folder, every process converts
         _store(network, folder)

@@ -24,6 +24,9 @@ class ColorModel(nn.Module):
     has_bins: bool = False
     """True if `outputs` returns logits over the 313 color bins of `color.bins`."""
 
+    temperature: float | None = None
+    """Temperature of the annealed mean over the color bins; None if `forward` computes no such mean. May be changed."""
+
     takes_hints: bool = False
     """True if `forward` and `outputs` take hints as a second argument. Training then draws them (`data.hints`)."""
 

@@ -58,7 +58,7 @@ class ZhangECCV16(ColorModel):
             UserError: the weights cannot be read, or are not of this network.
         """
         super().__init__()
-        self._temperature = temperature
+        self.temperature = temperature
         self.model1 = conv_block(1, 64, 2, stride=2)
         self.model2 = conv_block(64, 128, 2, stride=2)
         self.model3 = conv_block(128, 256, 3, stride=2)
@@ -92,7 +92,7 @@ class ZhangECCV16(ColorModel):
         for block in (self.model1, self.model2, self.model3, self.model4, self.model5, self.model6, self.model7):
             x = block(x)
         logits = self.model8(x)
-        ab = self.model_out(F.softmax(logits / self._temperature, dim=1))
+        ab = self.model_out(F.softmax(logits / self.temperature, dim=1))
         return {"ab": F.interpolate(ab, scale_factor=4, mode="bilinear"), "logits": logits}
 
     def forward(self, L: Tensor) -> Tensor:

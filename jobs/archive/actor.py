@@ -3,6 +3,7 @@
 torch is imported inside functions, which run in the processes of the actors: the driver only refers to the class.
 """
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pyarrow as pa
 from cluster.storage.retries import take_retries
 from cluster.storage.stores import Storage
 from colorize_core.errors import UserError
+from colorize_core.inference.settings import PhotoSettings
 from colorize_core.photo.formats import output_format, output_key
 from colorize_core.provenance.content_credentials import SigningError
 from colorize_core.runtime.memory import retain_freed_memory
@@ -21,6 +23,7 @@ from colorize_core.runtime.stage_timer import PUT, StageTimer, add_stages
 from colorize_core.status import Status
 from jobs.archive.config import IMAGES, ArchiveConfig
 from jobs.archive.rows import stage
+from jobs.archive.settings import SettingsResolver, encode
 from jobs.inputs.fetch import THREADS
 from jobs.run import prometheus as metrics
 from jobs.run.checkpoints import open_checkpoint
@@ -51,12 +54,14 @@ ROW_SCHEMA = pa.schema(
         ("output_bytes", pa.int64()),
         ("is_color", pa.bool_()),
         ("tone", pa.string()),
+        ("settings", pa.string()),
         *((name, pa.float64()) for name in _SCORES),
     ]
 )
 """Columns of OUTPUT/metrics. `output_key` is relative to OUTPUT/images, null without a color image;
 `max_lightness_error` is the error of L in units of 1/255 of its range; `mae_ab`, `psnr` and `ssim` are null for gray
-inputs, which have no reference; `disagreement` is null without an ensemble."""
+inputs, which have no reference; `disagreement` is null without an ensemble; `settings` is JSON of the settings that
+differ from the defaults, null if none does."""
 
 
 def load_colorizer(config: ArchiveConfig) -> "Colorizer":
@@ -65,7 +70,6 @@ def load_colorizer(config: ArchiveConfig) -> "Colorizer":
 
     device = "cuda" if config.actors.gpus else "cpu"
     settings: dict[str, Any] = {
-        "working_size": config.working_size,
         "upsampling": config.upsampling,
         "precision": config.precision,
         "engine": config.engine,
@@ -84,19 +88,20 @@ def colorize(
     config: ArchiveConfig,
     keys: Sequence[str],
     contents: Sequence[bytes],
+    settings: Sequence[PhotoSettings],
     sidecars: Sequence[bytes | None] | None = None,
 ) -> "list[ColorizedPhoto]":
-    """Colorize the contents of keys as configured; return one result per key, in order."""
+    """Colorize the contents of keys as configured, with the settings of each; return one result per key, in order."""
     return colorizer.colorize(
         contents,
         [output_format(key, config.format) for key in keys],
         on_color=config.on_color,
-        on_tone=config.on_tone,
         on_truncated=config.on_truncated,
         encoding=config,
         max_pixels=config.max_pixels,
         max_memory=config.max_memory,
         sidecars=sidecars,
+        settings=settings,
     )
 
 
@@ -117,6 +122,7 @@ class ColorizeActor:
         except UserError as error:
             self._load_error = error  # raised by the first batch: from a constructor only its text reaches the driver
         self._config, self._output, self._images = config, output, output.child(IMAGES)
+        self._settings = SettingsResolver.of(config)
         self._counter, self._folder, self._part = counter, folder, part
         self._model_lock = threading.Lock()
 
@@ -133,16 +139,18 @@ class ColorizeActor:
             for status, error in zip(batch.column("status").to_pylist(), batch.column("error").to_pylist(), strict=True)
         ]
         readable = [index for index, result in enumerate(results) if result is None]
+        given = [json.loads(text) if text else {} for text in batch.column("settings").to_pylist()]
+        settings = [self._settings.resolve(key, own) for key, own in zip(keys, given, strict=True)]
         sidecars = batch.column("sidecar").to_pylist()
-        own = [[each[index] for index in readable] for each in (keys, contents, sidecars)]
+        taken: list[list[Any]] = [[each[index] for index in readable] for each in (keys, contents, settings, sidecars)]
         with self._model_lock:
-            colorized = colorize(self._colorizer, self._config, *own)
+            colorized = colorize(self._colorizer, self._config, *taken)
             seconds = self._colorizer.stages.pop()
         for index, result in zip(readable, colorized, strict=True):
             results[index] = result
         timer = StageTimer()
         with timer.time(PUT), ThreadPoolExecutor(THREADS) as pool:
-            rows = list(pool.map(self._write, keys, contents, results))
+            rows = list(pool.map(self._write, keys, contents, map(encode, settings), results))
             stage(self._output, self._folder, self._part, pa.Table.from_pylist(rows, ROW_SCHEMA))
         seconds = add_stages([seconds, timer.pop()])
         self._counter.add_seconds(seconds)
@@ -158,12 +166,13 @@ class ColorizeActor:
         metrics.OUTPUT_BYTES.record(self._output.uri, sum(row.get("output_bytes", 0) for row in rows))
         metrics.RETRIES.record(self._output.uri, take_retries())
 
-    def _write(self, key: str, data: bytes, result: "ColorizedPhoto") -> dict[str, Any]:
+    def _write(self, key: str, data: bytes, settings: str | None, result: "ColorizedPhoto") -> dict[str, Any]:
         """Write the color image of a key, if there is one; return the row."""
         row: dict[str, Any] = {
             "key": key,
             "output_key": None,
             "input_bytes": len(data),
+            "settings": settings,
             **{name: getattr(result, name) for name in _FROM_RESULT},
             **{name: result.scores.get(name) for name in _SCORES},
         }

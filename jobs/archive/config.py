@@ -7,9 +7,11 @@ from pydantic import ByteSize, Field, model_validator
 from cluster.config.keys import CHANGEABLE
 from colorize_core.inference.engines import Engine
 from colorize_core.inference.options import EnsembleOptions
+from colorize_core.inference.settings import ColorSettings
 from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
+from jobs.archive.settings import Rule
 from jobs.command.config import Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.inputs.sidecars import SidecarInput
@@ -24,7 +26,7 @@ IMAGES = "images"
 """Folder of the output that mirrors the source in color."""
 
 
-class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutput):
+class ArchiveConfig(PipelineJobConfig, ColorSettings, EncodingOptions, SidecarInput, SignedOutput):
     """Colorize an archive of gray photographs. The same command continues an interrupted run.
 
     OUTPUT/images mirrors the source at full size with the original lightness; OUTPUT/metrics holds one Parquet row
@@ -46,13 +48,17 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutp
     on_color: Literal["colorize", "skip", "copy"] = "colorize"
     """Handling of inputs that are already in color: colorize them too and score the result against the original, skip
     them, or copy the file."""
-    on_tone: Literal["neutralize", "keep"] = "neutralize"
-    """Handling of toned gray photographs (sepia, cyanotype): neutralize replaces their tone by the predicted colors,
-    keep treats them as photographs in color, about which on_color decides."""
     on_truncated: Literal["fail", "colorize"] = Field("fail", json_schema_extra=CHANGEABLE)
     """Handling of JPEG files that end early: fail, or colorize what there is of the picture, with a note in the row."""
     listing: ListingOptions = Field(default_factory=ListingOptions)
     """Selection of the inputs."""
+    rules: list[Rule] = Field(default_factory=list)
+    """Settings by pattern of the key, such as [{keys: "uniforms/*", calm: {violet: 0.5}}]; where several match, the
+    last one counts. Settings are strength, max_chroma, calm, temperature, working_size, on_tone, checkpoint (a name)
+    and skip. Columns of listing.manifest with these names count before rules."""
+    corrections: str | None = Field(None, json_schema_extra=CHANGEABLE)
+    """Corrections file (JSON, docs/reference/files-and-columns.md), whose settings of single photographs count before
+    all others. A finished run is continued with those photographs whose settings it changes."""
     limit: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)
     """Process only the first inputs of the listing, for a trial; may be raised or removed to continue."""
     sample: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)
@@ -70,8 +76,6 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutp
     """Maximum memory of each actor for the pixels of the photographs in progress, such as 4GB. Libraries and model need
     about 1 GB in addition, and each thread 0.1 GB. A photograph that needs more by itself gets the status too_large;
     100 megapixels need 1 GB in 8-bit gray, 1.8 GB in 16-bit gray, and 1.7 GB in color."""
-    working_size: int | None = Field(None, ge=32)
-    """Approximate side in pixels of the image that the model receives; that of the checkpoint when empty."""
     upsampling: Literal["guided", "bilinear"] = "guided"
     """Enlargement of chroma to full size: guided by the full-size lightness, which keeps colors within edges, or
     bilinear."""
@@ -94,6 +98,10 @@ class ArchiveConfig(PipelineJobConfig, EncodingOptions, SidecarInput, SignedOutp
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":
         check_ensemble(self.checkpoint, self.ensemble)
+        names = () if isinstance(self.checkpoint, str) else tuple(self.checkpoint)
+        for rule in self.rules:
+            if rule.checkpoint is not None and rule.checkpoint not in names:
+                raise ValueError(f"rules: {rule.checkpoint!r} is not the name of a checkpoint of the run")
         if self.limit and self.sample:
             raise ValueError("set either limit or sample, not both")
         if isinstance(self.retry_failed, list) and (unknown := set(self.retry_failed) - set(FAILURES)):

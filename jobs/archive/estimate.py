@@ -11,6 +11,7 @@ from cluster.storage.stores import Entry, Storage, open_storage
 from colorize_core.formatting import counted, format_bytes, format_duration
 from colorize_core.runtime.child_process import run_in_subprocess
 from jobs.archive.config import ArchiveConfig
+from jobs.archive.settings import SettingsResolver
 from jobs.inputs.fetch import fetch_all
 from jobs.run.record import RUN_FILE
 
@@ -59,11 +60,13 @@ def _measure(config: ArchiveConfig, inputs: Sequence[Entry]) -> Throughput | Non
     torch.set_num_threads(max(int(config.actors.cpus), 1))
     keys = [entry.key for entry in inputs]
     contents = [file.data for file in fetch_all(open_storage(config.source, config.storage), keys)]
-    results = colorize(colorizer, config, keys, contents)  # the first pass compiles and allocates
+    resolver = SettingsResolver.of(config)
+    settings = [resolver.resolve(key, {}) for key in keys]
+    results = colorize(colorizer, config, keys, contents, settings)  # the first pass compiles and allocates
     ready = time.monotonic()
-    passes = [_seconds_of(lambda: colorize(colorizer, config, keys, contents))]
+    passes = [_seconds_of(lambda: colorize(colorizer, config, keys, contents, settings))]
     while time.monotonic() - ready < _MEASURED_SECONDS:
-        passes.append(_seconds_of(lambda: colorize(colorizer, config, keys, contents)))
+        passes.append(_seconds_of(lambda: colorize(colorizer, config, keys, contents, settings)))
     seconds = statistics.median(passes) / max(len(inputs), 1)
     sizes = [len(result.image) for result in results if result.image]
     if not sizes:

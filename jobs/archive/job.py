@@ -20,6 +20,7 @@ from jobs.archive.config import FETCH_CPUS, IMAGES, ArchiveConfig
 from jobs.archive.estimate import describe_estimate, earlier_throughput, measure_throughput
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.report import write_archive_report
+from jobs.archive.settings import Corrections, read_corrections, settings_of_columns
 from jobs.archive.summary import exceeds_limit, say_nothing_to_do, summarize, write_failed
 from jobs.archive.work import Survey, process_parts, selected_count, survey
 from jobs.doctor.preflight import check_start
@@ -68,12 +69,14 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         ClusterError: Ray or the storage failed, or there was no progress for `stall_seconds`.
     """
     source, output, checkpoints = check_inputs(config)
+    corrections = read_corrections(config.corrections, config.storage) if config.corrections else Corrections()
     with OutputLock(output) as lock:
         throughput = earlier_throughput(output, config)
         if config.new_run:
             _discard_run(output)
         record = check_run(output, "archive", config, checkpoints, new_run=config.new_run)
-        context = ArchiveContext(config, source, output, lock, _list_once(config, source, output), throughput)
+        listing = _list_once(config, source, output)
+        context = ArchiveContext(config, source, output, lock, listing, throughput, corrections)
         found = survey(context)
         if _is_finished(output) and found.is_merged and not found.todo:
             say_nothing_to_do(found.counts, output)
@@ -161,7 +164,7 @@ def _list_once(config: ArchiveConfig, source: Storage, output: Storage) -> Listi
     """Return the listing of this run; the first attempt makes it."""
     if output.exists(LISTING):
         return Listing(**json.loads(output.read(LISTING)))
-    listing = write_manifest(source, output, IMAGE_SUFFIXES, config.listing, config.storage)
+    listing = write_manifest(source, output, IMAGE_SUFFIXES, config.listing, config.storage, settings_of_columns)
     output.write(LISTING, json.dumps(asdict(listing)).encode(), "application/json")
     return listing
 
@@ -171,7 +174,9 @@ def _announce(context: ArchiveContext, found: Survey) -> None:
     selected, listed = selected_count(context.config, context.listing), context.listing.count
     of = f"{selected} of {listed}" if selected < listed else f"{listed}"
     done = f"{found.done} done before, " if found.done else ""
-    retried = f" ({found.retried} of them failed before)" if found.retried else ""
+    repeated = [f"{found.retried} of them failed before"] * bool(found.retried)
+    repeated += [f"{found.corrected} of them corrected"] * bool(found.corrected)
+    retried = f" ({', '.join(repeated)})" if repeated else ""
     _log.info("%s photographs in %s: %s%d to do%s", of, context.source.uri, done, found.todo, retried)
     if found.todo >= _ESTIMATE_MIN_INPUTS:
         first = read_part(context.output, 0).slice(0, _ESTIMATE_SAMPLE).to_pylist()

@@ -10,6 +10,7 @@ from colorize_core.formatting import counted
 from colorize_core.runtime.stage_timer import add_stages
 from jobs.archive.config import FETCH_CPUS, ArchiveConfig
 from jobs.archive.estimate import Throughput
+from jobs.archive.settings import Corrections
 from jobs.inputs.listing import Listing
 from jobs.run.actors import count_actors
 from jobs.run.lock import OutputLock
@@ -32,6 +33,7 @@ class ArchiveContext:
     listing: Listing
     throughput: Throughput | None
     """Latest measurement; None before the first one."""
+    corrections: Corrections = field(default_factory=Corrections)
     stages: dict[str, float] = field(default_factory=dict)
     """Core seconds by stage of this attempt, summed over all workers."""
     processed: int = 0

@@ -20,14 +20,15 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str, *
     """Read the files of a batch of keys.
 
     Args:
-        batch: rows of the manifest; the column `key` is used.
+        batch: rows of the manifest; the columns `key` and `settings` are used.
         source: location of the photographs.
         counter: receives the seconds of the stage.
         run: label of the Prometheus metrics.
         sidecars: read XMP sidecars too; where one cannot be read, the photograph counts as not read.
 
     Returns:
-        Columns `key`, `data`, `status` (missing or read_error; null if the file was read), `error` and `sidecar`.
+        Columns `key`, `data`, `status` (missing or read_error; null if the file was read), `error`, `sidecar` and
+        `settings`.
     """
     timer = StageTimer()
     keys = batch.column("key").to_pylist()
@@ -54,5 +55,6 @@ def fetch(batch: pa.Table, source: Storage, counter: ClusterCounter, run: str, *
             "status": pa.array([file.status for file in files], pa.string()),
             "error": pa.array([file.error for file in files], pa.string()),
             "sidecar": pa.array(packets, pa.binary()),
+            "settings": batch.column("settings"),
         }
     )

@@ -4,7 +4,7 @@ import fnmatch
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,8 @@ class ListingOptions(Section):
 
     manifest: str | None = None
     """List of inputs to use instead of a listing of the source: a Parquet or CSV file with a column `key` (relative to
-    the source) and optionally a column `size`, or the manifest.json of an S3 Inventory."""
+    the source), optionally `size`, and for `archive` the settings of each photograph, such as `strength`; or the
+    manifest.json of an S3 Inventory."""
     include: list[str] = Field(default_factory=list)
     """Patterns (*, ?, [abc]) for keys, such as 1920s/*.tif. A key must match at least one; all keys when empty."""
     exclude: list[str] = Field(default_factory=list)
@@ -177,18 +178,33 @@ class InputSelection:
 
 
 def write_manifest(
-    source: Storage, output: Storage, known_endings: Sequence[str], options: ListingOptions, storage: StorageOptions
+    source: Storage,
+    output: Storage,
+    known_endings: Sequence[str],
+    options: ListingOptions,
+    storage: StorageOptions,
+    settings: Callable[[str, Mapping[str, Any]], str | None] | None = None,
 ) -> Listing:
     """List the inputs of a source into OUTPUT/_state/manifest/part-*.parquet.
 
-    Columns are `index` (int64, consecutive), `key` and `size` (-1 if unknown). One part is held in memory, and in
-    addition the keys of a given manifest (`InputSelection`).
+    Columns are `index` (int64, consecutive), `key`, `size` (-1 if unknown) and `settings`. One part is held in memory,
+    and in addition the keys of a given manifest (`InputSelection`).
+
+    Args:
+        source: location of the inputs.
+        output: location of the manifest.
+        known_endings: as of `InputSelection`.
+        options: as of `InputSelection`.
+        storage: as of `InputSelection`.
+        settings: function of the key and the other columns of a given manifest, whose result is the column `settings`.
     """
     selection = InputSelection(source, known_endings, options, storage)
     parts = 0
     rows: list[dict[str, Any]] = []
     for index, entry in enumerate(selection):
-        rows.append({"index": index, "key": entry.key, "size": entry.size})
+        columns = getattr(entry, "columns", None)
+        own = settings(entry.key, columns) if settings and columns else None
+        rows.append({"index": index, "key": entry.key, "size": entry.size, "settings": own})
         if len(rows) == ROWS_PER_PART:
             _write_part(output, parts, rows)
             parts, rows = parts + 1, []
@@ -219,14 +235,14 @@ def part_key(part: int) -> str:
 
 
 def read_part(output: Storage, part: int) -> "pa.Table":
-    """Read one file of the manifest: index, key, size."""
+    """Read one file of the manifest: index, key, size, settings."""
     return read_parquet(output, part_key(part))
 
 
 def _write_part(output: Storage, part: int, rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
 
-    schema = pa.schema([("index", pa.int64()), ("key", pa.string()), ("size", pa.int64())])
+    schema = pa.schema([("index", pa.int64()), ("key", pa.string()), ("size", pa.int64()), ("settings", pa.string())])
     output.write(part_key(part), parquet_bytes(pa.Table.from_pylist(rows, schema)))
 
 

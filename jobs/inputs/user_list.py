@@ -1,7 +1,8 @@
 """Lists of inputs provided by users: Parquet or CSV with a column `key`, and S3 Inventory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 _INVENTORY = "manifest.json"
 _UNKNOWN_SIZE = -1
+
+
+@dataclass(frozen=True)
+class ListedEntry(Entry):
+    """An input with what its row of the file says beside key and size."""
+
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the other columns, without nulls."""
 
 
 def read_user_list(location: str, source: Storage, options: StorageOptions) -> Iterator[Entry]:
@@ -42,9 +51,11 @@ def read_user_list(location: str, source: Storage, options: StorageOptions) -> I
         keys = batch.column("key").cast("string").to_pylist()
         known = "size" in batch.schema.names
         sizes = batch.column("size").cast("int64").to_pylist() if known else [_UNKNOWN_SIZE] * len(keys)
-        for key, size in zip(keys, sizes, strict=True):
+        others = batch.select([name for name in batch.schema.names if name not in ("key", "size")]).to_pylist()
+        for key, size, columns in zip(keys, sizes, others or [{}] * len(keys), strict=True):
             if key:
-                yield Entry(key, _UNKNOWN_SIZE if size is None else size)
+                given = {name: value for name, value in columns.items() if value is not None}
+                yield ListedEntry(key, _UNKNOWN_SIZE if size is None else size, columns=given)
 
 
 def _batches(storage: Storage, name: str, columns: list[str] | None = None) -> Iterator["pa.RecordBatch"]:

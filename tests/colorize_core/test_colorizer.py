@@ -15,6 +15,7 @@ from colorize_core.checkpoint.weights import save_checkpoint
 from colorize_core.colorizer import ColorizedPhoto, Colorizer
 from colorize_core.errors import UserError
 from colorize_core.inference.options import EnsembleOptions
+from colorize_core.inference.settings import PhotoSettings
 from colorize_core.models.base import ColorModel
 from colorize_core.photo.decode import INCOMPLETE, decode
 from colorize_core.photo.options import EncodingOptions
@@ -428,13 +429,14 @@ def test_color_photographs_are_recognized(colorizer: Colorizer, photos: np.ndarr
 def test_a_mean_chroma_of_4_is_color(colorizer: Colorizer, blue: int, is_color: bool) -> None:
     tint = np.full((40, 40, 3), (128, 128, blue), np.uint8)
     assert (np.linalg.norm(rgb2lab(tint)[0, 0, 1:]) >= 4) == is_color
-    assert colorizer.colorize([file(tint)], on_tone="keep")[0].is_color == is_color
+    assert colorizer.colorize([file(tint)], settings=PhotoSettings(on_tone="keep"))[0].is_color == is_color
 
 
 def test_a_toned_photograph_counts_as_gray_unless_its_tone_is_kept(colorizer: Colorizer, photos: np.ndarray) -> None:
     sepia = (gray(photos[0])[..., None] / 255 * (255, 236, 200)).round().astype(np.uint8)
     (replaced,), (kept,) = (
-        colorizer.colorize([file(sepia)], on_color="skip", on_tone=policy) for policy in ("neutralize", "keep")
+        colorizer.colorize([file(sepia)], on_color="skip", settings=PhotoSettings(on_tone=policy))
+        for policy in ("neutralize", "keep")
     )
     assert (replaced.status, replaced.is_color, replaced.tone) == ("ok", False, "sepia")
     assert (kept.status, kept.is_color, kept.tone) == ("skipped_color", True, "sepia")

@@ -57,6 +57,7 @@ def rows(photo_paths: list[Path]) -> list[pa.Table]:
                 "status": pa.nulls(1, pa.string()),
                 "error": [""],
                 "sidecar": pa.nulls(1, pa.binary()),
+                "settings": pa.nulls(1, pa.string()),
             }
         )
         for key, data in files

@@ -52,8 +52,8 @@ def test_inputs_are_numbered_and_others_counted(source: Storage, output: Storage
     listing = write(source, output)
     assert listing == Listing(count=2, excluded={".txt": 1}, bytes=8, parts=1)
     assert listed(output, listing) == [
-        {"index": 0, "key": "a.png", "size": 4},
-        {"index": 1, "key": "b/2.JPG", "size": 4},
+        {"index": 0, "key": "a.png", "size": 4, "settings": None},
+        {"index": 1, "key": "b/2.JPG", "size": 4, "settings": None},
     ]
 
 
@@ -106,7 +106,23 @@ def test_a_given_list_is_followed_in_its_order(source: Storage, output: Storage,
 def test_sizes_are_optional_in_a_given_list(source: Storage, output: Storage, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("key\n007.jpg\n")
     assert listed(output, write(source, output, manifest=f"{tmp_path}/list.csv", min_bytes=9)) == [
-        {"index": 0, "key": "007.jpg", "size": -1}
+        {"index": 0, "key": "007.jpg", "size": -1, "settings": None}
+    ]
+
+
+def test_other_columns_of_a_given_list_become_settings(source: Storage, output: Storage, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("key,box,strength\na.png,12,0.5\nb/2.JPG,,\n")
+    listing = manifest.write_manifest(
+        source,
+        output,
+        ENDINGS,
+        ListingOptions(manifest=f"{tmp_path}/list.csv"),
+        OPTIONS,
+        lambda key, row: f"{key} {row}",
+    )
+    assert [row["settings"] for row in listed(output, listing)] == [
+        "a.png {'box': 12, 'strength': 0.5}",
+        None,
     ]
 
 

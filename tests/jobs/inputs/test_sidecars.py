@@ -36,7 +36,7 @@ def test_a_sidecar_that_cannot_be_read_makes_the_photograph_a_read_error(tmp_pat
     store = LocalStorage(str(tmp_path))
     for key in ("a.tif", "b.tif", "a.tif.xmp/file", "b.xmp"):
         store.write(key, key.encode())
-    keys = pa.table({"key": ["a.tif", "b.tif", "c.tif"]})
+    keys = pa.table({"key": ["a.tif", "b.tif", "c.tif"], "settings": pa.nulls(3, pa.string())})
     read = fetch(keys, store, Mock(), "run", sidecars=True)
     assert read["status"].to_pylist() == [Status.READ_ERROR, None, Status.MISSING]
     assert read["error"][0].as_py().startswith("XMP sidecar: ")

@@ -1,0 +1,169 @@
+"""Settings of single photographs: the run's, rules by key, columns of a given manifest, and corrections."""
+
+import fnmatch
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
+from cluster.config.loading import Section
+from cluster.storage.stores import StorageOptions, read_location
+from colorize_core.errors import UserError
+from colorize_core.inference.settings import PhotoSettings
+from colorize_core.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.archive.config import ArchiveConfig
+
+SETTINGS = tuple(PhotoSettings.model_fields)
+"""Names of the settings, which are also the columns of a given manifest that are settings."""
+
+
+class Rule(Section, PhotoSettings):
+    """Settings of the photographs whose keys match a pattern."""
+
+    keys: str
+    """Pattern (*, ?, [abc]) for keys, such as 1920s/*."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the settings that the rule gives."""
+        return self.model_dump(exclude_unset=True, exclude={"keys"})
+
+
+class Correction(Options):
+    """What a reviewer wants for one photograph."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the photograph."""
+    decision: str | None = None
+    """accept or reject, for `publish`; no effect on colors."""
+    note: str = ""
+    """Remark for people."""
+    by: str = ""
+    """Name of the reviewer."""
+    at: str = ""
+    """Time of the decision, ISO 8601."""
+
+
+class Corrections(Options):
+    """Content of a corrections file."""
+
+    version: int = Field(1, ge=1, le=1)
+    """Version of the format."""
+    rows: dict[str, Correction] = Field(default_factory=dict)
+    """Corrections by key of the photograph."""
+
+
+def read_corrections(location: str, storage: StorageOptions) -> Corrections:
+    """Read a corrections file; raises UserError with the key that is wrong."""
+    data = read_location(location, storage)
+    try:
+        corrections = Corrections.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{location}: {where + ': ' if where else ''}{first['msg']}") from None
+    for key, correction in corrections.rows.items():
+        try:
+            PhotoSettings().updated(correction.settings)
+        except UserError as error:
+            raise UserError(f"{location}: rows.{key}.settings.{error}") from None
+    return corrections
+
+
+@dataclass(frozen=True)
+class SettingsResolver:
+    """Resolves the settings of photographs, in the order run, rules, manifest, corrections: the last one counts."""
+
+    run: PhotoSettings
+    rules: Sequence[Rule] = ()
+
+    @classmethod
+    def of(cls, config: "ArchiveConfig") -> "SettingsResolver":
+        """Return the resolver of a run."""
+        return cls(PhotoSettings.of(config), config.rules)
+
+    def resolve(self, key: str, own: Mapping[str, Any]) -> PhotoSettings:
+        """Return the settings of a photograph; `own` are those of the manifest and the corrections."""
+        settings = self.run
+        for rule in self.rules:
+            if fnmatch.fnmatchcase(key, rule.keys):
+                settings = settings.updated(rule.values())
+        return settings.updated(own)
+
+
+def encode(settings: PhotoSettings) -> str | None:
+    """Return settings as the column `settings` of the rows has them: JSON, or None if all are defaults."""
+    changed = settings.changed()
+    return json.dumps(changed, sort_keys=True) if changed else None
+
+
+def settings_of_columns(key: str, columns: Mapping[str, Any]) -> str | None:
+    """Return the settings among the columns of a given manifest as JSON, None if there are none; raises UserError."""
+    given = {name: value for name, value in columns.items() if name in SETTINGS and value != ""}
+    if not given:
+        return None
+    try:
+        if isinstance(given.get("calm"), str):
+            given["calm"] = json.loads(given["calm"])
+        PhotoSettings().updated(given)
+    except ValueError:
+        raise UserError(f'listing.manifest: {key}: calm: not JSON such as {{"violet": 0.5}}') from None
+    except UserError as error:
+        raise UserError(f"listing.manifest: {key}: {error}") from None
+    return json.dumps(given)
+
+
+def own_settings(inputs: "pa.Table", corrections: Corrections) -> list[dict[str, Any]]:
+    """Return the settings of each input by its row of the manifest and its correction."""
+    stored = inputs.column("settings").to_pylist() if "settings" in inputs.column_names else [None] * len(inputs)
+    found = []
+    for key, values in zip(inputs.column("key").to_pylist(), stored, strict=True):
+        own = json.loads(values) if values else {}
+        if key in corrections.rows:
+            own |= corrections.rows[key].settings
+        found.append(own)
+    return found
+
+
+def with_settings(inputs: "pa.Table", corrections: Corrections) -> "pa.Table":
+    """Return inputs with the column `settings`: JSON of `own_settings`, null where there are none."""
+    import pyarrow as pa
+
+    texts = [json.dumps(own) if own else None for own in own_settings(inputs, corrections)]
+    column = pa.array(texts, pa.string())
+    if "settings" in inputs.column_names:
+        return inputs.set_column(inputs.column_names.index("settings"), "settings", column)
+    return inputs.append_column("settings", column)
+
+
+def changed_inputs(
+    inputs: "pa.Table", rows: "pa.Table", resolver: SettingsResolver, corrections: Corrections
+) -> "pa.Table":
+    """Return the corrected inputs of a part whose row was made with other settings.
+
+    Args:
+        inputs: part of the manifest.
+        rows: key and settings of its finished rows.
+        resolver: of the run.
+        corrections: of the reviewers; without a correction an input stays as it is.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    corrected = pa.array(list(corrections.rows), pa.string())
+    used = rows.filter(pc.is_in(rows.column("key"), value_set=corrected))
+    # Rows of a version without settings do not have the column.
+    made = used.column("settings").to_pylist() if "settings" in used.column_names else [None] * len(used)
+    by_key = dict(zip(used.column("key").to_pylist(), made, strict=True))
+    inputs = inputs.filter(pc.is_in(inputs.column("key"), value_set=pa.array(list(by_key), pa.string())))
+    wanted = [
+        encode(resolver.resolve(key, own))
+        for key, own in zip(inputs.column("key").to_pylist(), own_settings(inputs, corrections), strict=True)
+    ]
+    keys = inputs.column("key").to_pylist()
+    return inputs.filter(pa.array([want != by_key[key] for key, want in zip(keys, wanted, strict=True)], pa.bool_()))
