@@ -84,6 +84,11 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def item_section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that the items of a list are; None for other types."""
+    return section_of(get_args(annotation)[0]) if get_origin(annotation) is list else None
+
+
 def meaning(field: FieldInfo) -> str:
     """Return the docstring of a field on one line."""
     return " ".join((field.description or "").split())
@@ -120,6 +125,8 @@ def _type_name(annotation: Any) -> str:
         return " | ".join(map(str, arguments))
     if origin in (Union, types.UnionType):
         return " | ".join(_type_name(argument) for argument in arguments if argument is not types.NoneType)
+    if item_section_of(annotation):
+        return "list of mappings"
     if origin in (list, tuple):
         return f"list of {_type_name(arguments[0])}"
     return _TYPE_NAMES.get(origin or annotation, str(annotation))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cluster.config.keys import list_keys, meaning, section_of
+from cluster.config.keys import item_section_of, list_keys, meaning, section_of
 from cluster.errors import ConfigError
 from colorize_core.formatting import set_dotted
 
@@ -150,15 +150,20 @@ _PLAIN_WORDS = {
 
 
 def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys in an error's location, without the parts that pydantic appends for unions and items."""
+    """Return the keys in an error's location, without the parts that pydantic appends for unions and plain items.
+
+    Items of a list of sections are keys too, such as rules.0.strength.
+    """
     path: list[str] = []
     section: type[BaseModel] | None = model
     for part in location:
         if section is None:
             break
         path.append(str(part))
-        field = section.model_fields.get(str(part))
-        section = section_of(field.annotation) if field else None
+        if isinstance(part, int):
+            continue
+        field = section.model_fields.get(part)
+        section = section_of(field.annotation) or item_section_of(field.annotation) if field else None
     return path
 
 
@@ -192,8 +197,10 @@ def _nearest_key(word: str, siblings: list[str], all_keys: list[str]) -> str | N
 def _section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """Return the section at a path of keys, or the last one on the way."""
     for part in path:
+        if part.isdecimal():
+            continue
         field = model.model_fields.get(part)
-        inner = section_of(field.annotation) if field else None
+        inner = section_of(field.annotation) or item_section_of(field.annotation) if field else None
         if inner is None:
             return model
         model = inner

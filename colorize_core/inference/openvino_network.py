@@ -124,8 +124,8 @@ def _import() -> Any:
 def _core() -> Any:
     """Return the Core of this process, which lives to its end.
 
-    The CPU plugin gives the thread that loads it a stack for signals, and takes it away when it is destroyed. Where that
-    happens in another thread, the next signal is a segmentation fault.
+    The CPU plugin gives the thread that loads it a stack for signals, and takes it away when it is destroyed. Where
+    that happens in another thread, the next signal is a segmentation fault.
     """
     return _import().Core()
 

@@ -163,3 +163,24 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "gray.png")
     assert main(["photo", f"{tmp_path}/gray.png", f"{tmp_path}/out.png", "--dry-run"]) == 0
     assert not (tmp_path / "out.png").exists()
+
+
+def test_settings_change_the_colors(tmp_path: Path, photo_paths: list[Path], tiny_checkpoint: str) -> None:
+    saturations = []
+    for strength in (0, 1):
+        target = tmp_path / f"{strength}.png"
+        arguments = [str(photo_paths[0]), str(target), f"checkpoint={tiny_checkpoint}", f"strength={strength}"]
+        assert main(["photo", *arguments]) == 0
+        saturations.append(np.asarray(Image.open(target).convert("HSV"))[..., 1].mean())
+    assert saturations[0] < 2 < saturations[1]
+
+
+@pytest.mark.parametrize("end", ["input", "output"])
+def test_object_storage_is_refused(
+    end: str, tmp_path: Path, photo_paths: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = {"input": str(photo_paths[0]), "output": f"{tmp_path}/a.png", end: "gs://bucket/a.png"}
+    assert main(["photo", *(f"{key}={value}" for key, value in ends.items())]) == 2
+    assert capsys.readouterr().err.endswith(
+        "gs://bucket/a.png: photo works on files of this machine; archive works on object storage\n"
+    )

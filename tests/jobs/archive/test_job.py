@@ -431,3 +431,48 @@ def test_a_killed_run_is_continued_without_loss_or_repetition(
     keys = pd.read_parquet(output / "metrics").key
     assert len(keys) == keys.nunique() == 240
     assert len(list((output / "images").iterdir())) == 240
+
+
+def _colors(output: Path) -> dict[str, tuple[int, float, str | None]]:
+    """Time of the image in ns, mean chroma and settings by key; of the photographs with an image."""
+    rows = pd.read_parquet(output / "metrics").set_index("key")
+    rows = rows[rows.output_key.notna()]
+    images = {key: (output / "images" / row.output_key).stat().st_mtime_ns for key, row in rows.iterrows()}
+    return {key: (images[key], row.mean_chroma, row.settings) for key, row in rows.iterrows()}
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_settings_of_single_photographs_and_their_correction(
+    photo_paths: list[Path], tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"):
+        (tmp_path / "in" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / key).write_bytes(photo_paths[0].read_bytes())
+    (tmp_path / "list.csv").write_text("key,strength,skip\na/1.jpg,,\na/2.jpg,0,\nb/3.jpg,,\nb/4.jpg,,true\n")
+    output = tmp_path / "out"
+    arguments = ["archive", f"source={tmp_path}/in", f"output={output}", f"checkpoint={tiny_checkpoint}"]
+    arguments += ["strength=0.5", "rules=[{keys: b/*, strength: 2}]", f"listing.manifest={tmp_path}/list.csv"]
+    assert main([*arguments, "report=false"]) == 0
+    statuses = pd.read_parquet(output / "metrics").set_index("key").status
+    assert dict(statuses) == {"a/1.jpg": "ok", "a/2.jpg": "ok", "b/3.jpg": "ok", "b/4.jpg": "skipped"}
+    first = _colors(output)
+    assert first["a/2.jpg"][1] == pytest.approx(0, abs=0.2)
+    assert first["b/3.jpg"][1] == pytest.approx(4 * first["a/1.jpg"][1], rel=0.25)  # where no color leaves sRGB
+    assert [json.loads(settings or "{}") for _, _, settings in first.values()] == [
+        {"strength": 0.5},
+        {"strength": 0.0},
+        {"strength": 2.0},
+    ]
+    (tmp_path / "c.json").write_text('{"rows": {"a/1.jpg": {"settings": {"strength": 1}}, "b/3.jpg": {}}}')
+    capsys.readouterr()
+    assert main([*arguments, f"corrections={tmp_path}/c.json"]) == 0
+    corrected = _colors(output)
+    assert corrected["a/1.jpg"][0] > first["a/1.jpg"][0]
+    assert corrected["a/1.jpg"][1] == pytest.approx(2 * first["a/1.jpg"][1], rel=0.25)
+    assert pd.isna(corrected["a/1.jpg"][2])
+    assert {key: corrected[key] for key in ("a/2.jpg", "b/3.jpg")} == {
+        key: first[key] for key in ("a/2.jpg", "b/3.jpg")
+    }
+    capsys.readouterr()
+    assert main([*arguments, f"corrections={tmp_path}/c.json"]) == 0
+    assert "nothing to do: 4 done" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_a_rule_may_return_to_the_default() -> None:
     ("rule", "message"),
     [
         ({"strength": 1}, "keys"),
-        ({"keys": "a", "strenght": 1}, "strenght"),
+        ({"keys": "a", "strenght": 1}, r"rules\.0\.strenght = 1: unknown key; did you mean rules\.0\.strength"),
         ({"keys": "a", "calm": {"pink": 0.5}}, "is no hue"),
         ({"keys": "a", "checkpoint": "bold"}, "'bold' is not the name of a checkpoint"),
     ],
