@@ -22,6 +22,7 @@ __all__ = [
     "S3Storage",
     "Storage",
     "StorageOptions",
+    "copy_file",
     "open_storage",
     "reach",
     "read_location",
@@ -59,6 +60,14 @@ def reach(options: StorageOptions, *locations: str) -> list[Storage]:
     for store in stores:
         store.check()
     return stores
+
+
+def copy_file(source: Storage, source_key: str, target: Storage, key: str, content_type: str | None = None) -> None:
+    """Copy a file from one storage to another; S3 copies by itself. Raises FileNotFoundError or another OSError."""
+    if isinstance(source, S3Storage) and isinstance(target, S3Storage):
+        target.copy_from(source, source_key, key)
+    else:
+        target.write(key, source.read(source_key), content_type)
 
 
 def read_location(location: str, options: StorageOptions) -> bytes:

@@ -17,10 +17,11 @@ from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.archive import rows
 from jobs.archive.config import FETCH_CPUS, IMAGES, ArchiveConfig
+from jobs.archive.corrections import Corrections, read_corrections
 from jobs.archive.estimate import describe_estimate, earlier_throughput, measure_throughput
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.report import write_archive_report
-from jobs.archive.settings import Corrections, read_corrections, settings_of_columns
+from jobs.archive.settings import settings_of_columns
 from jobs.archive.summary import exceeds_limit, say_nothing_to_do, summarize, write_failed
 from jobs.archive.work import Survey, process_parts, selected_count, survey
 from jobs.doctor.preflight import check_start

@@ -1,4 +1,4 @@
-"""Settings of single photographs: the run's, rules by key, columns of a given manifest, and corrections."""
+"""Settings of single photographs: the run's, rules by key, columns of a given manifest, and those of reviewers."""
 
 import fnmatch
 import json
@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
-
 from cluster.config.loading import Section
-from cluster.storage.stores import StorageOptions, read_location
 from colorize_core.errors import UserError
 from colorize_core.inference.settings import PhotoSettings
-from colorize_core.options import Options
+from jobs.archive.corrections import Corrections
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,47 +29,6 @@ class Rule(Section, PhotoSettings):
     def values(self) -> dict[str, Any]:
         """Return the settings that the rule gives."""
         return self.model_dump(exclude_unset=True, exclude={"keys"})
-
-
-class Correction(Options):
-    """What a reviewer wants for one photograph."""
-
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the photograph."""
-    decision: str | None = None
-    """accept or reject, for `publish`; no effect on colors."""
-    note: str = ""
-    """Remark for people."""
-    by: str = ""
-    """Name of the reviewer."""
-    at: str = ""
-    """Time of the decision, ISO 8601."""
-
-
-class Corrections(Options):
-    """Content of a corrections file."""
-
-    version: int = Field(1, ge=1, le=1)
-    """Version of the format."""
-    rows: dict[str, Correction] = Field(default_factory=dict)
-    """Corrections by key of the photograph."""
-
-
-def read_corrections(location: str, storage: StorageOptions) -> Corrections:
-    """Read a corrections file; raises UserError with the key that is wrong."""
-    data = read_location(location, storage)
-    try:
-        corrections = Corrections.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{location}: {where + ': ' if where else ''}{first['msg']}") from None
-    for key, correction in corrections.rows.items():
-        try:
-            PhotoSettings().updated(correction.settings)
-        except UserError as error:
-            raise UserError(f"{location}: rows.{key}.settings.{error}") from None
-    return corrections
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ VERBS = {
     "evaluate": VerbEntry("checkpoints against test shards: table, intervals, sample grid", "jobs.evaluate.job"),
     "archive": VerbEntry("an archive of gray photographs to color images, with Ray Data", "jobs.archive.job"),
     "report": VerbEntry("web page of an archive run or an evaluation; preference rates", "jobs.report"),
+    "publish": VerbEntry("the accepted color images of a run, with a record and IIIF manifests", "jobs.publish"),
     "photo": VerbEntry("one photograph to a color image, without starting Ray", "jobs.photo"),
     "import": VerbEntry("weights published elsewhere to a checkpoint", "jobs.import_weights"),
     "export": VerbEntry("a checkpoint to ONNX or torch.export", "jobs.export"),

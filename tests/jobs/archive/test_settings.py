@@ -1,7 +1,6 @@
 """Settings of single photographs: rules, columns of a given manifest, corrections."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,15 +10,8 @@ from cluster.errors import ConfigError
 from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
 from jobs.archive.config import ArchiveConfig
-from jobs.archive.settings import (
-    Corrections,
-    SettingsResolver,
-    changed_inputs,
-    encode,
-    read_corrections,
-    settings_of_columns,
-    with_settings,
-)
+from jobs.archive.corrections import Corrections
+from jobs.archive.settings import SettingsResolver, changed_inputs, encode, settings_of_columns, with_settings
 
 OPTIONS = StorageOptions()
 
@@ -105,37 +97,3 @@ def test_rows_of_a_version_without_settings_have_the_defaults() -> None:
     corrections = _corrections(a={}, b={"strength": 0.5})
     found = changed_inputs(inputs, inputs.select(["key"]), _resolver(), corrections)
     assert found.column("key").to_pylist() == ["b"]
-
-
-def test_a_corrections_file_is_read(tmp_path: Path) -> None:
-    row = {
-        "settings": {"strength": 0.5},
-        "decision": "accept",
-        "note": "<b>",
-        "by": "Ann",
-        "at": "2026-11-28T10:00:00Z",
-    }
-    (tmp_path / "c.json").write_text(json.dumps({"version": 1, "rows": {"ü/a.jpg": row}}))
-    assert read_corrections(str(tmp_path / "c.json"), OPTIONS).rows["ü/a.jpg"].settings == {"strength": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[", "Invalid JSON"),
-        ('{"rows": {"a": {"colour": 1}}}', "rows.a.colour: "),
-        ('{"rows": {"a": {"settings": {"strength": 9}}}}', "rows.a.settings.strength: "),
-        ('{"version": 2}', "version: "),
-    ],
-)
-def test_a_wrong_corrections_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "c.json").write_text(content)
-    with pytest.raises(UserError) as refused:
-        read_corrections(str(tmp_path / "c.json"), OPTIONS)
-    assert str(refused.value).startswith(f"{tmp_path}/c.json: {message}")
-    assert "\n" not in str(refused.value)
-
-
-def test_a_missing_corrections_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"c\.json: cannot be read"):
-        read_corrections(str(tmp_path / "c.json"), OPTIONS)

@@ -1,0 +1,88 @@
+"""IIIF Presentation API 3.0 manifests that offer each photograph in gray and in color, as a choice of the viewer.
+
+Source: IIIF Cookbook, recipe 0033 "Multiple choice of images in a single view (canvas)".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+_CONTEXT = "http://iiif.io/api/presentation/3/context.json"
+
+
+@dataclass(frozen=True)
+class PublishedPhoto:
+    """A photograph with its color image."""
+
+    key: str
+    """Key of the gray original, relative to its location on the web."""
+    image: str
+    """Key of the color image, relative to the folder `images` of the publication."""
+    width: int
+    height: int
+    original_type: str
+    """Media type of the original, such as image/tiff."""
+    image_type: str
+    """Media type of the color image."""
+
+
+def folder_manifest(
+    folder: str, photos: Sequence[PublishedPhoto], base: str, originals: str | None, statement: str
+) -> dict[str, Any]:
+    """Return the manifest of the photographs of one folder.
+
+    Args:
+        folder: folder of the keys, "" for the top.
+        photos: in the order of the pages.
+        base: URL of the publication, without a slash at the end.
+        originals: URL of the originals likewise; without it the manifest has the color images alone.
+        statement: sentence that says how the colors were made.
+    """
+    path = f"{base}/iiif/{quote(folder)}/".replace("//manifest", "/manifest") if folder else f"{base}/iiif/"
+    return {
+        "@context": _CONTEXT,
+        "id": f"{path}manifest.json",
+        "type": "Manifest",
+        "label": _text(folder.rpartition("/")[2] or "photographs"),
+        "requiredStatement": {"label": _text("Attribution"), "value": _text(statement)},
+        "items": [_canvas(f"{path}canvas/{number}", photo, base, originals) for number, photo in enumerate(photos, 1)],
+    }
+
+
+def _canvas(url: str, photo: PublishedPhoto, base: str, originals: str | None) -> dict[str, Any]:
+    color = _image(f"{base}/images/{quote(photo.image)}", photo.image_type, photo, "Colorized")
+    body = color
+    if originals:
+        gray = _image(f"{originals}/{quote(photo.key)}", photo.original_type, photo, "Original")
+        body = {"type": "Choice", "items": [gray, color]}
+    annotation = {
+        "id": f"{url}/page/1/image",
+        "type": "Annotation",
+        "motivation": "painting",
+        "body": body,
+        "target": url,
+    }
+    return {
+        "id": url,
+        "type": "Canvas",
+        "label": _text(photo.key.rpartition("/")[2]),
+        "width": photo.width,
+        "height": photo.height,
+        "items": [{"id": f"{url}/page/1", "type": "AnnotationPage", "items": [annotation]}],
+    }
+
+
+def _image(url: str, media_type: str, photo: PublishedPhoto, label: str) -> dict[str, Any]:
+    return {
+        "id": url,
+        "type": "Image",
+        "format": media_type,
+        "width": photo.width,
+        "height": photo.height,
+        "label": _text(label),
+    }
+
+
+def _text(value: str) -> Mapping[str, list[str]]:
+    return {"none": [value]}

@@ -1,0 +1,243 @@
+"""`colorize publish RUN OUTPUT`: copy the color images that reviewers accepted, with a record and IIIF manifests."""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from cluster.config.command_line import DONE
+from cluster.storage.stores import Storage, StorageOptions, copy_file, reach
+from colorize_core.errors import UserError
+from colorize_core.formatting import counted
+from colorize_core.status import Status
+from jobs.archive import rows
+from jobs.archive.config import IMAGES
+from jobs.archive.corrections import Correction, merge_decisions, read_corrections
+from jobs.command.config import Output, VerbConfig
+from jobs.command.console import summary
+from jobs.command.runner import run_verb
+from jobs.run.record import RUN_FILE
+
+if TYPE_CHECKING:
+    from colorize_core.iiif import PublishedPhoto
+
+RECORD, CONFLICTS = "published.csv", "conflicts.csv"
+_COLUMNS = ("key", "image", "by", "at", "note", "settings", "width", "height", "bytes", "weights", "run")
+_MADE_BY = ("bytes", "settings", "weights", "run")
+"""Columns of the record that differ when an image was made again."""
+_THREADS = 16
+_STATEMENT = "Colors were added by a neural network. They are guesses and no evidence of the original colors."
+_TYPES = {"jpg": "jpeg", "tif": "tiff", "jpe": "jpeg", "jp2": "jp2"}
+
+
+class PublishConfig(VerbConfig):
+    """Copy the color images that reviewers accepted: `colorize publish RUN OUTPUT`.
+
+    OUTPUT/images has the images, OUTPUT/published.csv who accepted what and when, OUTPUT/conflicts.csv the photographs
+    about which reviewers disagree, which are not published. Within S3, images are copied by the server. The same
+    command continues, and removes images that are no longer accepted.
+    """
+
+    POSITIONAL = ("run", "output")
+
+    run: str
+    """Output of an archive run."""
+    output: Output
+    """Folder or URI (s3://, gs://, az://) of the publication."""
+    corrections: list[str] = Field(min_length=1)
+    """Corrections files with the decisions of the reviewers."""
+    url: str | None = None
+    """Address of OUTPUT on the web; with it, OUTPUT/iiif/FOLDER/manifest.json is a IIIF manifest of each folder."""
+    originals_url: str | None = None
+    """Address of the gray originals on the web; with it, viewers of the manifests offer original and color."""
+    storage: StorageOptions = Field(default_factory=StorageOptions)
+    """Access to object storage."""
+
+    @field_validator("corrections", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("url", "originals_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// or http://")
+        return url.rstrip("/") if url else url
+
+    @model_validator(mode="after")
+    def _check(self) -> "PublishConfig":
+        if self.originals_url and not self.url:
+            raise ValueError("originals_url has no effect without url")
+        return self
+
+
+CONFIG = PublishConfig
+
+
+class _Plan(NamedTuple):
+    """What is published of a run."""
+
+    source: Storage
+    output: Storage
+    photos: list[dict[str, Any]]
+    """Rows with the columns of the record."""
+    conflicts: dict[str, list[Correction]]
+    left: Counter[str]
+    """Number of decisions that publish nothing, by reason."""
+
+
+def plan(config: PublishConfig) -> str:
+    """Return what would be published, for --dry-run."""
+    found = _plan(config)
+    return f"publish would copy {counted(len(found.photos), 'image')} to {found.output.uri}{_describe(found)}"
+
+
+def run(config: PublishConfig, verbose: bool = False) -> int:
+    """Copy the accepted images and write the record; return the exit code.
+
+    Raises:
+        UserError: the run, the output or a corrections file cannot be used.
+        OSError: the storage failed at every attempt.
+    """
+    found = _plan(config)
+    images = found.output.child(IMAGES)
+    present = {entry.key: entry.size for entry in images.list()}
+    wanted = {photo["image"]: photo for photo in found.photos}
+    earlier = _recorded(found.output)
+    new = [
+        photo
+        for image, photo in wanted.items()
+        if present.get(image) != photo["bytes"] or earlier.get(image) != [str(photo[name] or "") for name in _MADE_BY]
+    ]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda photo: _copy(found.source, photo["image"], images), new))
+        removed = [image for image in present if image not in wanted]
+        list(pool.map(images.delete, removed))
+    manifests = _write_manifests(config, found) if config.url else 0
+    found.output.write(RECORD, _csv(_COLUMNS, ([photo[name] for name in _COLUMNS] for photo in found.photos)))
+    disputed = (
+        [key, each.by, each.decision, each.at, each.note] for key, own in found.conflicts.items() for each in own
+    )
+    found.output.write(CONFLICTS, _csv(("key", "by", "decision", "at", "note"), disputed))
+    facts: list[tuple[str, object]] = [
+        ("images", f"{len(found.photos)} ({len(new)} copied, {len(removed)} removed) in {images.uri}"),
+        ("record", f"{found.output.uri}/{RECORD}"),
+    ]
+    if found.conflicts:
+        facts.append(("conflicts", f"{len(found.conflicts)}, not published: {found.output.uri}/{CONFLICTS}"))
+    facts += [("left out", f"{count} {reason}") for reason, count in found.left.items()]
+    if manifests:
+        facts.append(("manifests", f"{manifests} in {found.output.uri}/iiif"))
+    summary("published", facts)
+    return DONE
+
+
+def _plan(config: PublishConfig) -> _Plan:
+    source, output = reach(config.storage, config.run, config.output)
+    record = json.loads(source.read(RUN_FILE)) if source.exists(RUN_FILE) else {}
+    if record.get("verb") != "archive":
+        raise UserError(f"{source.uri}: not the output of an archive run")
+    if f"{output.uri}/".startswith(f"{source.uri}/"):
+        raise UserError(f"output {output.uri} is inside the run; use another output")
+    if not output.exists(RECORD) and next(iter(output.list()), None) is not None:
+        raise UserError(f"{output.uri}: the output is not empty and contains no publication; use another output")
+    decided, conflicts = merge_decisions(read_corrections(each, config.storage) for each in config.corrections)
+    accepted = {key: correction for key, correction in decided.items() if correction.decision == "accept"}
+    left = Counter({"rejected": len(decided) - len(accepted)})
+    photos = []
+    for table in rows.read_rows(source, ["key", "status", "output_key", "width", "height", "output_bytes", "settings"]):
+        for row in _rows_of(table, accepted):
+            if row["status"] != Status.OK:
+                left["accepted without a color image"] += 1
+                continue
+            correction = accepted[row["key"]]
+            photos.append(
+                {
+                    "key": row["key"],
+                    "image": row["output_key"],
+                    "by": correction.by,
+                    "at": correction.at,
+                    "note": correction.note,
+                    "settings": row.get("settings"),
+                    "width": row["width"],
+                    "height": row["height"],
+                    "bytes": row["output_bytes"],
+                    "weights": " + ".join(record["inputs"].values()),
+                    "run": record["started"],
+                }
+            )
+    left["accepted but not in the run"] = len(accepted) - len(photos) - left["accepted without a color image"]
+    return _Plan(source.child(IMAGES), output, photos, conflicts, +left)
+
+
+def _rows_of(table: Any, keys: Iterable[str]) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    chosen = pa.array(list(keys), pa.string())
+    found: list[dict[str, Any]] = table.filter(pc.is_in(table.column("key"), value_set=chosen)).to_pylist()
+    return found
+
+
+def _describe(found: _Plan) -> str:
+    notes = [f"{count} {reason}" for reason, count in found.left.items()]
+    notes += [f"{counted(len(found.conflicts), 'conflict')}"] * bool(found.conflicts)
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _recorded(output: Storage) -> dict[str, list[str]]:
+    """Return how the images of the record were made, by image; empty without a record."""
+    if not output.exists(RECORD):
+        return {}
+    lines = csv.DictReader(io.StringIO(output.read(RECORD).decode()))
+    return {line["image"]: [line[name] for name in _MADE_BY] for line in lines}
+
+
+def _copy(source: Storage, image: str, target: Storage) -> None:
+    copy_file(source, image, target, image, _media_type(image))
+
+
+def _media_type(key: str) -> str:
+    ending = key.rpartition(".")[2].lower()
+    return f"image/{_TYPES.get(ending, ending)}"
+
+
+def _write_manifests(config: PublishConfig, found: _Plan) -> int:
+    """Write one manifest for each folder; return their number."""
+    from colorize_core.iiif import folder_manifest
+
+    assert config.url
+    folders: dict[str, list[PublishedPhoto]] = {}
+    for photo in found.photos:
+        folders.setdefault(photo["key"].rpartition("/")[0], []).append(_published(photo))
+    for folder, photos in folders.items():
+        manifest = folder_manifest(folder, photos, config.url, config.originals_url, _STATEMENT)
+        place = "/".join(filter(None, ("iiif", folder, "manifest.json")))
+        found.output.write(place, json.dumps(manifest, ensure_ascii=False).encode(), "application/ld+json")
+    return len(folders)
+
+
+def _published(photo: dict[str, Any]) -> "PublishedPhoto":
+    from colorize_core.iiif import PublishedPhoto
+
+    types = _media_type(photo["key"]), _media_type(photo["image"])
+    return PublishedPhoto(photo["key"], photo["image"], photo["width"], photo["height"], *types)
+
+
+def _csv(columns: Iterable[str], lines: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)
+    return text.getvalue().encode()
+
+
+if __name__ == "__main__":
+    sys.exit(run_verb("publish"))
