@@ -18,7 +18,7 @@ from colorize_core.formatting import counted
 from colorize_core.status import Status
 from jobs.archive import rows
 from jobs.archive.config import IMAGES
-from jobs.archive.corrections import Correction, merge_decisions, read_corrections
+from jobs.archive.corrections import Correction, decisions_of, read_corrections
 from jobs.command.config import Output, VerbConfig
 from jobs.command.console import summary
 from jobs.command.runner import run_verb
@@ -148,42 +148,43 @@ def _plan(config: PublishConfig) -> _Plan:
         raise UserError(f"output {output.uri} is inside the run; use another output")
     if not output.exists(RECORD) and next(iter(output.list()), None) is not None:
         raise UserError(f"{output.uri}: the output is not empty and contains no publication; use another output")
-    decided, conflicts = merge_decisions(read_corrections(each, config.storage) for each in config.corrections)
-    accepted = {key: correction for key, correction in decided.items() if correction.decision == "accept"}
-    left = Counter({"rejected": len(decided) - len(accepted)})
+    files = [read_corrections(each, config.storage) for each in config.corrections]
+    made = {"weights": " + ".join(record["inputs"].values()), "run": record["started"]}
+    conflicts: dict[str, list[Correction]] = {}
+    left: Counter[str] = Counter()
     photos = []
+    named = {key for each in files for key in each.rows}
     for table in rows.read_rows(source, ["key", "status", "output_key", "width", "height", "output_bytes", "settings"]):
-        for row in _rows_of(table, accepted):
-            if row["status"] != Status.OK:
+        for row in table.to_pylist():
+            named.discard(row["key"])
+            decisions = decisions_of(row["key"], files)
+            if len({each.decision for each in decisions}) > 1:
+                conflicts[row["key"]] = decisions
+            elif not decisions:
+                left["without a decision"] += 1
+            elif decisions[0].decision == "reject":
+                left["rejected"] += 1
+            elif row["status"] != Status.OK:
                 left["accepted without a color image"] += 1
-                continue
-            correction = accepted[row["key"]]
-            photos.append(
-                {
-                    "key": row["key"],
-                    "image": row["output_key"],
-                    "by": correction.by,
-                    "at": correction.at,
-                    "note": correction.note,
-                    "settings": row.get("settings"),
-                    "width": row["width"],
-                    "height": row["height"],
-                    "bytes": row["output_bytes"],
-                    "weights": " + ".join(record["inputs"].values()),
-                    "run": record["started"],
-                }
-            )
-    left["accepted but not in the run"] = len(accepted) - len(photos) - left["accepted without a color image"]
+            else:
+                photos.append(_recorded_row(row, max(decisions, key=lambda each: each.at)) | made)
+    left["decided but not in the run"] = len(named)
     return _Plan(source.child(IMAGES), output, photos, conflicts, +left)
 
 
-def _rows_of(table: Any, keys: Iterable[str]) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    chosen = pa.array(list(keys), pa.string())
-    found: list[dict[str, Any]] = table.filter(pc.is_in(table.column("key"), value_set=chosen)).to_pylist()
-    return found
+def _recorded_row(row: dict[str, Any], decision: Correction) -> dict[str, Any]:
+    """Return the columns of the record for a row of the run, without those that are equal for all."""
+    return {
+        "key": row["key"],
+        "image": row["output_key"],
+        "by": decision.by,
+        "at": decision.at,
+        "note": decision.note,
+        "settings": row.get("settings"),
+        "width": row["width"],
+        "height": row["height"],
+        "bytes": row["output_bytes"],
+    }
 
 
 def _describe(found: _Plan) -> str:

@@ -1,5 +1,6 @@
 """Corrections files: what reviewers decided about single photographs."""
 
+import fnmatch
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
@@ -34,13 +35,36 @@ class Correction(Options):
         return at
 
 
+class CorrectionRule(Correction):
+    """What a reviewer wants for all photographs whose keys match a pattern."""
+
+    keys: str
+    """Pattern (*, ?, [abc]) for keys, such as box12/*."""
+
+
 class Corrections(Options):
     """Content of a corrections file."""
 
     version: int = Field(1, ge=1, le=1)
     """Version of the format."""
+    rules: list[CorrectionRule] = Field(default_factory=list)
+    """Corrections by pattern of the key; where several match, the last one counts."""
     rows: dict[str, Correction] = Field(default_factory=dict)
-    """Corrections by key of the photograph."""
+    """Corrections by key of the photograph, which count before the rules."""
+
+    def of(self, key: str) -> list[Correction]:
+        """Return the corrections of a photograph; later ones count before earlier ones."""
+        found: list[Correction] = [rule for rule in self.rules if fnmatch.fnmatchcase(key, rule.keys)]
+        return [*found, self.rows[key]] if key in self.rows else found
+
+    def settings_of(self, key: str) -> dict[str, Any]:
+        """Return the settings that a photograph gets."""
+        return {name: value for correction in self.of(key) for name, value in correction.settings.items()}
+
+    def decision_of(self, key: str) -> Correction | None:
+        """Return the correction with the decision that counts for a photograph; None without a decision."""
+        decided = [correction for correction in self.of(key) if correction.decision]
+        return decided[-1] if decided else None
 
 
 def read_corrections(location: str, storage: StorageOptions) -> Corrections:
@@ -53,34 +77,20 @@ def read_corrections(location: str, storage: StorageOptions) -> Corrections:
         where = ".".join(map(str, first["loc"]))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise UserError(f"{location}: {where + ': ' if where else ''}{message}") from None
-    for key, correction in corrections.rows.items():
+    named = [(f"rules.{number}", rule) for number, rule in enumerate(corrections.rules)]
+    for name, correction in (*named, *((f"rows.{key}", row) for key, row in corrections.rows.items())):
         try:
             PhotoSettings().updated(correction.settings)
         except UserError as error:
-            raise UserError(f"{location}: rows.{key}.settings.{error}") from None
+            raise UserError(f"{location}: {name}.settings.{error}") from None
     return corrections
 
 
-def merge_decisions(files: Iterable[Corrections]) -> tuple[dict[str, Correction], dict[str, list[Correction]]]:
-    """Merge the decisions of several reviewers.
-
-    Of several decisions of one reviewer about a photograph, the latest counts. Reviewers who disagree are a conflict.
-
-    Returns:
-        The correction with the latest decision by key, without conflicts; and the contradicting ones by key.
-    """
-    by_key: dict[str, dict[str, Correction]] = {}
+def decisions_of(key: str, files: Iterable[Corrections]) -> list[Correction]:
+    """Return the decisions about a photograph, one for each reviewer: of several of one reviewer, the latest."""
+    latest: dict[str, Correction] = {}
     for corrections in files:
-        for key, correction in corrections.rows.items():
-            if correction.decision is None:
-                continue
-            own = by_key.setdefault(key, {})
-            if correction.by not in own or own[correction.by].at <= correction.at:
-                own[correction.by] = correction
-    merged, conflicts = {}, {}
-    for key, own in by_key.items():
-        if len({correction.decision for correction in own.values()}) > 1:
-            conflicts[key] = list(own.values())
-        else:
-            merged[key] = max(own.values(), key=lambda correction: correction.at)
-    return merged, conflicts
+        decision = corrections.decision_of(key)
+        if decision and (decision.by not in latest or latest[decision.by].at <= decision.at):
+            latest[decision.by] = decision
+    return list(latest.values())

@@ -79,10 +79,7 @@ def own_settings(inputs: "pa.Table", corrections: Corrections) -> list[dict[str,
     stored = inputs.column("settings").to_pylist() if "settings" in inputs.column_names else [None] * len(inputs)
     found = []
     for key, values in zip(inputs.column("key").to_pylist(), stored, strict=True):
-        own = json.loads(values) if values else {}
-        if key in corrections.rows:
-            own |= corrections.rows[key].settings
-        found.append(own)
+        found.append((json.loads(values) if values else {}) | corrections.settings_of(key))
     return found
 
 
@@ -111,15 +108,14 @@ def changed_inputs(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    corrected = pa.array(list(corrections.rows), pa.string())
-    used = rows.filter(pc.is_in(rows.column("key"), value_set=corrected))
+    if corrections == Corrections():
+        return inputs.slice(0, 0)
     # Rows of a version without settings do not have the column.
-    made = used.column("settings").to_pylist() if "settings" in used.column_names else [None] * len(used)
-    by_key = dict(zip(used.column("key").to_pylist(), made, strict=True))
-    inputs = inputs.filter(pc.is_in(inputs.column("key"), value_set=pa.array(list(by_key), pa.string())))
-    wanted = [
-        encode(resolver.resolve(key, own))
-        for key, own in zip(inputs.column("key").to_pylist(), own_settings(inputs, corrections), strict=True)
-    ]
+    made = rows.column("settings").to_pylist() if "settings" in rows.column_names else [None] * len(rows)
+    used = {key: text for key, text in zip(rows.column("key").to_pylist(), made, strict=True) if corrections.of(key)}
+    inputs = inputs.filter(pc.is_in(inputs.column("key"), value_set=pa.array(list(used), pa.string())))
     keys = inputs.column("key").to_pylist()
-    return inputs.filter(pa.array([want != by_key[key] for key, want in zip(keys, wanted, strict=True)], pa.bool_()))
+    wanted = [
+        encode(resolver.resolve(key, own)) for key, own in zip(keys, own_settings(inputs, corrections), strict=True)
+    ]
+    return inputs.filter(pa.array([want != used[key] for key, want in zip(keys, wanted, strict=True)], pa.bool_()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.archive import rows
 from jobs.archive.config import ArchiveConfig
+from jobs.archive.corrections import Corrections
 from jobs.archive.pipeline import ArchiveContext, colorize_inputs
 from jobs.archive.settings import SettingsResolver, changed_inputs, with_settings
 from jobs.inputs.listing import Listing, read_part
@@ -110,7 +111,7 @@ def process_parts(context: ArchiveContext) -> Counter[str]:
         counts[part] = rows.count_statuses(finished)
         _process(context, counts, rows.FIRST, part, inputs, rows.without(select(inputs), finished))
     # Rows of an interrupted retry are merged in any case: their color images are already written.
-    repeats = context.config.retried_statuses() or context.corrections.rows
+    repeats = context.config.retried_statuses() or context.corrections != Corrections()
     if repeats or next(output.child(rows.RETRIED).list(), None) is not None:
         for part in parts:
             if counts[part]:

@@ -84,8 +84,16 @@ def test_only_accepted_images_are_copied_with_a_record(
         "weights": "5ha",
     }
     said = capsys.readouterr().out
-    for line in ("2 (2 copied, 0 removed)", "1 rejected", "1 accepted without a color image", "1 accepted but not in"):
+    for line in ("2 (2 copied, 0 removed)", "1 rejected", "1 accepted without a color image", "1 decided but not in"):
         assert line in said
+
+
+def test_a_rule_accepts_a_folder(run: Storage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decisions = {"rules": [{"keys": "box 1/*", "decision": "accept"}], "rows": {"box 1/b.jpg": {"decision": "reject"}}}
+    (tmp_path / "a.json").write_text(json.dumps(decisions))
+    assert main(["publish", run.uri, f"{tmp_path}/out", f"corrections={tmp_path}/a.json"]) == 0
+    assert images_in(tmp_path / "out") == ["box 1/a.tif"]
+    assert "2 without a decision" in capsys.readouterr().out
 
 
 def test_the_same_command_copies_nothing_again(

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
-from jobs.archive.corrections import Corrections, merge_decisions, read_corrections
+from jobs.archive.corrections import Corrections, decisions_of, read_corrections
 
 OPTIONS = StorageOptions()
 
@@ -30,6 +30,8 @@ def test_a_corrections_file_is_read(tmp_path: Path) -> None:
         ("[", "Invalid JSON"),
         ('{"rows": {"a": {"colour": 1}}}', "rows.a.colour: "),
         ('{"rows": {"a": {"settings": {"strength": 9}}}}', "rows.a.settings.strength: "),
+        ('{"rules": [{"keys": "a", "settings": {"strength": 9}}]}', "rules.0.settings.strength: "),
+        ('{"rules": [{}]}', "rules.0.keys: "),
         ('{"version": 2}', "version: "),
         ('{"rows": {"a": {"decision": "maybe"}}}', "rows.a.decision: "),
         ('{"rows": {"a": {"at": "yesterday"}}}', "rows.a.at: Invalid isoformat"),
@@ -48,27 +50,54 @@ def test_a_missing_corrections_file_is_named(tmp_path: Path) -> None:
         read_corrections(str(tmp_path / "c.json"), OPTIONS)
 
 
-def _decided(by: str, **decisions: tuple[str | None, str]) -> Corrections:
-    rows = {key: {"decision": decision, "by": by, "at": at} for key, (decision, at) in decisions.items()}
+def _decided(reviewer: tuple[str, str], **decisions: str | None) -> Corrections:
+    by, at = reviewer
+    rows = {key: {"decision": decision, "by": by, "at": at} for key, decision in decisions.items()}
     return Corrections.model_validate({"rows": rows})
 
 
+ANN_TEN, ANN_ELEVEN, BEN_NINE = (
+    ("Ann", "2026-11-28T10:00:00+00:00"),
+    ("Ann", "2026-11-28T11:00:00+00:00"),
+    ("Ben", "2026-11-28T09:00:00+00:00"),
+)
+
+
+def _summary(key: str, *files: Corrections) -> list[tuple[str, str | None]]:
+    return [(each.by, each.decision) for each in decisions_of(key, files)]
+
+
 def test_the_latest_decision_of_a_reviewer_counts() -> None:
-    files = [
-        _decided("Ann", a=("reject", "2026-11-28T10:00:00+00:00"), b=("accept", "2026-11-28T10:01:00+00:00")),
-        _decided("Ann", a=("accept", "2026-11-28T11:00:00+00:00"), b=(None, "2026-11-28T12:00:00+00:00")),
-    ]
+    files = _decided(ANN_TEN, a="reject", b="accept"), _decided(ANN_ELEVEN, a="accept", b=None)
     for order in (files, files[::-1]):
-        merged, conflicts = merge_decisions(order)
-        assert {key: correction.decision for key, correction in merged.items()} == {"a": "accept", "b": "accept"}
-        assert conflicts == {}
+        assert _summary("a", *order) == [("Ann", "accept")]
+        assert _summary("b", *order) == [("Ann", "accept")]
+        assert _summary("c", *order) == []
 
 
-def test_reviewers_who_disagree_are_a_conflict() -> None:
-    ann = _decided("Ann", a=("accept", "2026-11-28T10:00:00+00:00"), b=("accept", "2026-11-28T10:00:00+00:00"))
-    ben = _decided("Ben", a=("reject", "2026-11-28T09:00:00+00:00"), b=("accept", "2026-11-28T11:00:00+00:00"))
-    merged, conflicts = merge_decisions([ann, ben])
-    assert {key: correction.by for key, correction in merged.items()} == {"b": "Ben"}
-    assert {key: [(each.by, each.decision) for each in found] for key, found in conflicts.items()} == {
-        "a": [("Ann", "accept"), ("Ben", "reject")]
-    }
+def test_every_reviewer_has_a_decision() -> None:
+    assert _summary("a", _decided(ANN_TEN, a="accept"), _decided(BEN_NINE, a="reject")) == [
+        ("Ann", "accept"),
+        ("Ben", "reject"),
+    ]
+
+
+def test_rows_count_before_rules_and_later_rules_before_earlier_ones() -> None:
+    corrections = Corrections.model_validate(
+        {
+            "rules": [
+                {"keys": "box1/*", "decision": "accept", "settings": {"strength": 0.5, "max_chroma": 40}},
+                {"keys": "*/b", "settings": {"strength": 0.75}},
+            ],
+            "rows": {"box1/c": {"decision": "reject", "settings": {"max_chroma": 50}}},
+        }
+    )
+    assert corrections.settings_of("box1/a") == {"strength": 0.5, "max_chroma": 40}
+    assert corrections.settings_of("box1/b") == {"strength": 0.75, "max_chroma": 40}
+    assert corrections.settings_of("box1/c") == {"strength": 0.5, "max_chroma": 50}
+    assert corrections.settings_of("box2/a") == {}
+    assert [_summary(f"box{key}", corrections) for key in ("1/a", "1/c", "2/b")] == [
+        [("", "accept")],
+        [("", "reject")],
+        [],
+    ]

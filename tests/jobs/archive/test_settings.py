@@ -97,3 +97,10 @@ def test_rows_of_a_version_without_settings_have_the_defaults() -> None:
     corrections = _corrections(a={}, b={"strength": 0.5})
     found = changed_inputs(inputs, inputs.select(["key"]), _resolver(), corrections)
     assert found.column("key").to_pylist() == ["b"]
+
+
+def test_a_rule_of_reviewers_corrects_all_that_match() -> None:
+    inputs = pa.table({"key": ["box1/a", "box1/b", "box2/a"], "settings": pa.nulls(3, pa.string())})
+    corrections = Corrections.model_validate({"rules": [{"keys": "box1/*", "settings": {"strength": 0.75}}]})
+    assert changed_inputs(inputs, inputs, _resolver(), corrections).column("key").to_pylist() == ["box1/a", "box1/b"]
+    assert len(changed_inputs(inputs, inputs, _resolver(), Corrections())) == 0
