@@ -65,7 +65,7 @@ class PretrainedUnet(ColorModel):
             Up(below, skip, outputs) for (below, outputs), skip in zip(pairwise(inputs), channels[-2::-1], strict=True)
         )
         self.has_bins = bins
-        self.temperature = temperature
+        self.temperature = temperature if bins else None
         if bins:
             self.to_logits = nn.Conv2d(widths[-1], BINS, 1)
             centers = normalize_ab(bin_centers()).T[:, :, None, None]
@@ -89,6 +89,7 @@ class PretrainedUnet(ColorModel):
         outputs = {}
         if self.has_bins:
             outputs["logits"] = self.to_logits(x)
+            assert self.temperature is not None
             ab = F.conv2d(F.softmax(outputs["logits"] / self.temperature, dim=1), self.centers)
         else:
             ab = self.to_ab(x)

@@ -75,5 +75,10 @@ def test_the_temperature_of_a_photograph_is_that_of_its_model(data: bytes) -> No
     model.temperature = 0.05
     expected = Colorizer(model, 64, "cpu", precision="fp32").colorize([data])[0]
     assert sharp.image == expected.image != own.image
+
+
+@pytest.mark.parametrize("name", ["lite", "pretrained_unet"])
+def test_models_without_distributions_have_no_temperature(name: str, data: bytes) -> None:
+    colorizer = Colorizer(build_model(name).eval(), 64, "cpu")
     with pytest.raises(UserError, match=r"temperature: .* does not predict distributions"):
-        Colorizer(colorful_model(), 64, "cpu").colorize([data], settings=PhotoSettings(temperature=0.5))
+        colorizer.colorize([data], settings=PhotoSettings(temperature=0.5))
