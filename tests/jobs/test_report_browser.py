@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
-from cluster.storage.stores import LocalStorage
+from cluster.storage.stores import LocalStorage, StorageOptions
+from jobs.archive.corrections import read_corrections
 from jobs.cli import main
 from tests.jobs.report_runs import (
     HOSTILE_KEYS,
@@ -208,7 +209,7 @@ def test_the_page_can_be_used_by_keyboard(page: Any) -> None:
     press(page, "z")
     assert page.locator("#actual").get_attribute("aria-pressed") == "true"
     press(page, "b")
-    assert page.locator("#viewer input[type=range]").input_value() == "100"
+    assert page.locator("#viewer .compare input").input_value() == "100"
     leave_viewer(page)
     assert not page.locator("#viewer").is_visible()
     assert page.evaluate("document.activeElement.title") == f"Open {shown_keys(page)[2]}"
@@ -236,7 +237,7 @@ def test_lightness_on_the_page_is_that_of_cielab(page: Any) -> None:
     page.fill("#search", "box/009")
     page.locator(".open").click()
     page.click("#actual")
-    page.locator("#viewer input[type=range]").fill("100")
+    page.locator("#viewer .compare input").fill("100")
     wait_for_widths(page, "#viewer img.after", 48)
     page.add_style_tag(content=".compare::after, .compare .side { display: none; }")
     shot = Image.open(io.BytesIO(page.locator("#viewer .compare").screenshot())).convert("RGB")
@@ -244,6 +245,68 @@ def test_lightness_on_the_page_is_that_of_cielab(page: Any) -> None:
     lab[..., 1:] = 0
     gray = (lab2rgb(lab) * 255).round()
     assert np.abs(np.asarray(shot, float) - gray).max() <= 3
+
+
+def save_corrections(page: Any, path: Path) -> dict[str, Any]:
+    """Save the decisions of the page to a file and return its content."""
+    with page.expect_download() as download:
+        page.locator("#review-save").click()
+    download.value.save_as(path)
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_photographs_are_reviewed_by_keyboard_and_published(page: Any, archive_page: Path, tmp_path: Path) -> None:
+    first, second, third = shown_keys(page)[:3]
+    page.locator("#reviewer").fill("Ann")
+    page.locator(".card .open").first.focus()
+    press(page, "a", "r", "a", "u")
+    assert page.locator(".mark").all_inner_texts()[:3] == ["accepted", "rejected", ""]
+    assert page.locator("#review-state").inner_text() == "1 accepted, 1 rejected, 0 changed"
+    saved = save_corrections(page, tmp_path / "ann.json")
+    assert {key: (row["decision"], row["by"]) for key, row in saved["rows"].items()} == {
+        first: ("accept", "Ann"),
+        second: ("reject", "Ann"),
+    }
+    run = archive_page.parents[1]
+    assert main(["publish", str(run), str(tmp_path / "out"), f"corrections={tmp_path}/ann.json"]) == 0
+    record = (tmp_path / "out" / "published.csv").read_text()
+    assert f"{first}," in record
+    assert f"{third}," not in record
+    page.locator(".card .open").nth(2).focus()
+    press(page, "Enter", "a")  # in the viewer: decides and shows the next photograph
+    assert page.locator("#viewer-title").inner_text() == shown_keys(page)[3]
+
+
+def test_strength_is_shown_at_once_and_saved_with_the_note(page: Any, tmp_path: Path) -> None:
+    page.locator(".card .open").first.click()
+    page.locator("#strength").fill("0.4")
+    color = page.locator("#viewer-body .compare .after")
+    assert color.evaluate("image => image.style.filter") == "saturate(0.4)"
+    page.locator("#note").fill(HOSTILE_TEXT)
+    page.locator("#accept").click()
+    assert page.locator("#accept").get_attribute("aria-pressed") == "true"
+    leave_viewer(page)
+    assert page.locator(".mark").first.inner_text() == "accepted, strength 0.4, note"
+    saved = save_corrections(page, tmp_path / "c.json")
+    [(key, row)] = saved["rows"].items()
+    assert (row["settings"], row["note"]) == ({"strength": 0.4}, HOSTILE_TEXT)
+    assert read_corrections(str(tmp_path / "c.json"), StorageOptions()).settings_of(key) == {"strength": 0.4}
+    for _ in range(3):
+        page.locator("#review-undo").click()
+    assert page.locator("#review-state").inner_text() == "nothing decided yet"
+    assert page.locator("#review-save").is_disabled()
+
+
+def test_decisions_survive_a_reload(http_address: str, opened: Any) -> None:
+    page = opened(http_address)
+    page.locator("#reviewer").fill("Ann")
+    page.locator(".card .open").first.focus()
+    press(page, "r")
+    page.reload()
+    assert page.locator("#reviewer").input_value() == "Ann"
+    assert page.locator(".mark").first.inner_text() == "rejected"
+    assert page.locator("#review-state").inner_text() == "0 accepted, 1 rejected, 0 changed"
 
 
 def test_hostile_keys_and_metadata_are_shown_as_text(page: Any) -> None:

@@ -1,5 +1,7 @@
 """The page of an archive run, built from its record, the statistics of its rows, and thumbnails."""
 
+import hashlib
+import json
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ PICTURES = "pictures"
 _IMAGES = "images"
 _MAX_FOLDERS = 500
 _MIN_VALUES_TO_PLOT = 20
-_SCRIPTS = ("common.js", "gallery.js", "archive.js")
+_SCRIPTS = ("common.js", "gallery.js", "review.js", "archive.js")
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,18 @@ def archive_page(
     folders = sorted({folder for row in rows for folder in _with_parents(row["folder"]) if folder})
     shown = [each for each in MEASURES if statistics.distributions[each.name].count]
     measures = [{"name": each.name, "title": each.title, "digits": each.digits} for each in shown]
+    data = {
+        "rows": rows,
+        "groups": groups,
+        "measures": measures,
+        "source": record.get("config", {}).get("source", ""),
+        # Browsers keep the decisions of reviewers under this name.
+        "run": hashlib.sha256(f"{output} {record.get('started')}".encode()).hexdigest()[:16],
+    }
     return render(
         "archive.html",
         _SCRIPTS,
-        {"rows": rows, "groups": groups, "measures": measures, "source": record.get("config", {}).get("source", "")},
+        data,
         title=_title(output),
         output=output,
         about=_about(record),
@@ -151,6 +161,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         ("bits per channel", row.get("bit_depth")),
         ("input in color", None if row.get("is_color") is None else "yes" if row["is_color"] else "no"),
         ("tone of the input", row.get("tone")),
+        ("settings", row.get("settings")),
         ("input file", _size(row.get("input_bytes"))),
         ("output file", _size(row.get("output_bytes"))),
         ("output key", written),
@@ -163,6 +174,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         "error": row.get("error") or "",
         "advice": status.advice if status else "",
         "is_color": bool(row.get("is_color")),
+        "strength": json.loads(row.get("settings") or "{}").get("strength", 1),
         "width": row.get("width"),
         "height": row.get("height"),
         "values": {each.name: row.get(each.name) for each in MEASURES},

@@ -31,10 +31,10 @@ function card(row, article, button) {
   const size = row.width && row.height ? `${row.width} × ${row.height}` : "";
   const line = [row.folder, size].filter(Boolean).join(" · ");
   article.append(row.after ? pair(row, row.after) : reason(row),
-    element("div", { class: "text" }, button, element("span", { class: "figures" }, line)));
+    element("div", { class: "text" }, button, element("span", { class: "figures" }, line), element("span", { class: "mark" })));
 }
 
-function open(row) {
+function open(row, index) {
   const stage = element("div", { class: "stage" });
   const full = row.full || row.after;
   if (full) {
@@ -64,6 +64,10 @@ function open(row) {
     stage.append(reason(row, ...(row.after ? [] : remedy(row))));
   }
   const aside = element("aside");
+  if (row.after) {
+    aside.append(reviewPanel(index));
+    queueMicrotask(() => fillPanel(row)); // once the viewer contains the panel
+  }
   if (row.before) {
     aside.append(image(row.before, `${row.key}, photograph in the source`),
       element("p", { class: "note" }, row.is_color ? "Photograph in the source (in color)." : "Photograph in the source."));
@@ -72,7 +76,12 @@ function open(row) {
   return [stage, aside];
 }
 
-const gallery = startGallery({ card, open });
+const gallery = startGallery({
+  card,
+  open,
+  keys: { a: decideByKey("accept"), r: decideByKey("reject"), u: undoReview },
+});
+startReview();
 
 // Four images of the first group, above everything that has to be read.
 data.groups[0].rows.filter((index) => data.rows[index].after).slice(0, 4).forEach((index) => {

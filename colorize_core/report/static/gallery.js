@@ -3,7 +3,7 @@
 const IS_WIDE = matchMedia("(min-width: 761px)").matches;
 const PER_STEP = IS_WIDE ? 48 : 12; // cards shown at a time, so that the sections below the gallery stay within reach
 
-function startGallery({ card, open }) {
+function startGallery({ card, open, keys: own = {} }) {
   const { rows, groups, measures } = data;
   const cards = rows.map((row, index) => makeCard(row, index));
   let group = groups[0];
@@ -125,7 +125,7 @@ function startGallery({ card, open }) {
     byId("viewer-place").textContent = `${place + 1} of ${listed.length}`;
     byId("previous").disabled = place === 0;
     byId("next").disabled = place === listed.length - 1;
-    byId("viewer-body").replaceChildren(...open(row));
+    byId("viewer-body").replaceChildren(...open(row, listed[place]));
     if (!viewer.open) viewer.showModal();
     if (!viewer.contains(document.activeElement) || document.activeElement.disabled) byId("close").focus();
   }
@@ -164,6 +164,7 @@ function startGallery({ card, open }) {
       byId("filters").open = true;
       byId("search").focus();
     },
+    ...own,
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
@@ -173,8 +174,12 @@ function startGallery({ card, open }) {
     action(event.target);
   });
 
+  const openedRow = () => (viewer.open ? listed[opened] : -1);
+  const currentRow = (target) => (viewer.open ? openedRow() : Number(target.closest(".card")?.dataset.index ?? -1));
+
   refresh();
-  return { cards, openRow: (index) => view(listed.indexOf(index)), reopen: () => viewer.open && view(opened) };
+  const openRow = (index) => view(listed.indexOf(index));
+  return { cards, openRow, openedRow, currentRow, step, reopen: () => viewer.open && view(opened) };
 }
 
 function measureValues(row) {
