@@ -56,6 +56,7 @@ def archive_rows(count: int) -> list[dict[str, object]]:
             "input_bytes": 900,
             "output_bytes": 1900,
             "is_color": False,
+            "settings": '{"calm": {"violet": 0.5}, "strength": 0.8}' if number == 9 else None,
             "mean_chroma": float(number),
             "gamut_clipped": 0.0,
             "max_lightness_error": 0.5 + number / 100,

@@ -298,6 +298,18 @@ def test_strength_is_shown_at_once_and_saved_with_the_note(page: Any, tmp_path: 
     assert page.locator("#review-save").is_disabled()
 
 
+def test_a_correction_keeps_the_other_settings_of_the_image(page: Any, tmp_path: Path) -> None:
+    page.fill("#search", "box/009")
+    page.locator(".open").click()
+    assert page.locator("#strength").input_value() == "0.8"
+    page.locator("#strength").fill("0.4")
+    color = page.locator("#viewer-body .compare .after")
+    assert color.evaluate("image => image.style.filter") == "saturate(0.5)"
+    leave_viewer(page)
+    saved = save_corrections(page, tmp_path / "c.json")
+    assert saved["rows"]["box/009.png"]["settings"] == {"calm": {"violet": 0.5}, "strength": 0.4}
+
+
 def test_decisions_survive_a_reload(http_address: str, opened: Any) -> None:
     page = opened(http_address)
     page.locator("#reviewer").fill("Ann")

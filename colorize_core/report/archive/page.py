@@ -174,7 +174,7 @@ def _row(row: Mapping[str, Any], small: Thumbnails) -> dict[str, Any]:
         "error": row.get("error") or "",
         "advice": status.advice if status else "",
         "is_color": bool(row.get("is_color")),
-        "strength": json.loads(row.get("settings") or "{}").get("strength", 1),
+        "settings": json.loads(row.get("settings") or "{}"),
         "width": row.get("width"),
         "height": row.get("height"),
         "values": {each.name: row.get(each.name) for each in MEASURES},

@@ -23,14 +23,15 @@ function keepReview() {
 }
 
 const decided = (row) => review.rows.get(row.key) ?? {};
-const strengthOf = (row) => decided(row).strength ?? row.strength;
+const madeWith = (row) => row.settings.strength ?? 1;
+const strengthOf = (row) => decided(row).strength ?? madeWith(row);
 
 // Change what is decided about a row: {decision}, {strength} or {note}; a strength that the image already has is none.
 function decide(index, change) {
   const row = data.rows[index];
   earlier.push([row.key, review.rows.get(row.key)]);
   const record = { ...decided(row), ...change, at: new Date().toISOString() };
-  if (record.strength === row.strength) delete record.strength;
+  if (record.strength === madeWith(row)) delete record.strength;
   if (!record.note) delete record.note;
   if (!record.decision) delete record.decision;
   if (record.decision || record.note || record.strength !== undefined) review.rows.set(row.key, record);
@@ -78,7 +79,7 @@ function showReview(index) {
 
 // Saturation of the color image approximates what another strength will give.
 function showStrength(box, row, strength = strengthOf(row)) {
-  const factor = row.strength ? strength / row.strength : 1;
+  const factor = madeWith(row) ? strength / madeWith(row) : 1;
   box.querySelectorAll(".compare .after").forEach((color) => { color.style.filter = factor === 1 ? "" : `saturate(${factor})`; });
 }
 
@@ -112,9 +113,11 @@ function fillPanel(row) {
   showStrength(byId("viewer-body"), row);
 }
 
+// A correction replaces all own settings of a photograph: the others stay as the image was made.
 function saveReview() {
+  const settings = new Map(data.rows.map((row) => [row.key, row.settings]));
   const rows = [...review.rows].map(([key, { strength, ...rest }]) =>
-    [key, { ...rest, by: review.by, ...(strength === undefined ? {} : { settings: { strength } }) }]);
+    [key, { ...rest, by: review.by, ...(strength === undefined ? {} : { settings: { ...settings.get(key), strength } }) }]);
   const content = { version: 1, rows: Object.fromEntries(rows) };
   const file = new Blob([JSON.stringify(content, null, 1)], { type: "application/json" });
   const link = element("a", { href: URL.createObjectURL(file), download: "corrections.json" });
