@@ -1,8 +1,8 @@
 """Configuration of `colorize archive`."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from cluster.config.keys import CHANGEABLE
 from colorize_core.inference.engines import Engine
@@ -56,9 +56,10 @@ class ArchiveConfig(PipelineJobConfig, ColorSettings, EncodingOptions, SidecarIn
     """Settings by pattern of the key, such as [{keys: "uniforms/*", calm: {violet: 0.5}}]; where several match, the
     last one counts. Settings are strength, max_chroma, calm, temperature, working_size, on_tone, checkpoint (a name)
     and skip. Columns of listing.manifest with these names count before rules."""
-    corrections: str | None = Field(None, json_schema_extra=CHANGEABLE)
-    """Corrections file (JSON, docs/reference/files-and-columns.md), whose settings of single photographs count before
-    all others. A finished run is continued with those photographs whose settings it changes."""
+    corrections: list[str] = Field(default_factory=list, json_schema_extra=CHANGEABLE)
+    """Corrections files (JSON, docs/reference/files-and-columns.md) of reviewers, whose settings of single photographs
+    count before all others; of several for one photograph, the latest counts. A finished run is continued with those
+    photographs whose settings they change."""
     limit: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)
     """Process only the first inputs of the listing, for a trial; may be raised or removed to continue."""
     sample: int | None = Field(None, ge=1, json_schema_extra=CHANGEABLE)
@@ -94,6 +95,11 @@ class ArchiveConfig(PipelineJobConfig, ColorSettings, EncodingOptions, SidecarIn
     at about the same time."""
     report: bool = Field(True, json_schema_extra=CHANGEABLE)
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` writes it at any time."""
+
+    @field_validator("corrections", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":

@@ -1,7 +1,7 @@
 """Corrections files: what reviewers decided about single photographs."""
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,8 +16,9 @@ from colorize_core.options import Options
 class Correction(Options):
     """What a reviewer wants for one photograph."""
 
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the photograph."""
+    settings: dict[str, Any] | None = None
+    """Own settings of the photograph, which replace its earlier own ones; none when empty, and without this key the
+    photograph keeps those that it has."""
     decision: Literal["accept", "reject"] | None = None
     """Whether `publish` copies the color image; no effect on colors."""
     note: str = ""
@@ -57,9 +58,10 @@ class Corrections(Options):
         found: list[Correction] = [rule for rule in self.rules if fnmatch.fnmatchcase(key, rule.keys)]
         return [*found, self.rows[key]] if key in self.rows else found
 
-    def settings_of(self, key: str) -> dict[str, Any]:
-        """Return the settings that a photograph gets."""
-        return {name: value for correction in self.of(key) for name, value in correction.settings.items()}
+    def settings_of(self, key: str) -> dict[str, Any] | None:
+        """Return the own settings that a photograph gets; None if it keeps those that it has."""
+        given = [correction.settings for correction in self.of(key) if correction.settings is not None]
+        return {name: value for settings in given for name, value in settings.items()} if given else None
 
     def decision_of(self, key: str) -> Correction | None:
         """Return the correction with the decision that counts for a photograph; None without a decision."""
@@ -80,10 +82,20 @@ def read_corrections(location: str, storage: StorageOptions) -> Corrections:
     named = [(f"rules.{number}", rule) for number, rule in enumerate(corrections.rules)]
     for name, correction in (*named, *((f"rows.{key}", row) for key, row in corrections.rows.items())):
         try:
-            PhotoSettings().updated(correction.settings)
+            PhotoSettings().updated(correction.settings or {})
         except UserError as error:
             raise UserError(f"{location}: {name}.settings.{error}") from None
     return corrections
+
+
+def merge_settings(files: Sequence[Corrections]) -> Corrections:
+    """Merge the settings of several reviewers: all rules in the order of the files, and of each row the latest."""
+    rows: dict[str, Correction] = {}
+    for corrections in files:
+        for key, correction in corrections.rows.items():
+            if correction.settings is not None and (key not in rows or rows[key].at <= correction.at):
+                rows[key] = correction
+    return Corrections(rules=[rule for corrections in files for rule in corrections.rules], rows=rows)
 
 
 def decisions_of(key: str, files: Iterable[Corrections]) -> list[Correction]:

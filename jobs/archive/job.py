@@ -17,7 +17,7 @@ from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.archive import rows
 from jobs.archive.config import FETCH_CPUS, IMAGES, ArchiveConfig
-from jobs.archive.corrections import Corrections, read_corrections
+from jobs.archive.corrections import merge_settings, read_corrections
 from jobs.archive.estimate import describe_estimate, earlier_throughput, measure_throughput
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.report import write_archive_report
@@ -70,7 +70,7 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         ClusterError: Ray or the storage failed, or there was no progress for `stall_seconds`.
     """
     source, output, checkpoints = check_inputs(config)
-    corrections = read_corrections(config.corrections, config.storage) if config.corrections else Corrections()
+    corrections = merge_settings([read_corrections(each, config.storage) for each in config.corrections])
     with OutputLock(output) as lock:
         throughput = earlier_throughput(output, config)
         if config.new_run:

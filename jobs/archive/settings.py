@@ -79,7 +79,7 @@ def own_settings(inputs: "pa.Table", corrections: Corrections) -> list[dict[str,
     stored = inputs.column("settings").to_pylist() if "settings" in inputs.column_names else [None] * len(inputs)
     found = []
     for key, values in zip(inputs.column("key").to_pylist(), stored, strict=True):
-        found.append((json.loads(values) if values else {}) | corrections.settings_of(key))
+        found.append((json.loads(values) if values else {}) | (corrections.settings_of(key) or {}))
     return found
 
 
@@ -112,7 +112,11 @@ def changed_inputs(
         return inputs.slice(0, 0)
     # Rows of a version without settings do not have the column.
     made = rows.column("settings").to_pylist() if "settings" in rows.column_names else [None] * len(rows)
-    used = {key: text for key, text in zip(rows.column("key").to_pylist(), made, strict=True) if corrections.of(key)}
+    used = {
+        key: text
+        for key, text in zip(rows.column("key").to_pylist(), made, strict=True)
+        if corrections.settings_of(key) is not None
+    }
     inputs = inputs.filter(pc.is_in(inputs.column("key"), value_set=pa.array(list(used), pa.string())))
     keys = inputs.column("key").to_pylist()
     wanted = [

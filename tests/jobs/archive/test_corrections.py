@@ -7,7 +7,7 @@ import pytest
 
 from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
-from jobs.archive.corrections import Corrections, decisions_of, read_corrections
+from jobs.archive.corrections import Corrections, decisions_of, merge_settings, read_corrections
 
 OPTIONS = StorageOptions()
 
@@ -95,9 +95,22 @@ def test_rows_count_before_rules_and_later_rules_before_earlier_ones() -> None:
     assert corrections.settings_of("box1/a") == {"strength": 0.5, "max_chroma": 40}
     assert corrections.settings_of("box1/b") == {"strength": 0.75, "max_chroma": 40}
     assert corrections.settings_of("box1/c") == {"strength": 0.5, "max_chroma": 50}
-    assert corrections.settings_of("box2/a") == {}
+    assert corrections.settings_of("box2/a") is None
     assert [_summary(f"box{key}", corrections) for key in ("1/a", "1/c", "2/b")] == [
         [("", "accept")],
         [("", "reject")],
         [],
     ]
+
+
+def test_the_latest_settings_of_several_reviewers_count() -> None:
+    def given(at: str, settings: dict[str, float] | None, **rest: str) -> Corrections:
+        return Corrections.model_validate({"rows": {"a": {"settings": settings, "at": at, **rest}}})
+
+    early, late = given("2026-11-28T10:00:00+00:00", {"strength": 0.5}), given("2026-11-28T11:00:00+00:00", {})
+    accepted = given("2026-11-28T12:00:00+00:00", None, decision="accept")
+    for order in ([early, late, accepted], [accepted, late, early]):
+        assert merge_settings(order).settings_of("a") == {}
+    assert merge_settings([early, accepted]).settings_of("a") == {"strength": 0.5}
+    assert merge_settings([accepted]).settings_of("a") is None
+    assert merge_settings([]) == Corrections()

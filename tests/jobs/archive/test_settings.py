@@ -104,3 +104,11 @@ def test_a_rule_of_reviewers_corrects_all_that_match() -> None:
     corrections = Corrections.model_validate({"rules": [{"keys": "box1/*", "settings": {"strength": 0.75}}]})
     assert changed_inputs(inputs, inputs, _resolver(), corrections).column("key").to_pylist() == ["box1/a", "box1/b"]
     assert len(changed_inputs(inputs, inputs, _resolver(), Corrections())) == 0
+
+
+def test_a_decision_alone_keeps_the_settings_of_an_image() -> None:
+    """As when a reviewer accepts what an earlier corrections file has changed."""
+    inputs = pa.table({"key": ["a", "b"], "settings": pa.nulls(2, pa.string())})
+    rows = pa.table({"key": ["a", "b"], "settings": ['{"strength": 0.5}', '{"strength": 0.5}']})
+    corrections = Corrections.model_validate({"rows": {"a": {"decision": "accept"}, "b": {"settings": {}}}})
+    assert changed_inputs(inputs, rows, _resolver(), corrections).column("key").to_pylist() == ["b"]
