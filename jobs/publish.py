@@ -116,6 +116,8 @@ def run(config: PublishConfig, verbose: bool = False) -> int:
         for image, photo in wanted.items()
         if present.get(image) != photo["bytes"] or earlier.get(image) != [str(photo[name] or "") for name in _MADE_BY]
     ]
+    if not found.output.exists(RECORD):  # by which the next attempt recognizes a publication
+        found.output.write(RECORD, _csv(_COLUMNS, ()))
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(lambda photo: _copy(found.source, photo["image"], images), new))
         removed = [image for image in present if image not in wanted]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage.s3 import S3Storage
-from cluster.storage.stores import Storage, StorageOptions, open_storage
+from cluster.storage.stores import LocalStorage, Storage, StorageOptions, open_storage
 from jobs.cli import main
 from jobs.run.parquet import parquet_bytes
 
@@ -111,6 +111,31 @@ def test_an_image_that_was_made_again_is_copied_again(run: Storage, tmp_path: Pa
     make_run(run, {"box 1/a.tif": '{"strength": 0.5}'}, b"paler")  # as long as before
     assert main(arguments) == 0
     assert (tmp_path / "out/images/box 1/a.tif").read_bytes() == b"palerbox 1/a.tif"
+
+
+def test_an_interrupted_publication_continues(
+    run: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "publish",
+        run.uri,
+        f"{tmp_path}/out",
+        f"corrections={decide(tmp_path / 'a.json', a='accept', c='accept')}",
+    ]
+    write = LocalStorage.write
+
+    def fail(self: LocalStorage, key: str, data: bytes, content_type: str | None = None) -> None:
+        if key.startswith("c.gif"):
+            raise OSError(28, "No space left on device")
+        write(self, key, data, content_type)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "write", fail)
+        assert main(arguments) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert images_in(tmp_path / "out") == ["box 1/a.tif", "c.gif.color.png"]
+    assert len(record_of(tmp_path / "out")) == 2
 
 
 def test_what_is_no_longer_accepted_is_removed(run: Storage, tmp_path: Path) -> None:
