@@ -78,10 +78,12 @@ constraints:  ## renew constraints.txt with the newest versions that pyproject.t
 	@touch $(VENV)/.installed
 
 LOCK := cluster/deploy/requirements.txt
+IMAGE_EXTRAS := azure credentials gcs openvino
 lock: setup  ## renew the packages of the image, with hashes, from constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	(echo "# The packages of the image with their hashes: the versions of constraints.txt. Made by: make lock"; \
-	  $(BIN)/uv pip compile pyproject.toml --extra azure --extra credentials --extra gcs --extra openvino --quiet --constraint constraints.txt --generate-hashes \
+	  $(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,$(IMAGE_EXTRAS)) --quiet \
+	  --constraint constraints.txt --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28) \
 	  > $(LOCK).new
 	mv $(LOCK).new $(LOCK)

@@ -305,11 +305,14 @@ class Colorizer:
         self, work: Sequence[_DecodedPhoto], formats: Sequence[str], encoding: EncodingOptions
     ) -> list[ColorizedPhoto]:
         """Predict the chroma of decoded photographs, and compose and encode the color images."""
+
+        def paint_one(pair: tuple[_DecodedPhoto, str]) -> ColorizedPhoto:
+            item, format = pair
+            [prediction] = self._predict([item], 1)
+            return self._finish(item, prediction, format, encoding)
+
         if self._predictor.concurrent:
-            return self._map(
-                lambda pair: self._finish(pair[0], self._predict(pair[:1], 1)[0], pair[1], encoding),
-                zip(work, formats, strict=True),
-            )
+            return self._map(paint_one, zip(work, formats, strict=True))
         predictions = self._predict(work, torch.get_num_threads() if self.device.type == "cpu" else 1)
         return self._map(lambda triple: self._finish(*triple, encoding), zip(work, predictions, formats, strict=True))
 

@@ -27,6 +27,11 @@ class PublishedPhoto:
     """Media type of the color image."""
 
 
+def manifest_key(folder: str) -> str:
+    """Return the key of the manifest of a folder, "" for the top, relative to the publication."""
+    return "/".join(filter(None, ("iiif", folder, "manifest.json")))
+
+
 def folder_manifest(
     folder: str, photos: Sequence[PublishedPhoto], base: str, originals: str | None, statement: str
 ) -> dict[str, Any]:
@@ -39,14 +44,15 @@ def folder_manifest(
         originals: URL of the originals likewise; without it the manifest has the color images alone.
         statement: sentence that says how the colors were made.
     """
-    path = f"{base}/iiif/{quote(folder)}/".replace("//manifest", "/manifest") if folder else f"{base}/iiif/"
+    url = f"{base}/{quote(manifest_key(folder))}"
+    canvases = f"{url.rpartition('/')[0]}/canvas"
     return {
         "@context": _CONTEXT,
-        "id": f"{path}manifest.json",
+        "id": url,
         "type": "Manifest",
         "label": _text(folder.rpartition("/")[2] or "photographs"),
         "requiredStatement": {"label": _text("Attribution"), "value": _text(statement)},
-        "items": [_canvas(f"{path}canvas/{number}", photo, base, originals) for number, photo in enumerate(photos, 1)],
+        "items": [_canvas(f"{canvases}/{number}", photo, base, originals) for number, photo in enumerate(photos, 1)],
     }
 
 

@@ -15,13 +15,14 @@ from cluster.config.command_line import DONE
 from cluster.storage.stores import Storage, StorageOptions, copy_file, reach
 from colorize_core.errors import UserError
 from colorize_core.formatting import counted
+from colorize_core.photo.formats import media_type
 from colorize_core.status import Status
 from jobs.archive import rows
 from jobs.archive.config import IMAGES
-from jobs.archive.corrections import Correction, decisions_of, read_corrections
-from jobs.command.config import Output, VerbConfig
+from jobs.command.config import OneOrMany, Output, VerbConfig
 from jobs.command.console import summary
 from jobs.command.runner import run_verb
+from jobs.inputs.corrections import Correction, decisions_of, read_corrections
 from jobs.run.record import RUN_FILE
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _MADE_BY = ("bytes", "settings", "weights", "run")
 """Columns of the record that differ when an image was made again."""
 _THREADS = 16
 _STATEMENT = "Colors were added by a neural network. They are guesses and no evidence of the original colors."
-_TYPES = {"jpg": "jpeg", "tif": "tiff", "jpe": "jpeg", "jp2": "jp2"}
 
 
 class PublishConfig(VerbConfig):
@@ -50,7 +50,7 @@ class PublishConfig(VerbConfig):
     """Output of an archive run."""
     output: Output
     """Folder or URI (s3://, gs://, az://) of the publication."""
-    corrections: list[str] = Field(min_length=1)
+    corrections: OneOrMany = Field(min_length=1)
     """Corrections files with the decisions of the reviewers."""
     url: str | None = None
     """Address of OUTPUT on the web; with it, OUTPUT/iiif/FOLDER/manifest.json is a IIIF manifest of each folder."""
@@ -58,11 +58,6 @@ class PublishConfig(VerbConfig):
     """Address of the gray originals on the web; with it, viewers of the manifests offer original and color."""
     storage: StorageOptions = Field(default_factory=StorageOptions)
     """Access to object storage."""
-
-    @field_validator("corrections", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
     @field_validator("url", "originals_url")
     @classmethod
@@ -204,17 +199,12 @@ def _recorded(output: Storage) -> dict[str, list[str]]:
 
 
 def _copy(source: Storage, image: str, target: Storage) -> None:
-    copy_file(source, image, target, image, _media_type(image))
-
-
-def _media_type(key: str) -> str:
-    ending = key.rpartition(".")[2].lower()
-    return f"image/{_TYPES.get(ending, ending)}"
+    copy_file(source, image, target, image, media_type(image))
 
 
 def _write_manifests(config: PublishConfig, found: _Plan) -> int:
     """Write one manifest for each folder; return their number."""
-    from colorize_core.iiif import folder_manifest
+    from colorize_core.iiif import folder_manifest, manifest_key
 
     assert config.url
     folders: dict[str, list[PublishedPhoto]] = {}
@@ -222,15 +212,16 @@ def _write_manifests(config: PublishConfig, found: _Plan) -> int:
         folders.setdefault(photo["key"].rpartition("/")[0], []).append(_published(photo))
     for folder, photos in folders.items():
         manifest = folder_manifest(folder, photos, config.url, config.originals_url, _STATEMENT)
-        place = "/".join(filter(None, ("iiif", folder, "manifest.json")))
-        found.output.write(place, json.dumps(manifest, ensure_ascii=False).encode(), "application/ld+json")
+        found.output.write(
+            manifest_key(folder), json.dumps(manifest, ensure_ascii=False).encode(), "application/ld+json"
+        )
     return len(folders)
 
 
 def _published(photo: dict[str, Any]) -> "PublishedPhoto":
     from colorize_core.iiif import PublishedPhoto
 
-    types = _media_type(photo["key"]), _media_type(photo["image"])
+    types = media_type(photo["key"]), media_type(photo["image"])
     return PublishedPhoto(photo["key"], photo["image"], photo["width"], photo["height"], *types)
 
 

@@ -1,11 +1,9 @@
 """Configuration of `colorize report`."""
 
-from typing import Any
-
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from cluster.storage.stores import StorageOptions
-from jobs.command.config import VerbConfig
+from jobs.command.config import OneOrMany, VerbConfig
 
 
 class ReportConfig(VerbConfig):
@@ -18,19 +16,14 @@ class ReportConfig(VerbConfig):
 
     POSITIONAL = ("run",)
 
-    run: list[str] = Field(default_factory=list)
+    run: OneOrMany = Field(default_factory=list)
     """Outputs of archive or evaluate, local or s3://; also given as plain arguments."""
-    ratings: list[str] = Field(default_factory=list)
+    ratings: OneOrMany = Field(default_factory=list)
     """Files saved by the rating page of one evaluation, one per rater."""
     pictures: int | None = Field(None, ge=1, le=2000)
     """Number of photographs in the random sample on the page; default 120 for an archive, 24 for an evaluation."""
     storage: StorageOptions = Field(default_factory=StorageOptions)
     """Access to object storage."""
-
-    @field_validator("run", "ratings", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check(self) -> "ReportConfig":

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,20 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _wait_for(port: int) -> None:
-    """Wait until a server listens."""
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
+@contextmanager
+def _server(port: int, command: Sequence[str | Path]) -> Iterator[None]:
+    """Run a server in a subprocess, from when it listens."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _bucket_name(request: pytest.FixtureRequest) -> str:
@@ -146,17 +154,8 @@ def _bucket_name(request: pytest.FixtureRequest) -> str:
 def s3_endpoint(s3_environment: None) -> Iterator[str]:
     """URL of an S3 server in a subprocess."""
     port = _free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
+    with _server(port, [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 _AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -169,24 +168,9 @@ def google_environment() -> Iterator[dict[str, str]]:
     # The package's own class does not read the server's log, which blocks the server when the pipe is full.
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    arguments = [
-        "-backend",
-        "memory",
-        "-scheme",
-        "http",
-        "-host",
-        "127.0.0.1",
-        "-port",
-        str(port),
-        "-external-url",
-        url,
-    ]
-    process = subprocess.Popen([_get_binary_path(), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield from _environment(port, {"STORAGE_EMULATOR_HOST": url})
-    finally:
-        process.terminate()
-        process.wait()
+    command = [_get_binary_path(), *["-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]]
+    with _server(port, [*command, "-port", str(port), "-external-url", url]):
+        yield from _environment({"STORAGE_EMULATOR_HOST": url})
 
 
 @pytest.fixture(scope="session")
@@ -197,22 +181,17 @@ def azure_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
         pytest.skip("Azurite is not installed (make azurite)")
     port = _free_port()
     arguments = ["--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--blobPort", str(port)]
-    process = subprocess.Popen([server, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     account = f"AccountName=devstoreaccount1;AccountKey={_AZURITE_KEY}"
     url = f"http://127.0.0.1:{port}/devstoreaccount1"
     environment = {
         "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={url};",
     }
-    try:
-        yield from _environment(port, environment)
-    finally:
-        process.terminate()
-        process.wait()
+    with _server(port, [server, *arguments]):
+        yield from _environment(environment)
 
 
-def _environment(port: int, variables: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Set environment variables while a server is in use, after it listens."""
-    _wait_for(port)
+def _environment(variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Set environment variables while a server is in use."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)

@@ -55,17 +55,16 @@ class S3Storage(ObjectStorage):
 
     def request_write(self, key: str, data: bytes, content_type: str | None) -> None:
         """See `ObjectStorage.request_write`."""
-        extra = {"ContentType": content_type, **self._encryption()}
-        self._send_for("put_object", key, Body=data, **{name: value for name, value in extra.items() if value})
+        kind = {"ContentType": content_type} if content_type else {}
+        self._send_for("put_object", key, Body=data, **kind, **self._encryption())
 
     def copy_from(self, source: "S3Storage", source_key: str, key: str) -> None:
         """Copy an object of the same server, at most 5 GB, without reading it; raises OSError after all attempts."""
-        origin = {"Bucket": source.bucket, "Key": source.path(source_key).removeprefix(f"{source.bucket}/")}
-        arguments = {name: value for name, value in self._encryption().items() if value}
+        origin = {"Bucket": source.bucket, "Key": source._full(source_key)}
         try:
-            self._request(lambda: self._send_for("copy_object", self._full(key), CopySource=origin, **arguments))
-        except FileNotFoundError:
-            raise
+            self._request(
+                lambda: self._send_for("copy_object", self._full(key), CopySource=origin, **self._encryption())
+            )
         except OSError as error:
             raise OSError(f"{self.uri}/{key}: cannot be copied ({error})") from error
 
@@ -117,8 +116,9 @@ class S3Storage(ObjectStorage):
                 raise RedirectError("the server redirected the request and named no region") from None
             raise
 
-    def _encryption(self) -> dict[str, str | None]:
-        return {"ServerSideEncryption": self.options.encryption, "SSEKMSKeyId": self.options.kms_key}
+    def _encryption(self) -> dict[str, str]:
+        given = {"ServerSideEncryption": self.options.encryption, "SSEKMSKeyId": self.options.kms_key}
+        return {name: value for name, value in given.items() if value}
 
     def _payer(self) -> dict[str, str]:
         return {"RequestPayer": "requester"} if self.options.requester_pays else {}

@@ -29,9 +29,7 @@ __all__ = [
 ]
 
 Storage = LocalStorage | ObjectStorage
-_KINDS: dict[str, type[ObjectStorage]] = {
-    f"{kind.scheme}://": kind for kind in (S3Storage, GoogleStorage, AzureStorage)
-}
+_KINDS: dict[str, type[ObjectStorage]] = {kind.scheme: kind for kind in (S3Storage, GoogleStorage, AzureStorage)}
 
 
 def open_storage(location: str, options: StorageOptions) -> Storage:
@@ -45,7 +43,7 @@ def open_storage(location: str, options: StorageOptions) -> Storage:
         return LocalStorage(normalized)
     scheme, _, rest = normalized.partition("://")
     bucket, _, prefix = rest.partition("/")
-    kind = _KINDS[f"{scheme}://"]
+    kind = _KINDS[scheme]
     if not bucket:
         raise UserError(
             f"{location}: {scheme}:// needs a {kind.bucket_name} ({scheme}://{kind.bucket_name.upper()}/PREFIX)"
@@ -63,7 +61,7 @@ def reach(options: StorageOptions, *locations: str) -> list[Storage]:
 
 
 def copy_file(source: Storage, source_key: str, target: Storage, key: str, content_type: str | None = None) -> None:
-    """Copy a file from one storage to another; S3 copies by itself. Raises FileNotFoundError or another OSError."""
+    """Copy a file from one storage to another; S3 copies by itself. Raises OSError."""
     if isinstance(source, S3Storage) and isinstance(target, S3Storage):
         target.copy_from(source, source_key, key)
     else:

@@ -69,15 +69,20 @@ class ChromaPredictor:
         self._make_predictor = partial(
             BatchPredictor, device=device, precision=precision, engine=engine, threads=threads
         )
-        self._set({name: _Member(model, self._make_predictor(model), size) for name, (model, size) in models.items()})
+        self._members: Mapping[str, _Member] = {
+            name: _Member(model, self._make_predictor(model), size) for name, (model, size) in models.items()
+        }
         self._chosen: dict[NetworkChoice, ChromaPredictor] = {}
 
-    def _set(self, members: Mapping[str, _Member]) -> None:
-        self._members = members
-        self.working_sizes = sorted({member.working_size for member in members.values()}, reverse=True)
+    @property
+    def working_sizes(self) -> list[int]:
         """Distinct working sizes, the largest first."""
-        self.concurrent = all(member.predictor.concurrent for member in members.values())
+        return sorted({member.working_size for member in self._members.values()}, reverse=True)
+
+    @property
+    def concurrent(self) -> bool:
         """True if several threads may predict at the same time (`BatchPredictor.concurrent`)."""
+        return all(member.predictor.concurrent for member in self._members.values())
 
     def choose(self, choice: NetworkChoice) -> "ChromaPredictor":
         """Return the predictor for a choice; it shares all networks but those with another temperature.
@@ -100,15 +105,13 @@ class ChromaPredictor:
             members = {choice.checkpoint: members[choice.checkpoint]}
         chosen = copy.copy(self)
         chosen._chosen = {}
-        chosen._set(
-            {
-                name: replace(
-                    member if choice.temperature is None else self._at_temperature(member, choice.temperature),
-                    working_size=choice.working_size or member.working_size,
-                )
-                for name, member in members.items()
-            }
-        )
+        chosen._members = {
+            name: replace(
+                member if choice.temperature is None else self._at_temperature(member, choice.temperature),
+                working_size=choice.working_size or member.working_size,
+            )
+            for name, member in members.items()
+        }
         return chosen
 
     def _at_temperature(self, member: _Member, temperature: float) -> _Member:

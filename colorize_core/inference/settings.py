@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from colorize_core.errors import UserError
+from colorize_core.options import describe_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,15 +103,13 @@ class PhotoSettings(ColorSettings):
         """Return a copy with other values; raises UserError for an unknown setting or a wrong value."""
         if not values:
             return self
+        if unknown := values.keys() - PhotoSettings.model_fields.keys():
+            known = ", ".join(PhotoSettings.model_fields)
+            raise UserError(f"{min(unknown)}: unknown setting; the settings are {known}")
         try:
             return PhotoSettings.model_validate(self.model_dump(exclude_unset=True) | dict(values))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = ".".join(map(str, first["loc"])) or "settings"
-            message = str(first["msg"]).removeprefix("Value error, ")
-            if first["type"] == "extra_forbidden":
-                message = f"unknown setting; the settings are {', '.join(PhotoSettings.model_fields)}"
-            raise UserError(f"{name}: {message}") from None
+            raise UserError(describe_problem(error)) from None
 
 
 class NetworkChoice(NamedTuple):

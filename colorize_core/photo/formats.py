@@ -30,6 +30,12 @@ def output_format(key: str, policy: str) -> str:
     return _FORMAT_OF_SUFFIX.get(PurePosixPath(key).suffix.lower(), "png")
 
 
+def media_type(key: str) -> str:
+    """Return the media type of a photograph or color image, such as image/jpeg, by its suffix."""
+    suffix = PurePosixPath(key).suffix.lower()
+    return f"image/{_FORMAT_OF_SUFFIX.get(suffix, suffix[1:])}"
+
+
 def output_key(key: str, policy: str) -> str:
     """Return the key of the color image, which is unique for each input key.
 

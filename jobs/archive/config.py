@@ -1,8 +1,8 @@
 """Configuration of `colorize archive`."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ByteSize, Field, field_validator, model_validator
+from pydantic import ByteSize, Field, model_validator
 
 from cluster.config.keys import CHANGEABLE
 from colorize_core.inference.engines import Engine
@@ -12,7 +12,7 @@ from colorize_core.photo.options import MAX_PIXELS, EncodingOptions
 from colorize_core.starter import STARTER
 from colorize_core.status import FAILURES
 from jobs.archive.settings import Rule
-from jobs.command.config import Output, PipelineJobConfig
+from jobs.command.config import OneOrMany, Output, PipelineJobConfig
 from jobs.inputs.listing import ListingOptions
 from jobs.inputs.sidecars import SidecarInput
 from jobs.run.actors import ActorsOptions
@@ -56,7 +56,7 @@ class ArchiveConfig(PipelineJobConfig, ColorSettings, EncodingOptions, SidecarIn
     """Settings by pattern of the key, such as [{keys: "uniforms/*", calm: {violet: 0.5}}]; where several match, the
     last one counts. Settings are strength, max_chroma, calm, temperature, working_size, on_tone, checkpoint (a name)
     and skip. Columns of listing.manifest with these names count before rules."""
-    corrections: list[str] = Field(default_factory=list, json_schema_extra=CHANGEABLE)
+    corrections: OneOrMany = Field(default_factory=list, json_schema_extra=CHANGEABLE)
     """Corrections files (JSON, docs/reference/files-and-columns.md) of reviewers, whose settings of single photographs
     count before all others; of several for one photograph, the latest counts. A finished run is continued with those
     photographs whose settings they change."""
@@ -95,11 +95,6 @@ class ArchiveConfig(PipelineJobConfig, ColorSettings, EncodingOptions, SidecarIn
     at about the same time."""
     report: bool = Field(True, json_schema_extra=CHANGEABLE)
     """Write the page OUTPUT/report/index.html at the end; `colorize report OUTPUT` writes it at any time."""
-
-    @field_validator("corrections", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check(self) -> "ArchiveConfig":

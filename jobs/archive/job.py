@@ -17,7 +17,6 @@ from colorize_core.photo.formats import IMAGE_SUFFIXES
 from colorize_core.runtime.stage_timer import STAGES
 from jobs.archive import rows
 from jobs.archive.config import FETCH_CPUS, IMAGES, ArchiveConfig
-from jobs.archive.corrections import merge_settings, read_corrections
 from jobs.archive.estimate import describe_estimate, earlier_throughput, measure_throughput
 from jobs.archive.pipeline import ArchiveContext
 from jobs.archive.report import write_archive_report
@@ -25,6 +24,7 @@ from jobs.archive.settings import settings_of_columns
 from jobs.archive.summary import exceeds_limit, say_nothing_to_do, summarize, write_failed
 from jobs.archive.work import Survey, process_parts, selected_count, survey
 from jobs.doctor.preflight import check_start
+from jobs.inputs.corrections import Corrections, merge_settings, read_corrections
 from jobs.inputs.listing import FOLDER as MANIFEST
 from jobs.inputs.listing import LISTING, Listing, read_part, require_photographs, sample_inputs, write_manifest
 from jobs.run.checkpoints import check_checkpoint, checkpoint_keys, checkpoint_reads, describe_checkpoints
@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 def plan(config: ArchiveConfig) -> str:
     """Describe what would run and estimate time and storage: lists the source, and colorizes a few photographs."""
     source, output, _ = check_inputs(config)
+    _corrections(config)
     listing, sample = sample_inputs(source, IMAGE_SUFFIXES, config.listing, config.storage, _ESTIMATE_SAMPLE)
     count = selected_count(config, listing)
     throughput = earlier_throughput(output, config) or measure_throughput(config, sample)
@@ -70,7 +71,7 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
         ClusterError: Ray or the storage failed, or there was no progress for `stall_seconds`.
     """
     source, output, checkpoints = check_inputs(config)
-    corrections = merge_settings([read_corrections(each, config.storage) for each in config.corrections])
+    corrections = _corrections(config)
     with OutputLock(output) as lock:
         throughput = earlier_throughput(output, config)
         if config.new_run:
@@ -110,6 +111,11 @@ def run(config: ArchiveConfig, verbose: bool = False) -> int:
     page = report_at_end("archive", output, lambda: write_archive_report(output, source)) if config.report else None
     summarize(context, counts, write_failed(output), seconds, page)
     return TOO_MANY_FAILED if exceeds_limit(counts, config) else DONE
+
+
+def _corrections(config: ArchiveConfig) -> Corrections:
+    """Read the corrections files of a run; raises UserError."""
+    return merge_settings([read_corrections(each, config.storage) for each in config.corrections])
 
 
 def check_inputs(config: ArchiveConfig) -> tuple[Storage, Storage, dict[str, str]]:
@@ -177,8 +183,8 @@ def _announce(context: ArchiveContext, found: Survey) -> None:
     done = f"{found.done} done before, " if found.done else ""
     repeated = [f"{found.retried} of them failed before"] * bool(found.retried)
     repeated += [f"{found.corrected} of them corrected"] * bool(found.corrected)
-    retried = f" ({', '.join(repeated)})" if repeated else ""
-    _log.info("%s photographs in %s: %s%d to do%s", of, context.source.uri, done, found.todo, retried)
+    again = f" ({', '.join(repeated)})" if repeated else ""
+    _log.info("%s photographs in %s: %s%d to do%s", of, context.source.uri, done, found.todo, again)
     if found.todo >= _ESTIMATE_MIN_INPUTS:
         first = read_part(context.output, 0).slice(0, _ESTIMATE_SAMPLE).to_pylist()
         throughput = context.throughput or measure_throughput(

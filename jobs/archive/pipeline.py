@@ -9,8 +9,8 @@ from cluster.storage.stores import Storage
 from colorize_core.formatting import counted
 from colorize_core.runtime.stage_timer import add_stages
 from jobs.archive.config import FETCH_CPUS, ArchiveConfig
-from jobs.archive.corrections import Corrections
 from jobs.archive.estimate import Throughput
+from jobs.inputs.corrections import Corrections
 from jobs.inputs.listing import Listing
 from jobs.run.actors import count_actors
 from jobs.run.lock import OutputLock

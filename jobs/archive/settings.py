@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.config.loading import Section
 from colorize_core.errors import UserError
 from colorize_core.inference.settings import PhotoSettings
-from jobs.archive.corrections import Corrections
+from jobs.inputs.corrections import Corrections
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,11 +76,10 @@ def settings_of_columns(key: str, columns: Mapping[str, Any]) -> str | None:
 
 def own_settings(inputs: "pa.Table", corrections: Corrections) -> list[dict[str, Any]]:
     """Return the settings of each input by its row of the manifest and its correction."""
-    stored = inputs.column("settings").to_pylist() if "settings" in inputs.column_names else [None] * len(inputs)
-    found = []
-    for key, values in zip(inputs.column("key").to_pylist(), stored, strict=True):
-        found.append((json.loads(values) if values else {}) | (corrections.settings_of(key) or {}))
-    return found
+    return [
+        (json.loads(values) if values else {}) | (corrections.settings_of(key) or {})
+        for key, values in zip(inputs.column("key").to_pylist(), inputs.column("settings").to_pylist(), strict=True)
+    ]
 
 
 def with_settings(inputs: "pa.Table", corrections: Corrections) -> "pa.Table":
@@ -88,10 +87,7 @@ def with_settings(inputs: "pa.Table", corrections: Corrections) -> "pa.Table":
     import pyarrow as pa
 
     texts = [json.dumps(own) if own else None for own in own_settings(inputs, corrections)]
-    column = pa.array(texts, pa.string())
-    if "settings" in inputs.column_names:
-        return inputs.set_column(inputs.column_names.index("settings"), "settings", column)
-    return inputs.append_column("settings", column)
+    return inputs.set_column(inputs.column_names.index("settings"), "settings", pa.array(texts, pa.string()))
 
 
 def changed_inputs(
@@ -103,7 +99,7 @@ def changed_inputs(
         inputs: part of the manifest.
         rows: key and settings of its finished rows.
         resolver: of the run.
-        corrections: of the reviewers; without a correction an input stays as it is.
+        corrections: those of reviewers; inputs without one are not returned.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jobs.archive import rows
 from jobs.archive.config import ArchiveConfig
-from jobs.archive.corrections import Corrections
 from jobs.archive.pipeline import ArchiveContext, colorize_inputs
 from jobs.archive.settings import SettingsResolver, changed_inputs, with_settings
+from jobs.inputs.corrections import Corrections
 from jobs.inputs.listing import Listing, read_part
 
 if TYPE_CHECKING:

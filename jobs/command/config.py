@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from cluster.config.keys import CHANGEABLE
 from cluster.config.loading import Section
@@ -32,6 +32,10 @@ def _require_lasting(location: str, info: ValidationInfo) -> str:
 
 Output = Annotated[str, AfterValidator(_require_lasting)]
 """Location that a job writes to."""
+
+
+OneOrMany = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+"""One text or a list of several."""
 
 
 class VerbConfig(Section):

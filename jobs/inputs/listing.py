@@ -14,6 +14,7 @@ from pydantic import Field
 from cluster.config.loading import Section
 from cluster.storage.stores import LINK, Entry, LocalStorage, Storage, StorageOptions
 from colorize_core.errors import UserError
+from jobs.inputs.user_list import ListedEntry, read_user_list
 from jobs.run.parquet import parquet_bytes, read_parquet
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _SYSTEM_FILES = re.compile(
 _MAX_ENDING = 10
 """Characters of a file name ending; what follows a dot in longer names is no ending."""
 _MAX_REASONS = 1000
+_SETTINGS = "settings"
 _SHOWN_REASONS = 8
 
 
@@ -165,8 +167,6 @@ class InputSelection:
 
     def _entries(self) -> Iterable[Entry]:
         if self._options.manifest:
-            from jobs.inputs.user_list import read_user_list
-
             return read_user_list(self._options.manifest, self._source, self._storage)
         if isinstance(self._source, LocalStorage):
             return self._source.walk(follow_links=self._options.follow_links)
@@ -202,7 +202,7 @@ def write_manifest(
     parts = 0
     rows: list[dict[str, Any]] = []
     for index, entry in enumerate(selection):
-        columns = getattr(entry, "columns", None)
+        columns = entry.columns if isinstance(entry, ListedEntry) else {}
         own = settings(entry.key, columns) if settings and columns else None
         rows.append({"index": index, "key": entry.key, "size": entry.size, "settings": own})
         if len(rows) == ROWS_PER_PART:
@@ -235,8 +235,15 @@ def part_key(part: int) -> str:
 
 
 def read_part(output: Storage, part: int) -> "pa.Table":
-    """Read one file of the manifest: index, key, size, settings."""
-    return read_parquet(output, part_key(part))
+    """Read one file of the manifest: index, key, size, settings (null in manifests of earlier versions)."""
+    import pyarrow as pa
+
+    inputs = read_parquet(output, part_key(part))
+    return (
+        inputs
+        if _SETTINGS in inputs.column_names
+        else inputs.append_column(_SETTINGS, pa.nulls(len(inputs), pa.string()))
+    )
 
 
 def _write_part(output: Storage, part: int, rows: list[dict[str, Any]]) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
 from cluster.storage.stores import LocalStorage, StorageOptions
-from jobs.archive.corrections import read_corrections
 from jobs.cli import main
+from jobs.inputs.corrections import read_corrections
 from tests.jobs.report_runs import (
     HOSTILE_KEYS,
     HOSTILE_TEXT,

@@ -37,7 +37,8 @@ function decide(index, change) {
   if (record.decision || record.note || record.strength !== undefined) review.rows.set(row.key, record);
   else review.rows.delete(row.key);
   keepReview();
-  showReview(index);
+  showRow(index);
+  showTotals();
 }
 
 function toggleDecision(index, decision) {
@@ -50,7 +51,8 @@ function undoReview() {
   if (before) review.rows.set(key, before);
   else review.rows.delete(key);
   keepReview();
-  showReview(data.rows.findIndex((row) => row.key === key));
+  showRow(data.rows.findIndex((row) => row.key === key));
+  showTotals();
 }
 
 function describeReview(row) {
@@ -58,16 +60,17 @@ function describeReview(row) {
   return [decision && `${decision}ed`, strength !== undefined && `strength ${strength}`, note && "note"].filter(Boolean).join(", ");
 }
 
-// Show the decisions about one row on its card and in the viewer, and the totals.
-function showReview(index) {
+// Show the decisions about one row on its card and in the viewer.
+function showRow(index) {
   const row = data.rows[index];
-  if (row) {
-    const mark = gallery.cards[index].querySelector(".mark");
-    mark.textContent = describeReview(row);
-    mark.dataset.decision = decided(row).decision ?? "";
-    showStrength(gallery.cards[index], row);
-    if (gallery.openedRow() === index) fillPanel(row);
-  }
+  const mark = gallery.cards[index].querySelector(".mark");
+  mark.textContent = describeReview(row);
+  mark.dataset.decision = decided(row).decision ?? "";
+  showStrength(gallery.cards[index], row);
+  if (gallery.openedRow() === index) fillPanel(row);
+}
+
+function showTotals() {
   const all = [...review.rows.values()];
   const count = (decision) => all.filter((each) => each.decision === decision).length;
   byId("review-state").textContent = all.length
@@ -143,6 +146,6 @@ function startReview() {
   });
   byId("review-undo").addEventListener("click", undoReview);
   byId("review-save").addEventListener("click", saveReview);
-  data.rows.forEach((row, index) => { if (row.after) showReview(index); });
-  showReview(-1);
+  data.rows.forEach((row, index) => { if (row.after) showRow(index); });
+  showTotals();
 }

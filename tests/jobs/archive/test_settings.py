@@ -10,8 +10,8 @@ from cluster.errors import ConfigError
 from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
 from jobs.archive.config import ArchiveConfig
-from jobs.archive.corrections import Corrections
 from jobs.archive.settings import SettingsResolver, changed_inputs, encode, settings_of_columns, with_settings
+from jobs.inputs.corrections import Corrections
 
 OPTIONS = StorageOptions()
 

@@ -183,3 +183,8 @@ def test_checkpoint_of_an_unknown_architecture(
     model.architecture = {"name": "from_the_future", "options": {}}
     save_checkpoint(tmp_path / "future", model, 32)
     assert "model 'from_the_future' is unknown" in one_line(archive(checkpoint=str(tmp_path / "future")), 2)
+
+
+def test_a_dry_run_reads_the_corrections(archive: Callable[..., list[str]], one_line: OneLine, tmp_path: Path) -> None:
+    said = one_line([*archive(corrections=f"{tmp_path}/none.json"), "--dry-run"], 2)
+    assert "none.json: cannot be read" in said

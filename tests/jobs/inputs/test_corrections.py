@@ -7,7 +7,7 @@ import pytest
 
 from cluster.storage.stores import StorageOptions
 from colorize_core.errors import UserError
-from jobs.archive.corrections import Corrections, decisions_of, merge_settings, read_corrections
+from jobs.inputs.corrections import Corrections, decisions_of, merge_settings, read_corrections
 
 OPTIONS = StorageOptions()
 

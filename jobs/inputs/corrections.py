@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from cluster.storage.stores import StorageOptions, read_location
 from colorize_core.errors import UserError
 from colorize_core.inference.settings import PhotoSettings
-from colorize_core.options import Options
+from colorize_core.options import Options, describe_problem
 
 
 class Correction(Options):
@@ -75,10 +75,7 @@ def read_corrections(location: str, storage: StorageOptions) -> Corrections:
     try:
         corrections = Corrections.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise UserError(f"{location}: {where + ': ' if where else ''}{message}") from None
+        raise UserError(f"{location}: {describe_problem(error)}") from None
     named = [(f"rules.{number}", rule) for number, rule in enumerate(corrections.rules)]
     for name, correction in (*named, *((f"rows.{key}", row) for key, row in corrections.rows.items())):
         try:
